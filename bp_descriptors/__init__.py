@@ -1,0 +1,1 @@
+"""Neighbour lists and Behler–Parrinello symmetry functions: tensors in, tensors out."""

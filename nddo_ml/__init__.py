@@ -1,0 +1,8 @@
+"""Hybrid QM/ML semi-empirical quantum chemistry: NDDO, networks inside it, and Behler–Parrinello potentials."""
+
+from nddo_ml.errors import InputError, NDDOMLError, SCFConvergenceError
+from nddo_ml.models import AbstractModel, Prediction
+from nddo_ml.systems import Systems
+
+__all__ = ["AbstractModel", "InputError", "NDDOMLError", "Prediction", "SCFConvergenceError", "Systems"]
+__version__ = "0.1.0"

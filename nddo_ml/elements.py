@@ -1,0 +1,17 @@
+"""Element symbols. Numbers that belong to a method (core charge, valence shell) stand in its parameter table."""
+
+from ase.data import atomic_numbers, chemical_symbols
+
+
+def symbol_of(number: int) -> str:
+    """Symbol of an atomic number; ``Z=n`` where there is none."""
+    return chemical_symbols[number] if 0 < number < len(chemical_symbols) else f"Z={number}"
+
+
+def number_of(symbol: str) -> int:
+    """Atomic number of an element symbol.
+
+    Raises:
+        KeyError: there is no such element.
+    """
+    return atomic_numbers[symbol]

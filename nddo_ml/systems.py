@@ -1,0 +1,288 @@
+"""Systems: the one batch type. Flat atoms of any number of molecules or cells; validated once, when built."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nddo_ml.elements import symbol_of
+from nddo_ml.errors import InputError
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+MIN_DISTANCE = 0.05  # Å; two atoms nearer than this are taken to be on one spot
+
+
+@dataclass(frozen=True)
+class Systems:
+    """A batch of molecules or periodic cells.
+
+    Atoms are flat; ``system_idx`` says which system an atom belongs to and need not be sorted.
+    """
+
+    numbers: Tensor  # [atoms] int64, atomic numbers
+    positions: Tensor  # [atoms, 3] Å
+    system_idx: Tensor  # [atoms] int64, 0 <= system_idx < systems
+    charge: Tensor  # [systems] int64, e
+    multiplicity: Tensor  # [systems] int64, 2S + 1
+    cell: Tensor  # [systems, 3, 3] Å, rows are lattice vectors; zero where not periodic
+    pbc: Tensor  # [systems, 3] bool
+
+    @property
+    def n_atoms(self) -> int:
+        return self.numbers.shape[0]
+
+    @property
+    def n_systems(self) -> int:
+        return self.charge.shape[0]
+
+    @property
+    def atoms_per_system(self) -> Tensor:
+        """Number of atoms in each system, [systems] int64."""
+        return torch.bincount(self.system_idx, minlength=self.n_systems)
+
+    @classmethod
+    def build(
+        cls,
+        numbers: Tensor,
+        positions: Tensor,
+        system_idx: Tensor | None = None,
+        charge: int | Sequence[int] | Tensor = 0,
+        multiplicity: int | Sequence[int] | Tensor | None = None,
+        cell: Tensor | None = None,
+        pbc: Tensor | None = None,
+    ) -> Systems:
+        """Build a validated batch from tensors; what is left out is one neutral molecule of lowest spin.
+
+        Shapes and units as in the class; ``multiplicity=None`` takes singlet or doublet by electron count.
+
+        Raises:
+            InputError: shapes that do not fit, no atoms, NaN or infinite coordinates, atoms on one spot.
+        """
+        numbers = torch.as_tensor(numbers, dtype=torch.int64)
+        positions = torch.as_tensor(positions)
+        if positions.shape != (numbers.shape[0], 3):
+            raise InputError(
+                f"positions must have shape [{numbers.shape[0]}, 3], one row an atom; got {list(positions.shape)}"
+            )
+        if not positions.is_floating_point():
+            raise InputError(f"positions must be floating point; got {positions.dtype}")
+        device = positions.device
+        numbers = numbers.to(device)
+        if system_idx is None:
+            system_idx = torch.zeros_like(numbers)
+        system_idx = torch.as_tensor(system_idx, dtype=torch.int64, device=device)
+        if system_idx.shape != numbers.shape:
+            raise InputError(f"system_idx must have shape {list(numbers.shape)}; got {list(system_idx.shape)}")
+        n = int(system_idx.max()) + 1 if numbers.numel() else 0
+        charge_t = _per_system(charge, n, "charge", device)
+        if multiplicity is None:
+            parity = torch.zeros(n, dtype=torch.int64, device=device).index_add(0, system_idx, numbers)
+            multiplicity_t = 1 + (parity - charge_t) % 2
+        else:
+            multiplicity_t = _per_system(multiplicity, n, "multiplicity", device)
+        if cell is None:
+            cell = torch.zeros(n, 3, 3, dtype=positions.dtype, device=device)
+        if pbc is None:
+            pbc = torch.zeros(n, 3, dtype=torch.bool, device=device)
+        systems = cls(numbers, positions, system_idx, charge_t, multiplicity_t, cell, pbc)
+        _validate(systems)
+        return systems
+
+    @classmethod
+    def from_ase(
+        cls,
+        atoms: Atoms | Sequence[Atoms],
+        charge: int | Sequence[int] | Tensor | None = None,
+        multiplicity: int | Sequence[int] | Tensor | None = None,
+        dtype: torch.dtype = torch.float64,
+        device: torch.device | str = "cpu",
+    ) -> Systems:
+        """Build a batch from one ASE ``Atoms`` or a list of them.
+
+        Charge and multiplicity are scalars or one value a system. Left out, they come from
+        ``atoms.info["charge"]`` and ``atoms.info["multiplicity"]``; failing these, 0 and the lowest
+        multiplicity that the electron count allows.
+
+        Raises:
+            InputError: as :meth:`build`.
+        """
+        frames = [atoms] if hasattr(atoms, "get_atomic_numbers") else list(atoms)
+        if not frames:
+            raise InputError("expected at least one structure; got an empty list")
+        for k, frame in enumerate(frames):
+            if len(frame) == 0:
+                raise InputError(f"system {k}: expected at least one atom; got none")
+        numbers = np.concatenate([f.get_atomic_numbers() for f in frames])
+        positions = np.concatenate([f.get_positions() for f in frames])
+        sizes = [len(f) for f in frames]
+        charges = charge if charge is not None else [_info_int(f, "charge", 0, k) for k, f in enumerate(frames)]
+        charge_t = _per_system(charges, len(frames), "charge", torch.device("cpu"))
+        if multiplicity is None:
+            lowest = [
+                1 + (int(f.get_atomic_numbers().sum()) - int(q)) % 2
+                for f, q in zip(frames, charge_t.tolist(), strict=True)
+            ]
+            multiplicity = [
+                _info_int(f, "multiplicity", m, k) for k, (f, m) in enumerate(zip(frames, lowest, strict=True))
+            ]
+        return cls.build(
+            torch.as_tensor(numbers),
+            torch.as_tensor(positions, dtype=dtype, device=device),
+            torch.repeat_interleave(torch.arange(len(frames)), torch.as_tensor(sizes)),
+            charge_t,
+            multiplicity,
+            torch.as_tensor(np.stack([np.asarray(f.cell) for f in frames]), dtype=dtype, device=device),
+            torch.as_tensor(np.stack([np.asarray(f.pbc) for f in frames]), dtype=torch.bool, device=device),
+        )
+
+    def to_ase(self) -> list[Atoms]:
+        """One ASE ``Atoms`` a system, charge and multiplicity in ``info``."""
+        from ase import Atoms
+
+        frames = []
+        for k in range(self.n_systems):
+            mask = self.system_idx == k
+            frame = Atoms(
+                self.numbers[mask].cpu().numpy(),
+                self.positions[mask].detach().cpu().numpy(),
+                cell=self.cell[k].detach().cpu().numpy(),
+                pbc=self.pbc[k].cpu().numpy(),
+            )
+            frame.info["charge"] = int(self.charge[k])
+            frame.info["multiplicity"] = int(self.multiplicity[k])
+            frames.append(frame)
+        return frames
+
+    def select(self, index: Tensor) -> Systems:
+        """The systems ``index`` ([k] int64, in this order) as a batch; atoms keep their order within a system."""
+        index = torch.as_tensor(index, dtype=torch.int64, device=self.numbers.device)
+        new_of_old = torch.full((self.n_systems,), -1, dtype=torch.int64, device=self.numbers.device)
+        new_of_old[index] = torch.arange(index.shape[0], device=self.numbers.device)
+        new_idx = new_of_old[self.system_idx]
+        atoms = torch.nonzero(new_idx >= 0).squeeze(1)
+        atoms = atoms[torch.argsort(new_idx[atoms], stable=True)]
+        return Systems(
+            self.numbers[atoms],
+            self.positions[atoms],
+            new_idx[atoms],
+            self.charge[index],
+            self.multiplicity[index],
+            self.cell[index],
+            self.pbc[index],
+        )
+
+    def with_positions(self, positions: Tensor, cell: Tensor | None = None) -> Systems:
+        """The same systems at other positions [atoms, 3] Å (and cells); not validated again."""
+        return replace(self, positions=positions, cell=self.cell if cell is None else cell)
+
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Systems:
+        """The same systems on another device or with another floating-point type."""
+        device = self.numbers.device if device is None else device
+        return Systems(
+            self.numbers.to(device),
+            self.positions.to(device, dtype),
+            self.system_idx.to(device),
+            self.charge.to(device),
+            self.multiplicity.to(device),
+            self.cell.to(device, dtype),
+            self.pbc.to(device),
+        )
+
+
+def _info_int(frame: Atoms, key: str, default: int, k: int) -> int:
+    value = frame.info.get(key, default)
+    try:
+        number = int(value)
+        exact = float(value) == number
+    except (TypeError, ValueError):
+        exact = False
+    if not exact:
+        raise InputError(f"system {k}: info[{key!r}] must be a whole number; got {value!r}")
+    return number
+
+
+def _per_system(value: int | Sequence[int] | Tensor, n: int, name: str, device: torch.device) -> Tensor:
+    """Broadcast a scalar or check a sequence to [systems] int64."""
+    t = torch.as_tensor(value, device=device)
+    if t.is_floating_point():
+        if not torch.equal(t, t.round()):
+            raise InputError(f"{name} must be a whole number; got {value}")
+        t = t.round()
+    t = t.to(torch.int64)
+    if t.ndim == 0:
+        t = t.expand(n).clone()
+    if t.shape != (n,):
+        raise InputError(f"{name} must be one number or one a system ({n}); got shape {list(t.shape)}")
+    return t
+
+
+def _validate(s: Systems) -> None:
+    if s.n_atoms == 0:
+        raise InputError("expected at least one atom; got none")
+    empty = torch.nonzero(s.atoms_per_system == 0).squeeze(1).tolist()
+    if empty or int(s.system_idx.min()) < 0:
+        raise InputError(f"every system must have at least one atom; systems {empty} have none")
+    bad = torch.nonzero((s.numbers < 1) | (s.numbers > 118)).squeeze(1).tolist()
+    if bad:
+        raise InputError(f"{_where(s, bad[0])}: atomic number must lie in 1..118; got {int(s.numbers[bad[0]])}")
+    bad = torch.nonzero(~torch.isfinite(s.positions).all(dim=1)).squeeze(1).tolist()
+    if bad:
+        xyz = [float(x) for x in s.positions[bad[0]]]
+        raise InputError(f"{_where(s, bad[0])}: coordinates must be finite numbers in Å; got {xyz}")
+    bad = torch.nonzero(s.multiplicity < 1).squeeze(1).tolist()
+    if bad:
+        raise InputError(f"system {bad[0]}: multiplicity must be at least 1; got {int(s.multiplicity[bad[0]])}")
+    _validate_cell(s)
+    _validate_distances(s)
+
+
+def _validate_cell(s: Systems) -> None:
+    if s.cell.shape != (s.n_systems, 3, 3) or s.pbc.shape != (s.n_systems, 3):
+        raise InputError(
+            f"cell and pbc must have shapes [{s.n_systems}, 3, 3] and [{s.n_systems}, 3]; "
+            f"got {list(s.cell.shape)} and {list(s.pbc.shape)}"
+        )
+    length = s.cell.norm(dim=-1)
+    bad = torch.nonzero((s.pbc & ~(length > 1e-6)).any(dim=1) | ~torch.isfinite(s.cell).all(dim=(1, 2)))
+    if bad.numel():
+        k = int(bad[0, 0])
+        raise InputError(
+            f"system {k}: every periodic direction needs a finite lattice vector longer than zero; "
+            f"got cell {s.cell[k].tolist()} with pbc {s.pbc[k].tolist()}"
+        )
+
+
+def _validate_distances(s: Systems) -> None:
+    """Two atoms of a system on one spot: compare neighbours after sorting along x, which is cheap and exact."""
+    positions = s.positions.detach()
+    key = torch.argsort(positions[:, 0], stable=True)
+    key = key[torch.argsort(s.system_idx[key], stable=True)]
+    x, idx = positions[key], s.system_idx[key]
+    step = 1
+    while step < key.shape[0]:
+        near = (idx[step:] == idx[:-step]) & (x[step:, 0] - x[:-step, 0] < MIN_DISTANCE)
+        if not bool(near.any()):
+            return
+        close = near & ((x[step:] - x[:-step]).norm(dim=1) < MIN_DISTANCE)
+        if bool(close.any()):
+            k = int(torch.nonzero(close)[0, 0])
+            a, b = sorted((int(key[k]), int(key[k + step])))
+            raise InputError(
+                f"{_where(s, a)} and {_where(s, b)} are on one spot: "
+                f"their distance is {float((x[k + step] - x[k]).norm()):.4f} Å, expected at least {MIN_DISTANCE} Å"
+            )
+        step += 1
+
+
+def _where(s: Systems, atom: int) -> str:
+    """Address of a flat atom index: system, index within it, element."""
+    k = int(s.system_idx[atom])
+    local = int((s.system_idx[:atom] == k).sum())
+    return f"system {k}, atom {local} ({symbol_of(int(s.numbers[atom]))})"
