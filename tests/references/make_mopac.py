@@ -1,0 +1,165 @@
+"""Make a reference file with MOPAC: ``python tests/references/make_mopac.py sp_methods`` (or pm6, mndod, pm6_d3h4).
+
+Every system is one MOPAC run (1SCF GRADIENTS, Cartesian frame kept) in a temporary directory; numbers come from the
+AUX file with all its digits. Systems that MOPAC refuses or does not converge are left out and listed in the file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import sets
+from geometries import DIGITS, Geometry
+
+KEYWORDS = "PRECISE RELSCF=0.001 1SCF GRADIENTS AUX(PRECISION=9,XP,XS) NOREOR NOSYM GEO-OK DISP"
+SPINS = "SINGLET DOUBLET TRIPLET QUARTET QUINTET SEXTET SEPTET OCTET NONET".split()
+NUMBER = re.compile(r"[-+]?\d*\.\d+(?:[DE][-+]?\d+)?")
+
+
+def deck(g: Geometry, method: str) -> str:
+    """The MOPAC input of one system; a line ends within 80 characters or is continued by ``+``."""
+    words = [method, KEYWORDS]
+    if g.charge:
+        words.append(f"CHARGE={g.charge}")
+    if g.uhf or g.spin > 1:
+        words.append(f"UHF {SPINS[g.spin - 1]}")
+    lines = [" ".join(words), g.name, ""]
+    for symbol, xyz in zip(g.symbols, g.positions, strict=True):
+        lines.append(f"{symbol:2s} " + " ".join(f"{v:.{DIGITS}f} 1" for v in xyz))
+    return "\n".join(lines) + "\n"
+
+
+def values(aux: str, key: str) -> list[float]:
+    """All numbers of the last block ``key`` in an AUX file."""
+    blocks = re.findall(rf"^ {re.escape(key)}(?:\[\d+\])?=(.*?)(?=^ [A-Z#]|\Z)", aux, re.M | re.S)
+    return [float(v.replace("D", "E")) for v in NUMBER.findall(blocks[-1])] if blocks else []
+
+
+def printed(out: str, label: str) -> float | None:
+    match = re.findall(rf"{re.escape(label)}\s*=\s*(-?\d+\.\d+)", out)
+    return float(match[-1]) if match else None
+
+
+def run_mopac(g: Geometry, method: str) -> dict:
+    """One MOPAC run; raises ValueError with the reason when it gives no converged result."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "job.mop"
+        path.write_text(deck(g, method))
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        try:
+            subprocess.run(
+                ["mopac", path], cwd=folder, env=environment, capture_output=True, timeout=120, check=False
+            )
+        except subprocess.TimeoutExpired:
+            raise ValueError("more than 120 s") from None
+        out = (
+            path.with_suffix(".out").read_text(errors="replace") if path.with_suffix(".out").exists() else ""
+        )
+        aux = (
+            path.with_suffix(".aux").read_text(errors="replace") if path.with_suffix(".aux").exists() else ""
+        )
+    return parse(g, method, out, aux)
+
+
+def parse(g: Geometry, method: str, out: str, aux: str) -> dict:
+    if "SCF FIELD WAS ACHIEVED" not in out or "UNABLE TO ACHIEVE" in out:
+        lines = [s.strip(" *") for s in out.splitlines() if re.search(r"ERROR|UNABLE|not |NOT |FATAL", s)]
+        raise ValueError(next((s for s in lines[::-1] if s), "no converged SCF"))
+    n = len(g.symbols)
+    positions = np.reshape(values(aux, "ATOM_X:ANGSTROMS"), (-1, 3))
+    gradients = (
+        values(aux, "GRADIENTS:KCAL/MOL/ANGSTROM") if n > 1 else [0.0] * 3
+    )  # MOPAC prints none for an atom
+    if positions.shape != (n, 3) or np.abs(positions - g.positions).max() > 1e-9 or len(gradients) != 3 * n:
+        raise ValueError("MOPAC changed the frame or gave no gradient")
+    result = {
+        "id": f"{method}/{g.name}",
+        "method": method,
+        "symbols": list(g.symbols),
+        "positions": [[round(float(v), DIGITS) for v in row] for row in g.positions],
+        "charge": g.charge,
+        "multiplicity": g.spin,
+        "uhf": g.uhf or g.spin > 1,
+        "heat_of_formation": round(values(aux, "HEAT_OF_FORMATION:KCAL/MOL")[0], 8),
+        "gradients": [[round(v, 6) + 0.0 for v in gradients[k : k + 3]] for k in range(0, 3 * n, 3)],
+        "dipole": [round(v, 7) + 0.0 for v in values(aux, "DIP_VEC:DEBYE")],
+        "charges": [round(v, 7) for v in values(aux, "ATOM_CHARGES")],
+        "total_energy": printed(out, "TOTAL ENERGY"),
+        "electronic_energy": printed(out, "ELECTRONIC ENERGY"),
+        "core_energy": printed(out, "CORE-CORE REPULSION"),
+    }
+    if result["uhf"]:
+        result["s2"] = round(values(aux, "TOTAL_SPIN")[0], 8)
+    if n <= 4:
+        keys = ("ALPHA_EIGENVALUES", "BETA_EIGENVALUES") if result["uhf"] else ("EIGENVALUES",)
+        result["eigenvalues"] = [[round(v, 6) for v in values(aux, key)] for key in keys]
+    return result
+
+
+def make(jobs: list[tuple[str, Geometry]], workers: int) -> dict:
+    """All runs of a set; the systems in the order of the jobs, and what MOPAC could not do."""
+    jobs = [(method, frozen(g)) for method, g in jobs]
+
+    def attempt(job: tuple[str, Geometry]) -> dict:
+        try:
+            return run_mopac(job[1], job[0])
+        except ValueError as error:
+            return {"id": f"{job[0]}/{job[1].name}", "reason": str(error)[:160]}
+
+    with ThreadPoolExecutor(workers) as pool:
+        results = list(pool.map(attempt, jobs))
+    names = [r["id"] for r in results]
+    repeated = {name for name in names if names.count(name) > 1}
+    if repeated:
+        raise SystemExit(f"names used twice: {sorted(repeated)}")
+    return {
+        "program": "MOPAC",
+        "version": "22.0.6 (Debian package mopac)",
+        "keywords": KEYWORDS + "; CHARGE=n for ions; UHF and DOUBLET, TRIPLET, ... where uhf is true",
+        "units": "positions Å; heat_of_formation kcal/mol; gradients kcal/mol/Å, [n][3]; dipole D; energies eV; "
+        "the dipole of an ion is relative to its centre of mass (MOPAC's convention), charges e, s2 = <S^2>",
+        "systems": [r for r in results if "reason" not in r],
+        "left_out": [r for r in results if "reason" in r],
+    }
+
+
+def frozen(g: Geometry) -> Geometry:
+    """The geometry with the very digits that MOPAC reads."""
+    return Geometry(g.name, g.symbols, np.round(g.positions, DIGITS) + 0.0, g.charge, g.multiplicity, g.uhf)
+
+
+def write(reference: dict, path: Path) -> None:
+    """JSON with one system a line."""
+    parts = []
+    for key, value in reference.items():
+        if isinstance(value, list):
+            lines = [json.dumps(item, separators=(",", ":"), ensure_ascii=False) for item in value]
+            parts.append(f'"{key}": [\n' + ",\n".join(lines) + "\n]")
+        else:
+            parts.append(f'"{key}": {json.dumps(value, ensure_ascii=False)}')
+    path.write_text("{\n" + ",\n".join(parts) + "\n}\n")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("set", choices=sorted(sets.SETS))
+    parser.add_argument("--workers", type=int, default=2)
+    arguments = parser.parse_args()
+    reference = make(sets.SETS[arguments.set](), arguments.workers)
+    path = Path(__file__).parent / f"{arguments.set}.json"
+    write(reference, path)
+    for item in reference["left_out"]:
+        print(f"left out: {item['id']}: {item['reason']}")
+    print(f"{path.name}: {len(reference['systems'])} systems, {path.stat().st_size // 1000} kB")
+
+
+if __name__ == "__main__":
+    main()
