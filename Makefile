@@ -1,0 +1,54 @@
+# make demo      environment, then energies, optimised geometries and a table on the molecules in examples/molecules
+# make test      format, lint, types, and every test that is not slow
+# make test-all  the same with the slow tests
+# make bench     the benchmarks of the engine, JSON on standard output
+# make clean     remove the environment and everything that is built
+
+VENV ?= .venv
+PYTHON ?= $(firstword $(shell command -v python3.11 python3.12 python3.13 python3))
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check install -c constraints.txt
+OUT ?= runs/demo
+RECIPE := pyproject.toml constraints.txt
+
+.PHONY: demo test test-all lint bench clean
+
+demo: $(VENV)/.installed
+	$(BIN)/nddo-ml energy examples/molecules/*.xyz --method AM1
+	mkdir -p $(OUT)
+	$(BIN)/nddo-ml optimize examples/molecules/*.xyz --method AM1 --output $(OUT)/optimized.xyz
+	$(BIN)/nddo-ml energy $(OUT)/optimized.xyz --method AM1 --json $(OUT)/optimized.json
+
+test: lint
+	$(BIN)/python -m pytest -m "not slow"
+
+test-all: lint
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/.installed-bench
+	for name in latency throughput scaling robustness; do $(BIN)/python -m benchmarks.$$name || exit 1; done
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache runs
+
+$(VENV)/bin/python:
+	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'nddo-ml needs Python 3.11 or later')"
+	$(PYTHON) -m venv $(VENV)
+
+# The markers are older than the recipe when it changes, and the environment is brought up to date.
+$(VENV)/.installed: $(RECIPE) | $(VENV)/bin/python
+	$(PIP) -e .
+	touch $@
+
+$(VENV)/.installed-dev: $(RECIPE) | $(VENV)/bin/python
+	$(PIP) -e ".[dev,dispersion,solids]"
+	touch $@ $(VENV)/.installed
+
+$(VENV)/.installed-bench: $(RECIPE) | $(VENV)/bin/python
+	$(PIP) -e ".[bench,dev,dispersion,solids]"
+	touch $@ $(VENV)/.installed $(VENV)/.installed-dev
