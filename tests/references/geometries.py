@@ -1,4 +1,4 @@
-"""Geometries for the MOPAC references: simple templates, ASE's g2 molecules, QM9, ions, complexes; all from fixed seeds."""
+"""Building blocks of the MOPAC references: templates, the g2 molecules, QM9; displacements from fixed seeds."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from ase.build import molecule
 from ase.data import atomic_numbers, covalent_radii
 
 TABLES = Path(__file__).parents[2] / "nddo_ml" / "data"
-DIGITS = 8
+DIGITS = 5  # decimals of the coordinates, all of them given to MOPAC
 X, Y, Z = np.eye(3)
 
 
 @dataclass(frozen=True)
 class Geometry:
-    """One calculation to be made: symbols, positions (Å), charge, multiplicity; ``uhf`` forces UHF for singlets."""
+    """A system to be computed: positions in Å; ``uhf`` forces UHF for singlets."""
 
     name: str
     symbols: tuple[str, ...]
@@ -62,6 +62,7 @@ def bond(a: str, b: str, scale: float = 1.0) -> float:
 
 
 DIRECTIONS = {
+    0: np.zeros((0, 3)),
     1: np.array([X]),
     2: np.array([X, -X]),
     3: np.array([X, [-0.5, 3**0.5 / 2, 0], [-0.5, -(3**0.5) / 2, 0]]),
@@ -84,8 +85,7 @@ def star(
     """A central atom with ``n`` equal ligand atoms around it."""
     directions = DIRECTIONS[n] if shape is None else shape
     positions = np.vstack([np.zeros(3), bond(centre, ligand) * directions])
-    sign = "" if charge == 0 else f"{charge:+d}"
-    return Geometry(f"{centre}{ligand}{n}{sign}", (centre, *[ligand] * n), positions, charge, multiplicity)
+    return Geometry(f"{centre}{ligand}{n}", (centre, *[ligand] * n), positions, charge, multiplicity)
 
 
 CAPS = {"B": 2, "C": 3, "N": 2, "O": 1, "Si": 3, "P": 2, "S": 1, "Al": 2, "As": 2, "Se": 1, "Ge": 3}
@@ -98,7 +98,7 @@ def capped(a: str, b: str, scale: float = 1.0, multiplicity: int | None = None) 
     tilt = {0: np.zeros((0, 3)), 1: BENT[:1], 2: PYRAMIDAL[1:], 3: PYRAMIDAL}[hydrogens]
     out = tilt[:, [2, 0, 1]] if hydrogens else tilt
     positions = np.vstack([np.zeros(3), end, end + bond(b, "H") * out])
-    name = f"{a}-{b}{'H' + str(hydrogens) if hydrogens else ''}"
+    name = f"{a}-{b}{'H' + str(hydrogens) if hydrogens else ''}" + ("" if scale == 1 else f"*{scale:g}")
     return Geometry(name, (a, b, *["H"] * hydrogens), positions, 0, multiplicity)
 
 
@@ -110,9 +110,7 @@ def diatomic(a: str, b: str, distance: float, axis: np.ndarray = X, **state: int
 def g2(name: str, charge: int = 0, multiplicity: int | None = None) -> Geometry:
     atoms = molecule(name)
     unpaired = round(float(atoms.get_initial_magnetic_moments().sum()))
-    return of(
-        f"g2:{name}{charge:+d}" if charge else f"g2:{name}", atoms, charge, multiplicity or 1 + abs(unpaired)
-    )
+    return of(f"g2:{name}", atoms, charge, multiplicity or 1 + abs(unpaired))
 
 
 def merged(name: str, a: Geometry, b: Geometry, shift: np.ndarray) -> Geometry:

@@ -1,7 +1,7 @@
-"""Make a reference file with MOPAC: ``python tests/references/make_mopac.py sp_methods`` (or pm6, mndod, pm6_d3h4).
+"""Make a reference file with MOPAC: ``python tests/references/make_mopac.py sp_methods`` (or another set).
 
-Every system is one MOPAC run (1SCF GRADIENTS, Cartesian frame kept) in a temporary directory; numbers come from the
-AUX file with all its digits. Systems that MOPAC refuses or does not converge are left out and listed in the file.
+Every system is one MOPAC run (1SCF GRADIENTS, Cartesian frame kept) in a temporary directory; numbers come
+from the AUX file with all its digits. Systems that MOPAC refuses or does not converge are left out and listed.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import os
 import re
 import subprocess
 import tempfile
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -20,7 +21,7 @@ import sets
 from geometries import DIGITS, Geometry
 
 KEYWORDS = "PRECISE RELSCF=0.001 1SCF GRADIENTS AUX(PRECISION=9,XP,XS) NOREOR NOSYM GEO-OK DISP"
-SPINS = "SINGLET DOUBLET TRIPLET QUARTET QUINTET SEXTET SEPTET OCTET NONET".split()
+SPINS = ["SINGLET", "DOUBLET", "TRIPLET", "QUARTET", "QUINTET", "SEXTET", "SEPTET", "OCTET", "NONET"]
 NUMBER = re.compile(r"[-+]?\d*\.\d+(?:[DE][-+]?\d+)?")
 
 
@@ -35,6 +36,12 @@ def deck(g: Geometry, method: str) -> str:
     for symbol, xyz in zip(g.symbols, g.positions, strict=True):
         lines.append(f"{symbol:2s} " + " ".join(f"{v:.{DIGITS}f} 1" for v in xyz))
     return "\n".join(lines) + "\n"
+
+
+def identity(method: str, g: Geometry) -> str:
+    """Unique name of a run: AM1/g2:C6H6 +1 m2."""
+    charge = f" {g.charge:+d}" if g.charge else ""
+    return f"{method}/{g.name}{charge}" + (f" m{g.spin}" if g.uhf or g.spin > 1 else "")
 
 
 def values(aux: str, key: str) -> list[float]:
@@ -80,8 +87,9 @@ def parse(g: Geometry, method: str, out: str, aux: str) -> dict:
     )  # MOPAC prints none for an atom
     if positions.shape != (n, 3) or np.abs(positions - g.positions).max() > 1e-9 or len(gradients) != 3 * n:
         raise ValueError("MOPAC changed the frame or gave no gradient")
+    dipole = values(aux, "DIP_VEC:DEBYE") or [0.0] * 3  # not printed where it is zero
     result = {
-        "id": f"{method}/{g.name}",
+        "id": identity(method, g),
         "method": method,
         "symbols": list(g.symbols),
         "positions": [[round(float(v), DIGITS) for v in row] for row in g.positions],
@@ -89,43 +97,43 @@ def parse(g: Geometry, method: str, out: str, aux: str) -> dict:
         "multiplicity": g.spin,
         "uhf": g.uhf or g.spin > 1,
         "heat_of_formation": round(values(aux, "HEAT_OF_FORMATION:KCAL/MOL")[0], 8),
-        "gradients": [[round(v, 6) + 0.0 for v in gradients[k : k + 3]] for k in range(0, 3 * n, 3)],
-        "dipole": [round(v, 7) + 0.0 for v in values(aux, "DIP_VEC:DEBYE")],
-        "charges": [round(v, 7) for v in values(aux, "ATOM_CHARGES")],
+        "gradients": [[round(v, 5) + 0.0 for v in gradients[k : k + 3]] for k in range(0, 3 * n, 3)],
+        "dipole": [round(v, 6) + 0.0 for v in dipole],
+        "charges": [round(v, 6) + 0.0 for v in values(aux, "ATOM_CHARGES")],
         "total_energy": printed(out, "TOTAL ENERGY"),
         "electronic_energy": printed(out, "ELECTRONIC ENERGY"),
         "core_energy": printed(out, "CORE-CORE REPULSION"),
     }
     if result["uhf"]:
         result["s2"] = round(values(aux, "TOTAL_SPIN")[0], 8)
-    if n <= 4:
+    if n <= 3:
         keys = ("ALPHA_EIGENVALUES", "BETA_EIGENVALUES") if result["uhf"] else ("EIGENVALUES",)
-        result["eigenvalues"] = [[round(v, 6) for v in values(aux, key)] for key in keys]
+        result["eigenvalues"] = [[round(v, 5) for v in values(aux, key)] for key in keys]
     return result
 
 
 def make(jobs: list[tuple[str, Geometry]], workers: int) -> dict:
     """All runs of a set; the systems in the order of the jobs, and what MOPAC could not do."""
     jobs = [(method, frozen(g)) for method, g in jobs]
+    names = Counter(identity(*job) for job in jobs)
+    repeated = [name for name, count in names.items() if count > 1]
+    if repeated:
+        raise SystemExit(f"names used twice: {repeated}")
 
     def attempt(job: tuple[str, Geometry]) -> dict:
         try:
             return run_mopac(job[1], job[0])
         except ValueError as error:
-            return {"id": f"{job[0]}/{job[1].name}", "reason": str(error)[:160]}
+            return {"id": identity(*job), "reason": str(error)[:160]}
 
     with ThreadPoolExecutor(workers) as pool:
         results = list(pool.map(attempt, jobs))
-    names = [r["id"] for r in results]
-    repeated = {name for name in names if names.count(name) > 1}
-    if repeated:
-        raise SystemExit(f"names used twice: {sorted(repeated)}")
     return {
         "program": "MOPAC",
         "version": "22.0.6 (Debian package mopac)",
         "keywords": KEYWORDS + "; CHARGE=n for ions; UHF and DOUBLET, TRIPLET, ... where uhf is true",
-        "units": "positions Å; heat_of_formation kcal/mol; gradients kcal/mol/Å, [n][3]; dipole D; energies eV; "
-        "the dipole of an ion is relative to its centre of mass (MOPAC's convention), charges e, s2 = <S^2>",
+        "units": "positions Å; heat_of_formation kcal/mol; gradients kcal/mol/Å, [n][3]; dipole D; "
+        "energies eV; the dipole of an ion is relative to its centre of mass (MOPAC's convention), charges e, s2 = <S^2>",
         "systems": [r for r in results if "reason" not in r],
         "left_out": [r for r in results if "reason" in r],
     }
