@@ -1,0 +1,152 @@
+"""Fock matrix of a batch, and the two-particle densities that the same integrals are contracted with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from nddo_ml.integrals.hcore import Integrals
+from nddo_ml.integrals.rotate import packed_index, packed_pairs
+from nddo_ml.orbitals import OrbitalLayout
+
+
+@dataclass(frozen=True)
+class FockBuilder:
+    """Fock matrices from densities, for integrals that stay: ``F_σ = h_core + J[P_α + P_β] − K[P_σ]``.
+
+    One- and two-centre terms of NDDO (Pople, Santry & Segal, J. Chem. Phys. 43, S129 (1965))::
+
+        J_μν = Σ_B Σ_λσ∈B P_λσ (μν|λσ)           μ, ν on A
+        K_μλ = Σ_ν∈A Σ_σ∈B P_νσ (μν|λσ)          μ on A, λ on B
+    """
+
+    layout: OrbitalLayout
+    h_core: Tensor  # [systems, M, M] eV
+    one_center: tuple[Tensor, ...]
+    two_center: tuple[Tensor, ...]
+    exchange_one: tuple[Tensor, ...]  # an atom group: [n, w*w, w*w], (μν|λσ) as a matrix (μλ) by (νσ)
+    exchange_two: tuple[Tensor, ...]  # a pair group: [n, wa*wb, wa*wb]
+
+    @classmethod
+    def from_integrals(cls, integrals: Integrals) -> FockBuilder:
+        """Prepare the exchange form of the integrals; nothing here carries a gradient."""
+        layout = integrals.layout
+        one = tuple(w.detach() for w in integrals.one_center)
+        two = tuple(w.detach() for w in integrals.two_center)
+        return cls(
+            layout,
+            integrals.h_core.detach(),
+            one,
+            two,
+            tuple(_exchange_form(w, g.width, g.width) for w, g in zip(one, layout.atom_groups, strict=True)),
+            tuple(_exchange_form(w, g.width_a, g.width_b) for w, g in zip(two, layout.pair_groups, strict=True)),
+        )
+
+    def fock(self, density: Tensor) -> Tensor:
+        """Fock matrices [systems, spin, M, M] eV of spin densities of that shape.
+
+        A spin axis of length 1 holds P_α = P_β of a closed shell.
+        """
+        return self.h_core[:, None] + self.two_electron(density)
+
+    def two_electron(self, density: Tensor) -> Tensor:
+        """``J[P_α + P_β] − K[P_σ]``, [systems, spin, M, M] eV; linear in the density."""
+        n_spin = density.shape[1]
+        flat = density.transpose(0, 1).reshape(n_spin, -1)
+        total = 2 * flat[0] if n_spin == 1 else flat.sum(dim=0)
+        upper = torch.zeros_like(flat)  # blocks of pairs, one triangle
+        groups = self.layout.atom_groups
+        charge = [_pack(total[g.block]) for g in groups]
+        potential = [_matvec(w, q) for w, q in zip(self.one_center, charge, strict=True)]
+        of_width = {g.width: k for k, g in enumerate(groups)}
+        for pair, w, x in zip(self.layout.pair_groups, self.two_center, self.exchange_two, strict=True):
+            ka, kb = of_width[pair.width_a], of_width[pair.width_b]
+            potential[ka].index_add_(0, pair.a_local, _matvec(w, charge[kb][pair.b_local]))
+            potential[kb].index_add_(0, pair.b_local, _matvec(w.transpose(1, 2), charge[ka][pair.a_local]))
+            for s in range(n_spin):
+                block = -_matvec(x, flat[s][pair.block].flatten(1))
+                upper[s].index_put_((pair.block,), block.view_as(pair.block))
+        shape = (n_spin, self.layout.n_systems, self.layout.size, self.layout.size)
+        square = upper.view(shape)
+        g = (square + square.transpose(2, 3)).reshape(n_spin, -1)
+        for group, v, x in zip(groups, potential, self.exchange_one, strict=True):
+            coulomb = v[:, packed_index(group.width).to(v.device)]
+            for s in range(n_spin):
+                exchange = _matvec(x, flat[s][group.block].flatten(1)).view_as(coulomb)
+                g[s].index_put_((group.block,), coulomb - exchange)
+        return g.view(shape).transpose(0, 1)
+
+
+@dataclass(frozen=True)
+class TwoParticleDensity:
+    """What every two-electron integral is multiplied with in the electronic energy; constants, no gradient."""
+
+    density: Tensor  # [systems, M, M] total density, for h_core
+    one_center: tuple[Tensor, ...]  # like Integrals.one_center
+    two_center: tuple[Tensor, ...]  # like Integrals.two_center
+
+
+def two_particle_density(layout: OrbitalLayout, density: Tensor) -> TwoParticleDensity:
+    """Γ such that ``E_el = Σ P h_core + Σ_A Γ_A (μν|λσ) + Σ_A<B Γ_AB (μν|λσ)``.
+
+    ``Γ_AB[μν,λσ] = P_μν P_λσ − Σ_σ P^σ_μλ P^σ_νσ``, summed over the members of a packed product; half of it where A = B.
+
+    Args:
+        layout: of the batch.
+        density: [systems, spin, M, M] spin densities (length 1: closed shell).
+    """
+    n_spin = density.shape[1]
+    flat = density.transpose(0, 1).reshape(n_spin, -1)
+    total = 2 * flat[0] if n_spin == 1 else flat.sum(dim=0)
+    weight = 2.0 if n_spin == 1 else 1.0
+    charge = [_pack(total[g.block]) for g in layout.atom_groups]
+    one, two = [], []
+    for group, q in zip(layout.atom_groups, charge, strict=True):
+        exchange = sum(_exchange_density(f[group.block]) for f in flat)
+        one.append(0.5 * (q[:, :, None] * q[:, None, :] - weight * exchange))
+    of_width = {g.width: k for k, g in enumerate(layout.atom_groups)}
+    for pair in layout.pair_groups:
+        q_a, q_b = charge[of_width[pair.width_a]][pair.a_local], charge[of_width[pair.width_b]][pair.b_local]
+        exchange = sum(_exchange_density(f[pair.block]) for f in flat)
+        two.append(q_a[:, :, None] * q_b[:, None, :] - weight * exchange)
+    matrix = total.view(density.shape[0], *density.shape[2:])
+    return TwoParticleDensity(matrix, tuple(one), tuple(two))
+
+
+def _matvec(matrix: Tensor, vector: Tensor) -> Tensor:
+    return torch.bmm(matrix, vector[:, :, None]).squeeze(2)
+
+
+@lru_cache(maxsize=None)
+def _exchange_index(width_a: int, width_b: int) -> Tensor:
+    """Where (μν|λσ) of the matrix (μλ) by (νσ) stands in a packed, flattened block."""
+    ia, ib = packed_index(width_a), packed_index(width_b)
+    columns = width_b * (width_b + 1) // 2
+    index = ia[:, None, :, None] * columns + ib[None, :, None, :]
+    return index.reshape(width_a * width_b, width_a * width_b)
+
+
+def _exchange_form(w: Tensor, width_a: int, width_b: int) -> Tensor:
+    return w.flatten(1)[:, _exchange_index(width_a, width_b).to(w.device)]
+
+
+def _pack(block: Tensor) -> Tensor:
+    """Diagonal blocks [n, w, w] of a density to packed charges [n, products]; off-diagonal products count twice."""
+    pairs = packed_pairs(block.shape[1])
+    m = torch.tensor([p[0] for p in pairs], device=block.device)
+    n = torch.tensor([p[1] for p in pairs], device=block.device)
+    return block[:, m, n] + torch.where(m == n, torch.zeros_like(block[:, n, m]), block[:, n, m])
+
+
+def _exchange_density(block: Tensor) -> Tensor:
+    """``Σ P_μλ P_νσ`` over the members of the packed products μν and λσ, [n, products_a, products_b]."""
+    wa, wb = block.shape[1:]
+    index = _exchange_index(wa, wb).to(block.device).flatten()
+    flat = block.flatten(1)
+    outer = (flat[:, :, None] * flat[:, None, :]).flatten(1)
+    packed = outer.new_zeros(block.shape[0], (wa * (wa + 1) // 2) * (wb * (wb + 1) // 2))
+    packed.index_add_(1, index, outer)
+    return packed.view(-1, wa * (wa + 1) // 2, wb * (wb + 1) // 2)

@@ -1,0 +1,69 @@
+"""Local frames of pairs and the rotation of orbitals and of products of orbitals."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+
+def local_frames(direction: Tensor) -> Tensor:
+    """Right-handed frames whose third axis is ``direction``.
+
+    The other two axes are chosen by the Cartesian axis least aligned with the pair, so that the frame and all its
+    derivatives are finite for every direction, along ±x, ±y, ±z as well. The integrals are axially symmetric about
+    the pair, so nothing depends on this choice.
+
+    Args:
+        direction: [pairs, 3] unit vectors.
+
+    Returns:
+        [pairs, 3, 3]; row k is the k-th local axis in Cartesian components.
+    """
+    with torch.no_grad():
+        helper = torch.nn.functional.one_hot(direction.abs().argmin(dim=1), 3).to(direction.dtype)
+    x = torch.linalg.cross(helper, direction)
+    x = x / x.norm(dim=1, keepdim=True)
+    y = torch.linalg.cross(direction, x)
+    return torch.stack((x, y, direction), dim=1)
+
+
+def orbital_rotation(frames: Tensor, width: int) -> Tensor:
+    """Matrix from local to Cartesian orbitals (s, px, py, pz), [pairs, width, width]."""
+    n = frames.shape[0]
+    if width == 1:
+        return frames.new_ones(n, 1, 1)
+    rotation = frames.new_zeros(n, 4, 4)
+    rotation[:, 0, 0] = 1
+    rotation[:, 1:, 1:] = frames.transpose(1, 2)
+    return rotation
+
+
+@lru_cache(maxsize=None)
+def packed_pairs(width: int) -> tuple[tuple[int, int], ...]:
+    """Products μν of a block in packed order: (0,0), (1,0), (1,1), (2,0) …; a narrower block's order is a prefix."""
+    return tuple((m, n) for m in range(width) for n in range(m + 1))
+
+
+@lru_cache(maxsize=None)
+def packed_index(width: int) -> Tensor:
+    """[width, width] position of the product μν in packed order."""
+    index = torch.empty(width, width, dtype=torch.int64)
+    for k, (m, n) in enumerate(packed_pairs(width)):
+        index[m, n] = index[n, m] = k
+    return index
+
+
+def product_rotation(rotation: Tensor) -> Tensor:
+    """Matrix from local to Cartesian products of orbitals in packed order, [pairs, w(w+1)/2, w(w+1)/2].
+
+    ``|μν) = Σ_{m≥n} R_μm R_νn + R_μn R_νm (once for m = n) |mn)``
+    """
+    pairs = packed_pairs(rotation.shape[1])
+    m = torch.tensor([p[0] for p in pairs], device=rotation.device)
+    n = torch.tensor([p[1] for p in pairs], device=rotation.device)
+    rows_m, rows_n = rotation[:, m], rotation[:, n]
+    direct = rows_m[:, :, m] * rows_n[:, :, n]
+    exchanged = rows_m[:, :, n] * rows_n[:, :, m]
+    return torch.where(m == n, direct, direct + exchanged)

@@ -1,0 +1,112 @@
+"""OrbitalLayout: atoms to rows of padded matrices, and the pairs of atoms by the widths of their blocks.
+
+The only place that knows padding. Rows of a system are its atoms' orbitals, wide atoms first, then zeros.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class AtomGroup:
+    """All atoms of one block width."""
+
+    width: int
+    atoms: Tensor  # [n] indices into the batch's atoms
+    block: Tensor  # [n, width, width] flat indices of the atom's diagonal block in [systems, M, M]
+
+
+@dataclass(frozen=True)
+class PairGroup:
+    """All pairs of atoms of one system with block widths (width_a >= width_b)."""
+
+    width_a: int
+    width_b: int
+    a: Tensor  # [n] indices into the batch's atoms
+    b: Tensor
+    a_local: Tensor  # [n] indices into the AtomGroup of width_a
+    b_local: Tensor
+    block: Tensor  # [n, width_a, width_b] flat indices of the block (rows of a, columns of b) in [systems, M, M]
+
+
+@dataclass(frozen=True)
+class OrbitalLayout:
+    """How the atoms of a batch fill matrices [systems, M, M]."""
+
+    n_systems: int
+    size: int  # M, rows of the padded matrices
+    width: Tensor  # [atoms] orbitals of each atom
+    system_idx: Tensor  # [atoms]
+    first_row: Tensor  # [atoms] row of the atom's first orbital in its system
+    n_orbitals: Tensor  # [systems]
+    atom_groups: tuple[AtomGroup, ...]
+    pair_groups: tuple[PairGroup, ...]
+
+    @property
+    def real_rows(self) -> Tensor:
+        """Rows that hold an orbital, [systems, M] bool."""
+        return torch.arange(self.size, device=self.width.device) < self.n_orbitals[:, None]
+
+    def atom_of_row(self) -> Tensor:
+        """Atom of each row, [systems, M] int64; -1 for padding."""
+        atoms = torch.full((self.n_systems, self.size), -1, device=self.width.device)
+        for group in self.atom_groups:
+            for k in range(group.width):
+                atoms[self.system_idx[group.atoms], self.first_row[group.atoms] + k] = group.atoms
+        return atoms
+
+
+def build_layout(system_idx: Tensor, width: Tensor, n_systems: int) -> OrbitalLayout:
+    """Lay out atoms with block widths ``width`` [atoms] in the systems ``system_idx`` [atoms]."""
+    device = width.device
+    order = torch.argsort(width, descending=True, stable=True)
+    order = order[torch.argsort(system_idx[order], stable=True)]
+    widths, idx = width[order], system_idx[order]
+    n_orbitals = torch.zeros(n_systems, dtype=torch.int64, device=device).index_add(0, idx, widths)
+    start = torch.cumsum(n_orbitals, 0) - n_orbitals
+    first_row = torch.empty_like(width)
+    first_row[order] = torch.cumsum(widths, 0) - widths - start[idx]
+    size = int(n_orbitals.max())
+    a, b = _all_pairs(torch.bincount(idx, minlength=n_systems))
+    a, b = order[a], order[b]  # a comes first in `order`, so width[a] >= width[b]
+    distinct = sorted(set(width.tolist()), reverse=True)
+    local = torch.empty_like(width)
+    atom_groups, pair_groups = [], []
+    for w in distinct:
+        atoms = order[widths == w]
+        local[atoms] = torch.arange(atoms.shape[0], device=device)
+        base = (system_idx[atoms] * size + first_row[atoms]) * size + first_row[atoms]
+        atom_groups.append(AtomGroup(w, atoms, base[:, None, None] + _block_offsets(w, w, size, device)))
+    for i, wa in enumerate(distinct):
+        for wb in distinct[i:]:
+            keep = (width[a] == wa) & (width[b] == wb)
+            ka, kb = a[keep], b[keep]
+            if ka.numel() == 0:
+                continue
+            base = (system_idx[ka] * size + first_row[ka]) * size + first_row[kb]
+            block = base[:, None, None] + _block_offsets(wa, wb, size, device)
+            pair_groups.append(PairGroup(wa, wb, ka, kb, local[ka], local[kb], block))
+    return OrbitalLayout(
+        n_systems, size, width, system_idx, first_row, n_orbitals, tuple(atom_groups), tuple(pair_groups)
+    )
+
+
+def _block_offsets(rows: int, columns: int, size: int, device: torch.device) -> Tensor:
+    return torch.arange(rows, device=device)[:, None] * size + torch.arange(columns, device=device)
+
+
+def _all_pairs(counts: Tensor) -> tuple[Tensor, Tensor]:
+    """Pairs i < j within consecutive runs of ``counts`` items, as positions in the whole sequence."""
+    device = counts.device
+    stop = torch.cumsum(counts, 0)
+    position = torch.arange(int(counts.sum()), device=device)
+    end = torch.repeat_interleave(stop, counts)
+    partners = end - position - 1
+    i = torch.repeat_interleave(position, partners)
+    first = torch.cumsum(partners, 0) - partners
+    j = torch.arange(i.shape[0], device=device) - first[i] + i + 1
+    return i, j
