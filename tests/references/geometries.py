@@ -1,4 +1,4 @@
-"""Building blocks of the MOPAC references: templates, the g2 molecules, QM9; displacements from fixed seeds."""
+"""Building blocks of the MOPAC references: templates, g2 molecules, QM9; displacements from fixed seeds."""
 
 from __future__ import annotations
 
