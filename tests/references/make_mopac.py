@@ -1,7 +1,8 @@
 """Make a reference file with MOPAC: ``python tests/references/make_mopac.py sp_methods`` (or another set).
 
 Every system is one MOPAC run (1SCF GRADIENTS, Cartesian frame kept) in a temporary directory; numbers come
-from the AUX file with all its digits. Systems that MOPAC refuses or does not converge are left out and listed.
+from the AUX file with all its digits. Systems that MOPAC refuses or does not converge are left out,
+and listed. A second run with a tighter SCF says how far MOPAC's own numbers are converged (see NOTES).
 """
 
 from __future__ import annotations
@@ -22,12 +23,19 @@ from geometries import DIGITS, Geometry
 
 KEYWORDS = "PRECISE RELSCF=0.001 1SCF GRADIENTS AUX(PRECISION=9,XP,XS) NOREOR NOSYM GEO-OK DISP"
 SPINS = ["SINGLET", "DOUBLET", "TRIPLET", "QUARTET", "QUINTET", "SEXTET", "SEPTET", "OCTET", "NONET"]
+NOTES = (
+    "positions Å; heat_of_formation kcal/mol; gradients kcal/mol/Å, [n][3]; dipole D, of ions relative to the "
+    "centre of mass (MOPAC's convention); charges e; energies and eigenvalues (alpha, beta) eV; s2 = <S^2>. "
+    "lower: heat of formation of a lower SCF solution that MOPAC finds with RELSCF=0.00001; "
+    "gradient_noise, dipole_noise: largest change of a component in that run where it exceeds 0.0005 "
+    "(the solution being the same): MOPAC's density is less converged than usual there"
+)
 NUMBER = re.compile(r"[-+]?\d*\.\d+(?:[DE][-+]?\d+)?")
 
 
-def deck(g: Geometry, method: str) -> str:
+def deck(g: Geometry, method: str, keywords: str = KEYWORDS) -> str:
     """The MOPAC input of one system; a line ends within 80 characters or is continued by ``+``."""
-    words = [method, KEYWORDS]
+    words = [method, keywords]
     if g.charge:
         words.append(f"CHARGE={g.charge}")
     if g.uhf or g.spin > 1:
@@ -55,11 +63,11 @@ def printed(out: str, label: str) -> float | None:
     return float(match[-1]) if match else None
 
 
-def run_mopac(g: Geometry, method: str) -> dict:
+def run_mopac(g: Geometry, method: str, keywords: str = KEYWORDS) -> dict:
     """One MOPAC run; raises ValueError with the reason when it gives no converged result."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "job.mop"
-        path.write_text(deck(g, method))
+        path.write_text(deck(g, method, keywords))
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         try:
             subprocess.run(
@@ -74,6 +82,25 @@ def run_mopac(g: Geometry, method: str) -> dict:
             path.with_suffix(".aux").read_text(errors="replace") if path.with_suffix(".aux").exists() else ""
         )
     return parse(g, method, out, aux)
+
+
+def run_checked(g: Geometry, method: str) -> dict:
+    """A run, and what a tighter SCF criterion changes."""
+    result = run_mopac(g, method)
+    try:
+        tight = run_mopac(g, method, KEYWORDS.replace("RELSCF=0.001", "RELSCF=0.00001"))
+    except ValueError:
+        return result
+    change = tight["heat_of_formation"] - result["heat_of_formation"]
+    if change < -1e-4:
+        return result | {"lower": tight["heat_of_formation"]}
+    if change > 1e-4:
+        return result
+    for key, name in (("gradients", "gradient_noise"), ("dipole", "dipole_noise")):
+        noise = float(np.abs(np.subtract(tight[key], result[key])).max())
+        if noise > 5e-4:
+            result[name] = round(noise, 5)
+    return result
 
 
 def parse(g: Geometry, method: str, out: str, aux: str) -> dict:
@@ -122,7 +149,7 @@ def make(jobs: list[tuple[str, Geometry]], workers: int) -> dict:
 
     def attempt(job: tuple[str, Geometry]) -> dict:
         try:
-            return run_mopac(job[1], job[0])
+            return run_checked(job[1], job[0])
         except ValueError as error:
             return {"id": identity(*job), "reason": str(error)[:160]}
 
@@ -132,8 +159,7 @@ def make(jobs: list[tuple[str, Geometry]], workers: int) -> dict:
         "program": "MOPAC",
         "version": "22.0.6 (Debian package mopac)",
         "keywords": KEYWORDS + "; CHARGE=n for ions; UHF and DOUBLET, TRIPLET, ... where uhf is true",
-        "units": "positions Å; heat_of_formation kcal/mol; gradients kcal/mol/Å, [n][3]; dipole D; "
-        "energies eV; the dipole of an ion is relative to its centre of mass (MOPAC's convention), charges e, s2 = <S^2>",
+        "notes": NOTES,
         "systems": [r for r in results if "reason" not in r],
         "left_out": [r for r in results if "reason" in r],
     }

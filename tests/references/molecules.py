@@ -79,11 +79,5 @@ def stretched() -> list[Geometry]:
     systems += [
         diatomic("N", "N", d, Y, multiplicity=m, uhf=m > 1) for d, m in ((1.1, 1), (1.8, 3), (2.5, 7))
     ]
-    return [
-        *systems,
-        g2("C2H4", 0, 3),
-        g2("C6H6", 0, 3),
-        g2("H2CO", 0, 3),
-        g2("C2H4", -1, 2),
-        g2("C4H4NH", +1, 2),
-    ]
+    systems += [g2(name, 0, 3) for name in ("C2H4", "C6H6", "H2CO")]
+    return [*systems, g2("C2H4", -1, 2), g2("C4H4NH", +1, 2)]
