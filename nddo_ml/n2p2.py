@@ -1,0 +1,322 @@
+"""n2p2's files: networks of input.nn and weights.*.data, read and written.
+
+Format as documented by n2p2 (Singraber, Behler & Dellago, JCTC 15, 1827 (2019)); the symmetry functions and
+scaling.data belong to bp_descriptors. An atom's energy is E = E_ref + (network output) / conv_energy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from bp_descriptors import Scaler, SymmetryFunctions
+from nddo_ml.elements import number_of, symbol_of
+from nddo_ml.errors import InputError
+from nddo_ml.networks import ElementNetworks, FeedForward, NetworkShape
+
+ACTIVATION_OF_CODE: Mapping[str, str] = {
+    "l": "linear",
+    "t": "tanh",
+    "s": "logistic",
+    "p": "softplus",
+    "r": "relu",
+    "g": "gaussian",
+    "c": "cosine",
+    "S": "reverse_logistic",
+    "e": "exponential",
+    "h": "harmonic",
+}
+CODE_OF_ACTIVATION: Mapping[str, str] = {name: code for code, name in ACTIVATION_OF_CODE.items()}
+
+
+@dataclass(frozen=True)
+class N2P2Settings:
+    """What input.nn says beside the symmetry functions; energies in the file's unit."""
+
+    path: Path
+    elements: tuple[int, ...]
+    atom_energy: dict[int, float]  # per element, 0 where not given
+    mean_energy: float  # per atom
+    conv_energy: float
+    keywords: Mapping[str, list[list[str]]]
+
+    def has(self, keyword: str) -> bool:
+        """Whether a keyword is in the file."""
+        return keyword in self.keywords
+
+
+def read_settings(path: str | Path) -> N2P2Settings:
+    """Read an input.nn.
+
+    Raises:
+        InputError: the file is missing, has no elements, or describes a potential with long-range charges.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: expected n2p2's input.nn; there is no such file")
+    keywords: dict[str, list[list[str]]] = {}
+    for line in path.read_text().splitlines():
+        tokens = line.split("#", 1)[0].split()
+        if tokens:
+            keywords.setdefault(tokens[0], []).append(tokens[1:])
+    kind = keywords.get("nnp_type", [["2G"]])[0]
+    if kind and kind[0][:1] in ("4", "3"):
+        raise InputError(f"{path}: only short-range (2G) potentials can be read; got nnp_type {kind[0]}")
+    if not keywords.get("elements"):
+        raise InputError(f"{path}: expected a line 'elements'; there is none")
+    elements = tuple(sorted(_element(path, s) for s in keywords["elements"][0]))
+    atom_energy = dict.fromkeys(elements, 0.0)
+    for tokens in keywords.get("atom_energy", []):
+        atom_energy[_element(path, tokens[0])] = _number(path, "atom_energy", tokens[1:])
+    return N2P2Settings(
+        path,
+        elements,
+        atom_energy,
+        _number(path, "mean_energy", keywords.get("mean_energy", [["0"]])[0]),
+        _number(path, "conv_energy", keywords.get("conv_energy", [["1"]])[0]),
+        keywords,
+    )
+
+
+def network_shape(settings: N2P2Settings, element: int, n_inputs: int) -> NetworkShape:
+    """Shape of an element's network: the element's own keywords where given, else the global ones.
+
+    Raises:
+        InputError: a keyword is missing, or names an unknown activation function.
+    """
+    path = settings.path
+    n_hidden = _hidden_layers(settings, element)
+    nodes = [int(n) for n in _per_layer(settings, "nodes_short", element, n_hidden)] if n_hidden else []
+    codes = _per_layer(settings, "activation_short", element, n_hidden + 1)
+    for code in codes:
+        if code not in ACTIVATION_OF_CODE:
+            raise InputError(
+                f"{path}: activation must be one of {' '.join(ACTIVATION_OF_CODE)}; got {code!r} "
+                f"for {symbol_of(element)}"
+            )
+    activations = tuple(ACTIVATION_OF_CODE[code] for code in codes)
+    return NetworkShape(n_inputs, tuple(nodes), activations, 1, settings.has("normalize_nodes"))
+
+
+def read_weights(path: Path, network: FeedForward) -> None:
+    """Put the numbers of a weights file into a network.
+
+    The order is that of the file: layer by layer, for each node of the previous layer the weights to all nodes
+    of the next, then the biases of the next; only the first column is used.
+
+    Raises:
+        InputError: the file is missing, has something else than numbers, or too few or too many.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: expected a weights file; there is no such file")
+    values = []
+    for n, line in enumerate(path.read_text().splitlines(), 1):
+        tokens = line.split("#", 1)[0].split()
+        if tokens:
+            try:
+                values.append(float(tokens[0]))
+            except ValueError:
+                raise InputError(f"{path}, line {n}: expected a number first; got {tokens[0]!r}") from None
+    expected = sum(p.numel() for p in network.parameters())
+    if len(values) != expected:
+        raise InputError(
+            f"{path}: expected {expected} weights for layers {_widths(network.shape)}; got {len(values)}"
+        )
+    flat = torch.tensor(values, dtype=torch.float64)
+    if not bool(torch.isfinite(flat).all()):
+        raise InputError(
+            f"{path}: weights must be finite numbers; number {int((~flat.isfinite()).nonzero()[0])} is not"
+        )
+    start = 0
+    with torch.no_grad():
+        for layer in network.layers:
+            n_out, n_in = layer.weight.shape
+            layer.weight.copy_(flat[start : start + n_in * n_out].reshape(n_in, n_out).T)
+            start += n_in * n_out
+            layer.bias.copy_(flat[start : start + n_out])
+            start += n_out
+
+
+def write_weights(path: Path, network: FeedForward, scale: float = 1.0) -> None:
+    """Write a network in n2p2's order; ``scale`` multiplies the (linear) output layer."""
+    lines = []
+    weight_index = bias_index = 0
+    last = len(network.layers) - 1
+    for k, layer in enumerate(network.layers):
+        factor = scale if k == last else 1.0
+        weight: Tensor = layer.weight.detach() * factor
+        for j in range(weight.shape[1]):
+            for i in range(weight.shape[0]):
+                weight_index += 1
+                lines.append(
+                    f"{float(weight[i, j]):24.16E} a {weight_index:9d} {k:5d} {j + 1:5d} {k + 1:5d} {i + 1:5d}"
+                )
+        for i, value in enumerate((layer.bias.detach() * factor).tolist()):
+            bias_index += 1
+            lines.append(f"{value:24.16E} b {bias_index:9d} {k + 1:5d} {i + 1:5d}")
+    path.write_text("\n".join(lines) + "\n")
+
+
+def read_scaler(settings: N2P2Settings, functions: SymmetryFunctions) -> Scaler:
+    """The scaling of scaling.data beside input.nn, in the mode and between the limits that input.nn asks for.
+
+    Raises:
+        ValueError: a missing file or a line that cannot be read.
+    """
+    center, scale = settings.has("center_symmetry_functions"), settings.has("scale_symmetry_functions")
+    mode = {
+        (False, False): "none",
+        (True, False): "center",
+        (False, True): "minmax",
+        (True, True): "center_minmax",
+    }
+    chosen = "sigma" if settings.has("scale_symmetry_functions_sigma") else mode[center, scale]
+    limits = [
+        _number(settings.path, key, settings.keywords.get(key, [[default]])[0])
+        for key, default in (("scale_min_short", "0"), ("scale_max_short", "1"))
+    ]
+    file = settings.path.parent / "scaling.data"
+    if chosen == "none" and not file.is_file():
+        shape = (4, len(functions.elements), functions.n_features)
+        return Scaler(functions, torch.zeros(shape, dtype=torch.float64), chosen, *limits)
+    if not file.is_file():
+        raise InputError(f"{file}: input.nn asks for scaled symmetry functions; there is no such file")
+    return Scaler.from_n2p2(functions, file, chosen, *limits)
+
+
+SCALING_KEYWORDS: Mapping[str, tuple[str, ...]] = {
+    "none": (),
+    "center": ("center_symmetry_functions",),
+    "minmax": ("scale_symmetry_functions",),
+    "center_minmax": ("center_symmetry_functions", "scale_symmetry_functions"),
+    "sigma": ("scale_symmetry_functions_sigma",),
+}
+
+
+def write_potential(
+    folder: Path,
+    functions: SymmetryFunctions,
+    scaler: Scaler,
+    networks: ElementNetworks,
+    atom_energy: Mapping[int, float],
+    energy_scale: float,
+    length_unit: str,
+) -> None:
+    """Write input.nn, scaling.data and weights.*.data; energies and ``energy_scale`` in the file's unit.
+
+    The scale goes into the last layer, which must be linear.
+
+    Raises:
+        InputError: symmetry functions or activation functions that n2p2 does not have.
+    """
+    shapes = networks.shapes
+    if energy_scale != 1.0 and any(
+        s.activations[-1] != "linear" or s.normalize_nodes for s in shapes.values()
+    ):
+        raise InputError(
+            "a potential with an energy scale needs linear, not normalised, output nodes for n2p2"
+        )
+    try:
+        functions_text = functions.to_n2p2(length_unit)
+    except ValueError as error:
+        raise InputError(str(error)) from None
+    lines = settings_lines(shapes, atom_energy)
+    lines += list(SCALING_KEYWORDS[scaler.mode])
+    lines += [f"scale_min_short {scaler.s_min!r}", f"scale_max_short {scaler.s_max!r}", functions_text]
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "input.nn").write_text("\n".join(lines))
+    (folder / "scaling.data").write_text(scaler.to_n2p2())
+    for z in shapes:
+        write_weights(folder / f"weights.{z:03d}.data", networks.of(z), energy_scale)
+
+
+def settings_lines(shapes: Mapping[int, NetworkShape], atom_energy: Mapping[int, float]) -> list[str]:
+    """The lines of input.nn that describe elements, reference energies and networks.
+
+    Raises:
+        InputError: an activation function that n2p2 does not have.
+    """
+    symbols = [symbol_of(z) for z in sorted(shapes)]
+    lines = [f"number_of_elements {len(symbols)}", f"elements {' '.join(symbols)}"]
+    lines += [f"atom_energy {symbol_of(z)} {atom_energy[z]:.17g}" for z in sorted(shapes)]
+    if any(shape.normalize_nodes for shape in shapes.values()):
+        lines.append("normalize_nodes")
+    shared = len({(s.hidden, s.activations) for s in shapes.values()}) == 1
+    for z, shape in sorted(shapes.items())[: 1 if shared else None]:
+        unknown = [a for a in shape.activations if a not in CODE_OF_ACTIVATION]
+        if unknown:
+            raise InputError(
+                f"n2p2 has no activation function {unknown[0]!r}; it has {', '.join(CODE_OF_ACTIVATION)}"
+            )
+        scope, name = ("global", "") if shared else ("element", f" {symbol_of(z)}")
+        codes = [CODE_OF_ACTIVATION[a] for a in shape.activations]
+        lines.append(f"{scope}_hidden_layers_short{name} {len(shape.hidden)}")
+        lines.append(f"{scope}_nodes_short{name} {' '.join(map(str, shape.hidden))}")
+        lines.append(f"{scope}_activation_short{name} {' '.join(codes)}")
+    return lines
+
+
+def _widths(shape: NetworkShape) -> str:
+    return "-".join(str(n) for n in (shape.n_inputs, *shape.hidden, shape.n_outputs))
+
+
+def _element(path: Path, symbol: str) -> int:
+    try:
+        return number_of(symbol)
+    except KeyError:
+        raise InputError(f"{path}: expected an element symbol; got {symbol!r}") from None
+
+
+def _number(path: Path, keyword: str, tokens: Sequence[str]) -> float:
+    try:
+        return float(tokens[0])
+    except (IndexError, ValueError):
+        raise InputError(f"{path}: expected a number after {keyword}; got {' '.join(tokens)!r}") from None
+
+
+def _tokens(settings: N2P2Settings, keyword: str, element: int) -> tuple[list[list[str]], bool]:
+    """Values of ``element_<keyword>`` for an element (True) or else of ``global_<keyword>`` (False)."""
+    symbol = symbol_of(element)
+    own = [t[1:] for t in settings.keywords.get(f"element_{keyword}", []) if t and t[0] == symbol]
+    if own:
+        return own, True
+    shared = settings.keywords.get(f"global_{keyword}")
+    if not shared:
+        raise InputError(
+            f"{settings.path}: expected global_{keyword}, or element_{keyword} {symbol}; found neither"
+        )
+    return shared, False
+
+
+def _hidden_layers(settings: N2P2Settings, element: int) -> int:
+    return int(
+        _number(settings.path, "hidden_layers_short", _tokens(settings, "hidden_layers_short", element)[0][0])
+    )
+
+
+def _per_layer(settings: N2P2Settings, keyword: str, element: int, n: int) -> list[str]:
+    """One token a layer; an element's line may also be 'layer value' and then changes the global one."""
+    lines, own = _tokens(settings, keyword, element)
+    if not own or (len(lines[0]) == n and not _is_layer_form(lines[0], keyword)):
+        values = lines[0]
+    else:
+        shared = settings.keywords.get(f"global_{keyword}", [[]])[0]
+        values = (shared + [""] * n)[:n]
+        for tokens in lines:
+            values[int(_number(settings.path, f"element_{keyword}", tokens)) - 1] = tokens[1]
+    if len(values) < n or "" in values[:n]:
+        raise InputError(
+            f"{settings.path}: expected {n} values of {keyword} for {symbol_of(element)}; got {' '.join(values)!r}"
+        )
+    return values[:n]
+
+
+def _is_layer_form(tokens: Sequence[str], keyword: str) -> bool:
+    """Whether an element's line reads 'layer value', RuNNer's way, instead of one value a layer."""
+    if len(tokens) != 2 or not tokens[0].isdigit():
+        return False
+    return keyword.startswith("activation") or int(tokens[0]) <= 2

@@ -1,0 +1,1 @@
+"""Training: readers, checks of data, losses' optimisers, cached descriptors."""
