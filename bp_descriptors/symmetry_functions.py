@@ -11,6 +11,7 @@ from ase.data import atomic_numbers
 from torch import Tensor, nn
 
 from bp_descriptors import functions as terms
+from bp_descriptors.fast import Compiled, Environment, FastG
 from bp_descriptors.geometry import norm, pair_vectors
 from bp_descriptors.neighbors import Pairs, neighbor_list
 from bp_descriptors.presets import default_functions, read_n2p2, write_n2p2
@@ -50,6 +51,7 @@ class SymmetryFunctions(nn.Module):
         self.cutoff: float = max(f.cutoff.radius for f in ordered)  # Å
         self.n_features: int = max(len(fs) for fs in self.functions.values())
         self._blocks = [b for b in map(_Block, _families(ordered), [len(self.elements)] * 4) if b.forms]
+        self._compiled = Compiled(self.functions, self.n_features)
         number_to_element = torch.full((120,), -1, dtype=torch.int64)
         for k, symbol in enumerate(self.elements):
             number_to_element[atomic_numbers[symbol]] = k
@@ -117,7 +119,10 @@ class SymmetryFunctions(nn.Module):
             raise ValueError("symmetry functions need both directions of a pair; got a half neighbour list")
         if vectors.shape != (pairs.n_pairs, 3):
             raise ValueError(f"vectors must have shape [{pairs.n_pairs}, 3]; got {list(vectors.shape)}")
-        return self.definition(numbers, element, vectors, pairs)
+        if vectors.device.type != "cpu":
+            return self.definition(numbers, element, vectors, pairs)
+        environment = Environment(self._compiled, element, pairs.i, pairs.j)
+        return FastG.apply(vectors, environment, lambda v: self.definition(numbers, element, v, pairs))
 
     def definition(self, numbers: Tensor, element: Tensor, vectors: Tensor, pairs: Pairs) -> Tensor:
         """The torch definition behind :meth:`forward`, G [atoms, features]."""
