@@ -1,0 +1,73 @@
+"""The command line ``nddo-ml``: a module and a function a command, imported when it is called."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+
+import typer
+
+COMMANDS = {
+    "energy": "Energies, forces, charges and dipoles of the molecules in files.",
+    "optimize": "Relax the molecules in files, all of them at once.",
+    "methods": "Methods, their elements and references.",
+}
+
+
+def build_app(arguments: Sequence[str]) -> typer.Typer:
+    """The application for these arguments: only the commands that they name are imported."""
+    app = typer.Typer(
+        help="Semi-empirical quantum chemistry and neural networks: NDDO methods, hybrids, potentials.",
+        epilog="Examples: nddo-ml energy water.xyz --method AM1  |  "
+        "nddo-ml optimize *.xyz --output relaxed.xyz  |  nddo-ml COMMAND --help",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="rich",
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_general)
+    for name, summary in COMMANDS.items():
+        function = _load(name) if name in arguments else _placeholder
+        app.command(name, short_help=summary, no_args_is_help=name != "methods")(function)
+    return app
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Entry point of ``nddo-ml``.
+
+    Exit codes: 0 all done; 1 some calculation did not converge; 2 some input was wrong (the rest is done).
+    """
+    from nddo_ml.errors import NDDOMLError
+
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    try:
+        build_app(arguments)(args=list(arguments), prog_name="nddo-ml")
+    except NDDOMLError as error:
+        typer.secho(f"error: {error}", err=True, fg="red")
+        sys.exit(2)
+
+
+def _load(name: str) -> Callable[..., None]:
+    return getattr(import_module(f"nddo_ml.cli.{name}"), name)
+
+
+def _placeholder() -> None:
+    """Stands for a command that was not called, so that the list of commands is complete."""
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from nddo_ml import __version__
+
+        typer.echo(f"nddo-ml {__version__}")
+        raise typer.Exit()
+
+
+def _general(
+    version: bool = typer.Option(
+        False, "--version", help="Print the version and leave.", callback=_show_version, is_eager=True
+    ),
+) -> None:
+    """Options that stand before a command."""

@@ -1,0 +1,70 @@
+"""A cheap model for fast tests of what surrounds a model: Morse pairs, with the call signature of NDDO."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from nddo_ml.derivatives import forces_from_positions
+from nddo_ml.errors import SCFConvergenceError
+from nddo_ml.models import AbstractModel, Prediction
+from nddo_ml.systems import Systems
+
+RADII = {1: 0.31, 6: 0.76, 7: 0.71, 8: 0.66}  # Å
+
+
+@dataclass(frozen=True)
+class FakeSCF:
+    """What a self-consistent field leaves behind, without one."""
+
+    density: Tensor  # [systems, 1, M, M]
+    converged: Tensor  # [systems]
+    iterations: Tensor  # [systems]; 1 where a guess was given, else 10
+
+
+class MorseModel(AbstractModel):
+    """E = Σ_pairs D[(1 − exp(−a(r − r0)))² − 1], r0 the sum of covalent radii; H, C, N, O; molecules only."""
+
+    def __init__(self, depth: float = 4.0, width: float = 1.5, fails_below: float = 0.0) -> None:
+        super().__init__()
+        self.name = "Morse"
+        self.elements = frozenset(RADII)
+        self.periodic = False
+        self.depth = depth
+        self.width = width
+        self.fails_below = fails_below  # Å: systems with a shorter distance "do not converge"
+        self.calls: list[int] = []  # systems of each call
+        self.guesses: list[bool] = []  # whether a guess was given
+
+    def forward(
+        self, systems: Systems, *, forces: bool = False, stress: bool = False, guess: Tensor | None = None
+    ) -> Prediction:
+        """Energies and forces; a density-like tensor in ``scf``."""
+        self.check_elements(systems)
+        self.calls.append(systems.n_systems)
+        self.guesses.append(guess is not None)
+        positions = systems.positions.detach().requires_grad_(forces)
+        i, j = torch.triu_indices(systems.n_atoms, systems.n_atoms, 1)
+        same = systems.system_idx[i] == systems.system_idx[j]
+        i, j = i[same], j[same]
+        r = (positions[i] - positions[j]).norm(dim=1)
+        if bool((r < self.fails_below).any()):
+            raise SCFConvergenceError("SCF", systems.system_idx[i][r < self.fails_below].unique().tolist())
+        radii = torch.tensor([RADII.get(z, 0.0) for z in range(9)], dtype=positions.dtype)[systems.numbers]
+        pair = self.depth * ((1 - torch.exp(-self.width * (r - radii[i] - radii[j]))) ** 2 - 1)
+        energy = pair.new_zeros(systems.n_systems).index_add(0, systems.system_idx[i], pair)
+        n, size = systems.n_systems, int(systems.atoms_per_system.max())
+        scf = FakeSCF(
+            torch.zeros(n, 1, size, size, dtype=positions.dtype),
+            torch.ones(n, dtype=torch.bool),
+            torch.full((n,), 10 if guess is None else 1),
+        )
+        return Prediction(
+            energy=energy.detach(),
+            forces=forces_from_positions(energy, positions) if forces else None,
+            charges=torch.zeros_like(positions[:, 0]).detach(),
+            dipole=torch.zeros(n, 3, dtype=positions.dtype),
+            scf=scf,  # type: ignore[arg-type]
+        )
