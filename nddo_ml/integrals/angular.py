@@ -62,7 +62,7 @@ def harmonics() -> tuple[Polynomial, ...]:
 
 @cache
 def product_multipoles(width: int) -> Tensor:
-    """Angular parts ⟨μ| C_lm |ν⟩ of the multipole moments of products, [9, products], (l, m) as the orbitals.
+    """Angular parts ⟨μ| C_lm |ν⟩ of the multipole moments of products, [9, products].
 
     ``C_lm = √(4π/(2l+1)) Y_lm`` are real; these are the real Gaunt coefficients up to a factor.
     """
@@ -81,8 +81,8 @@ def product_multipoles(width: int) -> Tensor:
 def coulomb_coupling(rank: int, width: int) -> Tensor:
     """Angular part ``Σ_m ⟨μν|C_km⟩⟨C_km|λσ⟩`` of a one-centre Coulomb integral, [products, products].
 
-    By the addition theorem the sum is the Legendre polynomial P_k of the angle between the two electrons, that
-    is a sum of products of moments ⟨μν| x^a y^b z^c⟩.
+    By the addition theorem the sum is the Legendre polynomial P_k of the angle between the two electrons,
+    that is a sum of products of moments ⟨μν| x^a y^b z^c⟩.
     """
     y = harmonics()
     products = [multiply(y[i], y[k]) for i, k in packed_pairs(width)]

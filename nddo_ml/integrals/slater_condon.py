@@ -52,7 +52,7 @@ def slater_condon(zeta: Tensor, principal: Tensor) -> Tensor:
     terms = []
     for k, (a, b), (c, d) in RADIAL_TERMS:
         exponents, powers = (z[:, a] + z[:, b], z[:, c] + z[:, d]), (n[:, a] + n[:, b], n[:, c] + n[:, d])
-        norm = 1.0
+        norm = torch.ones_like(z[:, 0])
         for shell in (a, b, c, d):
             norm = norm * (2 * z[:, shell]) ** (n[:, shell] + 0.5) / torch.sqrt(_factorial(2 * n[:, shell]))
         outside = _outer_region(k, powers[0], exponents[0], powers[1], exponents[1])
