@@ -155,11 +155,11 @@ def qm9(indices: list[int]) -> list[Geometry]:
     return sorted(found, key=lambda g: int(g.name[4:]))
 
 
-def table_elements(method: str, with_d: bool) -> list[str]:
-    """Symbols of the elements that the method's table covers, those with d orbitals or those without."""
+def table_elements(method: str, with_d: bool | None = None) -> list[str]:
+    """Symbols of the elements in the method's table; on demand only those with or without d orbitals."""
     with (TABLES / f"{method}.csv").open(newline="") as file:
         rows = [r for r in csv.DictReader(file) if r["U_ss"]]
-    return [r["symbol"] for r in rows if bool(r.get("U_dd") or r.get("zeta_d")) == with_d]
+    return [r["symbol"] for r in rows if with_d is None or bool(r.get("U_dd") or r.get("zeta_d")) == with_d]
 
 
 def table_pairs(method: str) -> list[tuple[str, str]]:

@@ -24,7 +24,7 @@ from geometries import DIGITS, Geometry
 KEYWORDS = "PRECISE RELSCF=0.001 1SCF GRADIENTS AUX(PRECISION=9,XP,XS) NOREOR NOSYM GEO-OK DISP"
 SPINS = ["SINGLET", "DOUBLET", "TRIPLET", "QUARTET", "QUINTET", "SEXTET", "SEPTET", "OCTET", "NONET"]
 NOTES = (
-    "positions Å; heat_of_formation kcal/mol; gradients kcal/mol/Å, [n][3]; dipole D, of ions relative to the "
+    "positions Å; heat_of_formation kcal/mol; gradients kcal/mol/Å; dipole D, of ions relative to the "
     "centre of mass (MOPAC's convention); charges e; energies and eigenvalues (alpha, beta) eV; s2 = <S^2>. "
     "lower: heat of formation of a lower SCF solution that MOPAC finds with RELSCF=0.00001; "
     "gradient_noise, dipole_noise: largest change of a component in that run where it exceeds 0.0005 "
@@ -105,8 +105,8 @@ def run_checked(g: Geometry, method: str) -> dict:
 
 def parse(g: Geometry, method: str, out: str, aux: str) -> dict:
     if "SCF FIELD WAS ACHIEVED" not in out or "UNABLE TO ACHIEVE" in out:
-        lines = [s.strip(" *") for s in out.splitlines() if re.search(r"ERROR|UNABLE|not |NOT |FATAL", s)]
-        raise ValueError(next((s for s in lines[::-1] if s), "no converged SCF"))
+        refusals = re.findall(r"DATA ARE NOT AVAILABLE.*|.*ERROR.*|UNABLE TO ACHIEVE", out)
+        raise ValueError(refusals[-1].strip() if refusals else "no converged SCF")
     n = len(g.symbols)
     positions = np.reshape(values(aux, "ATOM_X:ANGSTROMS"), (-1, 3))
     gradients = (

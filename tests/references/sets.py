@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from elements import element_set, homonuclear, pair_set, sp_elements
-from geometries import Geometry
+from elements import NOBLE, element_set, homonuclear, occupations, pair_set, sp_elements
+from geometries import CAPS, Geometry, capped, star, table_elements
+from metals import complexes, metal_set
 from molecules import core_set, drug_like, extra_set, far_apart, organic_set, s22_set, stretched
 
 SP_METHODS = ("MNDO", "AM1", "PM3", "RM1")
@@ -31,4 +32,59 @@ def sp_methods() -> list[tuple[str, Geometry]]:
     return [(m, g) for part, m in enumerate(SP_METHODS) for g in sp_method(m, part)]
 
 
-SETS = {"sp_methods": sp_methods}
+def hypervalent() -> list[Geometry]:
+    """Compounds of main-group elements above their normal valence, and their ions."""
+    ions = [("Si", "F", 6, -2), ("Al", "F", 6, -3), ("P", "F", 6, -1), ("As", "F", 6, -1), ("Sb", "F", 6, -1)]
+    ions += [("I", "Cl", 2, -1), ("I", "I", 2, -1), ("Cl", "O", 4, -1), ("P", "O", 4, -3), ("Br", "O", 4, -1)]
+    ions += [
+        ("Al", "Cl", 4, -1),
+        ("S", "O", 4, -2),
+        ("Ge", "Cl", 3, -1),
+        ("Sn", "Cl", 6, -2),
+        ("Sb", "Cl", 6, -1),
+    ]
+    neutral = [("S", "F", 4), ("S", "F", 6), ("P", "F", 5), ("P", "Cl", 5), ("As", "F", 5), ("Sb", "Cl", 5)]
+    neutral += [("Se", "F", 6), ("Te", "F", 6), ("Br", "F", 3), ("Br", "F", 5), ("I", "F", 5), ("Cl", "F", 5)]
+    neutral += [
+        ("S", "O", 3),
+        ("Xe", "F", 4),
+        ("Xe", "F", 6),
+        ("Xe", "O", 4),
+        ("Se", "O", 2),
+        ("Te", "Cl", 4),
+    ]
+    neutral += [("Pb", "Cl", 2), ("Sn", "Cl", 2), ("Bi", "Cl", 5), ("Tl", "Br", 1), ("In", "Cl", 1)]
+    return [star(*entry) for entry in ions + neutral]
+
+
+def partners(symbols: list[str], per_element: int) -> list[Geometry]:
+    """X-YHn of every element with a few of the elements that have hydrogen caps, and halogens."""
+    ends = [*CAPS, "F", "Cl", "Br", "I"]
+    chosen = [
+        (s, ends[(3 * k + 5 * j) % len(ends)]) for k, s in enumerate(symbols) for j in range(per_element)
+    ]
+    return [capped(a, b) for a, b in dict.fromkeys(chosen) if a != b and a not in NOBLE and a != "H"]
+
+
+def distinct(systems: list[Geometry]) -> list[Geometry]:
+    """One of each name, charge and multiplicity."""
+    return list({(g.name, g.charge, g.spin, g.uhf): g for g in systems}.values())
+
+
+def pm6() -> list[tuple[str, Geometry]]:
+    symbols = [s for s in table_elements("pm6") if s in occupations()]
+    metals = [s for s in symbols if occupations()[s][2]]
+    main = [s for s in symbols if s not in metals]
+    systems = common(symbols, 0, 2) + element_set(main) + homonuclear(main) + partners(main, 3)
+    systems += metal_set(metals) + complexes() + hypervalent() + drug_like([100, 21988, 50001, 90002, 133000])
+    return [("PM6", g) for g in distinct(systems)]
+
+
+def mndod() -> list[tuple[str, Geometry]]:
+    symbols = table_elements("mndod")
+    systems = element_set(symbols) + homonuclear(symbols) + partners(symbols, 2) + pair_set("mndod", symbols)
+    systems += [g for g in common(symbols, 1, 3) + hypervalent() if g.elements <= set(symbols)]
+    return [("MNDOD", g) for g in distinct(systems)]
+
+
+SETS = {"sp_methods": sp_methods, "pm6": pm6, "mndod": mndod}
