@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 START_RADIUS = 0.2  # Å
 MAX_RADIUS = 0.3  # Å, longest displacement of any atom in one step
-MIN_RADIUS = 1e-3  # Å, a system that would have to step shorter than this is given up
+MIN_RADIUS = 1e-5  # Å, a system that would have to step shorter than this is given up
 ENERGY_NOISE = 1e-6  # eV, a rise of the energy below this is no rise
 MIN_CURVATURE = 1e-8  # updates of smaller yᵀs / |y||s| are left out: the inverse Hessian stays positive
 
@@ -239,5 +239,5 @@ def _new_radius(
     grown = torch.where((ratio > 0.75) & (moved > 0.9 * radius), 2.0 * radius, radius)
     accepted = torch.where(ratio < 0.25, 0.5 * moved, grown)
     # the minimum of the parabola through both energies and the first slope, as a fraction of the step
-    fraction = (-slope / (2.0 * (change - slope)).clamp(min=1e-12)).clamp(0.1, 0.5)
+    fraction = (-slope / (2.0 * (change - slope)).clamp(min=1e-12)).clamp(0.25, 0.5)
     return torch.where(better, accepted, fraction * moved).clamp(max=MAX_RADIUS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -24,17 +25,24 @@ class FakeSCF:
     iterations: Tensor  # [systems]; 1 where a guess was given, else 10
 
 
+Failing = Callable[[int, Systems], list[int]]  # number of the call and batch -> systems that do not converge
+
+
+def _never(call: int, systems: Systems) -> list[int]:
+    return []
+
+
 class MorseModel(AbstractModel):
     """E = Σ_pairs D[(1 − exp(−a(r − r0)))² − 1], r0 the sum of covalent radii; H, C, N, O; molecules only."""
 
-    def __init__(self, depth: float = 4.0, width: float = 1.5, fails_below: float = 0.0) -> None:
+    def __init__(self, depth: float = 4.0, width: float = 1.5, failing: Failing = _never) -> None:
         super().__init__()
         self.name = "Morse"
         self.elements = frozenset(RADII)
         self.periodic = False
         self.depth = depth
         self.width = width
-        self.fails_below = fails_below  # Å: systems with a shorter distance "do not converge"
+        self.failing = failing
         self.calls: list[int] = []  # systems of each call
         self.guesses: list[bool] = []  # whether a guess was given
 
@@ -45,13 +53,13 @@ class MorseModel(AbstractModel):
         self.check_elements(systems)
         self.calls.append(systems.n_systems)
         self.guesses.append(guess is not None)
+        if failed := self.failing(len(self.calls), systems):
+            raise SCFConvergenceError("the SCF did not converge", failed)
         positions = systems.positions.detach().requires_grad_(forces)
         i, j = torch.triu_indices(systems.n_atoms, systems.n_atoms, 1)
         same = systems.system_idx[i] == systems.system_idx[j]
         i, j = i[same], j[same]
         r = (positions[i] - positions[j]).norm(dim=1)
-        if bool((r < self.fails_below).any()):
-            raise SCFConvergenceError("SCF", systems.system_idx[i][r < self.fails_below].unique().tolist())
         radii = torch.tensor([RADII.get(z, 0.0) for z in range(9)], dtype=positions.dtype)[systems.numbers]
         pair = self.depth * ((1 - torch.exp(-self.width * (r - radii[i] - radii[j]))) ** 2 - 1)
         energy = pair.new_zeros(systems.n_systems).index_add(0, systems.system_idx[i], pair)
