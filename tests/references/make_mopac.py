@@ -131,9 +131,16 @@ def parse(g: Geometry, method: str, out: str, aux: str) -> dict:
         "electronic_energy": printed(out, "ELECTRONIC ENERGY"),
         "core_energy": printed(out, "CORE-CORE REPULSION"),
     }
+    terms = {
+        "dispersion": "DISPERSION ENERGY",
+        "hydrogen_bond": "H-BOND ENERGY",
+        "hh_repulsion": "H - H CORRECTION ENERGY",
+    }
+    if "-D3" in method:
+        result |= {key: printed(out, label) or 0.0 for key, label in terms.items()}
     if result["uhf"]:
         result["s2"] = round(values(aux, "TOTAL_SPIN")[0], 8)
-    if n <= 3:
+    if n <= 2:
         keys = ("ALPHA_EIGENVALUES", "BETA_EIGENVALUES") if result["uhf"] else ("EIGENVALUES",)
         result["eigenvalues"] = [[round(v, 5) for v in values(aux, key)] for key in keys]
     return result

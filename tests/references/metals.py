@@ -1,4 +1,4 @@
-"""Compounds of the transition metals: atoms, diatomics, halides, oxides, complexes with polyatomic ligands."""
+"""Compounds of the transition metals: atoms, diatomics, halides, oxides, mononuclear complexes."""
 
 from __future__ import annotations
 

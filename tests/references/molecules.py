@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,12 @@ from ase import Atoms
 from ase.collections import g2 as g2_names
 from ase.collections import s22
 from ase.io import read
+from ase.neighborlist import build_neighbor_list
 from geometries import Geometry, X, Y, Z, diatomic, displaced, g2, merged, of, qm9, rotated, star
+from scipy.sparse.csgraph import connected_components
 
 EXTRA = Path(__file__).parent / "extra.xyz"
+COMPLEXES = Path(__file__).parent / "complexes.xyz"
 
 
 def core_set() -> list[Geometry]:
@@ -41,10 +45,23 @@ def organic_set(symbols: list[str], part: int, parts: int) -> list[Geometry]:
     return [displaced(rotated(g2(name), k), 0.07, k) if k % 2 else g2(name) for k, name in enumerate(known)]
 
 
-def extra_set() -> list[Geometry]:
-    """Ions, radicals and zwitterions relaxed with GFN2-xTB (extra.xyz)."""
-    frames = read(EXTRA, index=":")
+def from_file(path: Path) -> list[Geometry]:
+    """Geometries relaxed with GFN2-xTB; name, charge and multiplicity stand in the comment lines."""
+    frames = read(path, index=":")
     return [of(f.info["name"], f, int(f.info["charge"]), int(f.info["multiplicity"])) for f in frames]
+
+
+def pulled(g: Geometry, shift: float) -> Geometry:
+    """The fragment of the last atom moved away from the others by ``shift`` (Å) along the shortest contact."""
+    atoms = Atoms(list(g.symbols), g.positions)
+    graph = build_neighbor_list(atoms, self_interaction=False, bothways=True).get_connectivity_matrix()
+    label = connected_components(graph)[1]
+    fixed, moving = np.flatnonzero(label != label[-1]), np.flatnonzero(label == label[-1])
+    vectors = g.positions[moving][:, None] - g.positions[fixed][None]
+    contact = vectors.reshape(-1, 3)[np.linalg.norm(vectors, axis=-1).argmin()]
+    positions = g.positions.copy()
+    positions[moving] += shift * contact / np.linalg.norm(contact)
+    return replace(g, name=f"{g.name}{shift:+g}", positions=positions)
 
 
 def drug_like(indices: list[int]) -> list[Geometry]:

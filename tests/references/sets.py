@@ -5,7 +5,18 @@ from __future__ import annotations
 from elements import NOBLE, element_set, homonuclear, occupations, pair_set, sp_elements
 from geometries import CAPS, Geometry, capped, star, table_elements
 from metals import complexes, metal_set
-from molecules import core_set, drug_like, extra_set, far_apart, organic_set, s22_set, stretched
+from molecules import (
+    COMPLEXES,
+    EXTRA,
+    core_set,
+    drug_like,
+    far_apart,
+    from_file,
+    organic_set,
+    pulled,
+    s22_set,
+    stretched,
+)
 
 SP_METHODS = ("MNDO", "AM1", "PM3", "RM1")
 HYDROGEN_BONDED = ["Water_dimer", "Ammonia_dimer", "Formic_acid_dimer", "Formamide_dimer"]
@@ -13,7 +24,7 @@ HYDROGEN_BONDED = ["Water_dimer", "Ammonia_dimer", "Formic_acid_dimer", "Formami
 
 def common(symbols: list[str], part: int, parts: int) -> list[Geometry]:
     """What every method has, and its share of the organic molecules."""
-    systems = core_set() + extra_set() + far_apart() + stretched() + s22_set(HYDROGEN_BONDED)
+    systems = core_set() + from_file(EXTRA) + far_apart() + stretched() + s22_set(HYDROGEN_BONDED)
     systems = [g for g in systems if g.elements <= set(symbols)]
     names = {g.name for g in systems}
     return systems + [g for g in organic_set(symbols, part, parts) if g.name not in names]
@@ -63,6 +74,7 @@ def partners(symbols: list[str], per_element: int) -> list[Geometry]:
     chosen = [
         (s, ends[(3 * k + 5 * j) % len(ends)]) for k, s in enumerate(symbols) for j in range(per_element)
     ]
+    chosen = [(a, b) for a, b in chosen if b in symbols]
     return [capped(a, b) for a, b in dict.fromkeys(chosen) if a != b and a not in NOBLE and a != "H"]
 
 
@@ -87,4 +99,27 @@ def mndod() -> list[tuple[str, Geometry]]:
     return [("MNDOD", g) for g in distinct(systems)]
 
 
-SETS = {"sp_methods": sp_methods, "pm6": pm6, "mndod": mndod}
+def pm6_d3h4() -> list[tuple[str, Geometry]]:
+    """Complexes, some of them pulled apart or pushed together, with PM6 and the corrected methods."""
+    complexes = from_file(COMPLEXES)
+
+    moved = [
+        "water_water",
+        "water_ammonia",
+        "peptide_peptide",
+        "acetate_water",
+        "methylammonium_formaldehyde",
+    ]
+    moved += [
+        "CF3Br_formaldehyde",
+        "iodobenzene_acetone",
+        "CF3I_pyridine",
+        "chlorobenzene_acetone",
+        "methanethiol_water",
+    ]
+    systems = complexes + s22_set()
+    systems += [pulled(g, d) for g in complexes if g.name in moved for d in (-0.25, 0.3, 0.9, 2.5)]
+    return [(method, g) for g in systems for method in ("PM6", "PM6-D3H4", "PM6-D3H4X")]
+
+
+SETS = {"sp_methods": sp_methods, "pm6": pm6, "mndod": mndod, "pm6_d3h4": pm6_d3h4}
