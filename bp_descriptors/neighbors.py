@@ -37,7 +37,7 @@ def neighbor_list(
     pbc: Tensor | None = None,
     half: bool = False,
 ) -> Pairs:
-    """All pairs of atoms of the same system, images included, with |r_ij| < cutoff; linear in the number of atoms.
+    """All pairs of atoms of the same system, images included, with |r_ij| < cutoff; linear in atoms.
 
     A pair at exactly the cut-off is left out: every function and its slope are zero there. Atoms need not
     lie inside their cell, the cell may be smaller than the cut-off, and an atom may neighbour its own images.
@@ -61,7 +61,9 @@ def neighbor_list(
     by_cell_list = pbc.any(1) | (counts > _ALL_PAIRS_ATOMS)
     parts = [_all_pairs(x, cutoff, system_idx, ~by_cell_list, counts)]
     if bool(by_cell_list.any()):
-        parts.append(_cell_lists(x, cutoff, system_idx, cell, pbc, torch.nonzero(by_cell_list).flatten().tolist()))
+        parts.append(
+            _cell_lists(x, cutoff, system_idx, cell, pbc, torch.nonzero(by_cell_list).flatten().tolist())
+        )
     i, j, shift = (torch.cat(p) for p in zip(*parts, strict=True))
     vectors = x[j] - x[i]
     if bool(pbc.any()):
@@ -119,7 +121,9 @@ def _all_pairs(
         stop = max(start + 1, int(torch.searchsorted(ends, done + _CHUNK, right=True)))
         n = n_of_atom[start:stop]
         row = torch.repeat_interleave(torch.arange(start, stop, device=x.device), n)
-        rank = torch.arange(row.shape[0], device=x.device) - torch.repeat_interleave(torch.cumsum(n, 0) - n, n)
+        rank = torch.arange(row.shape[0], device=x.device) - torch.repeat_interleave(
+            torch.cumsum(n, 0) - n, n
+        )
         i, j = order[row], order[first[row] + rank]
         keep = ((x[j] - x[i]).square().sum(1) < cutoff**2) & (i != j)
         found_i.append(i[keep])
@@ -135,7 +139,9 @@ def _cell_lists(
     """Ordered pairs of the systems ``chosen``, found on the CPU by vesin's cell list (a little too many)."""
     device = x.device
     order = torch.argsort(system_idx, stable=True).cpu().numpy()
-    bounds = np.concatenate([[0], np.cumsum(torch.bincount(system_idx, minlength=cell.shape[0]).cpu().numpy())])
+    bounds = np.concatenate(
+        [[0], np.cumsum(torch.bincount(system_idx, minlength=cell.shape[0]).cpu().numpy())]
+    )
     points, cells, periodic = x.cpu().numpy(), cell.cpu().numpy(), pbc.cpu().numpy()
     search = NeighborList(cutoff=cutoff * (1 + _SLACK), full_list=True)
     found = []
@@ -158,11 +164,11 @@ def _check_cell(cell: np.ndarray, pbc: np.ndarray, system: int) -> None:
     volume = np.sqrt(max(np.linalg.det(vectors @ vectors.T), 0.0))
     if not np.isfinite(cell).all() or not volume > 1e-8 * max(np.prod(lengths), 1e-12):
         raise ValueError(
-            f"system {system}: expected independent cell vectors along the periodic directions; got {vectors.tolist()}"
+            f"system {system}: expected independent cell vectors where periodic; got {vectors.tolist()}"
         )
 
 
 def _first_of_both(i: Tensor, j: Tensor, shift: Tensor) -> Tensor:
-    """True for one of each two directions: i < j, or an atom's image whose first non-zero shift is positive."""
+    """True for one of each two directions: i < j, or an image whose first shift not zero is positive."""
     code = torch.sign(shift[:, 0]) * 4 + torch.sign(shift[:, 1]) * 2 + torch.sign(shift[:, 2])
     return (i < j) | ((i == j) & (code > 0))

@@ -41,9 +41,9 @@ def default_functions(
     """Element-resolved functions for ``elements`` and a ``cutoff`` (Å): shifted G2 and shifted wide G5.
 
     The radial Gaussians sit on an even grid from 0.8 Å to half a spacing inside the cut-off, with
-    eta = 1 / (2 spacing²); the angular shells the same up to ``angular_cutoff`` (default 0.7 cutoff), for both
-    signs of lambda and a few zeta. After Gastegger et al., J. Chem. Phys. 148, 241709 (2018), and Smith et al.,
-    Chem. Sci. 8, 3192 (2017).
+    eta = 1 / (2 spacing²); the angular shells the same up to ``angular_cutoff`` (default 0.7 cutoff), for
+    both signs of lambda and a few zeta. After Gastegger et al., J. Chem. Phys. 148, 241709 (2018), and
+    Smith et al., Chem. Sci. 8, 3192 (2017).
 
     Args:
         size: "small", "medium" or "large"; with four elements 112, 228 and 384 functions.
@@ -124,7 +124,9 @@ def _parse_line(words: list[str], cutoff_kind: str, inner: float, unit: float, w
     try:
         center, number = words[0], int(words[1])
         if number not in _N2P2_KIND:
-            raise ValueError(f"{where}: symmetry function type {number} is not supported (2, 3, 9, 12, 13 are)")
+            raise ValueError(
+                f"{where}: symmetry function type {number} is not supported (2, 3, 9, 12, 13 are)"
+            )
         n_neighbors = {2: 1, 3: 2, 9: 2}.get(number, 0)
         neighbors = tuple(words[2 : 2 + n_neighbors])
         values = [float(w) for w in words[2 + n_neighbors :]]
@@ -138,7 +140,14 @@ def _parse_line(words: list[str], cutoff_kind: str, inner: float, unit: float, w
             (r_s,) = values[4:] or [0.0]
         cutoff = Cutoff(radius * unit, cutoff_kind, inner)
         return Function(
-            center, _N2P2_KIND[number], cutoff, neighbors, eta / unit**2, r_s * unit, zeta=zeta, lambda_=lambda_
+            center,
+            _N2P2_KIND[number],
+            cutoff,
+            neighbors,
+            eta / unit**2,
+            r_s * unit,
+            zeta=zeta,
+            lambda_=lambda_,
         )
     except (IndexError, ValueError) as error:
         if str(error).startswith(where):
@@ -158,7 +167,10 @@ def write_n2p2(functions: Sequence[Function], length_unit: str = "bohr") -> str:
         raise ValueError(f"n2p2 has one cut-off function for the whole set; got {sorted(cutoffs)}")
     ((kind, inner),) = cutoffs
     cutoff_type = {v: k for k, v in N2P2_TYPES.items()}[kind]
-    return "\n".join([f"cutoff_type {cutoff_type} {inner!r}", *(_format_line(f, unit) for f in functions)]) + "\n"
+    return (
+        "\n".join([f"cutoff_type {cutoff_type} {inner!r}", *(_format_line(f, unit) for f in functions)])
+        + "\n"
+    )
 
 
 def _format_line(f: Function, unit: float) -> str:

@@ -44,22 +44,26 @@ class Function:
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
-            raise ValueError(f"a symmetry function's kind must be one of {', '.join(KINDS)}; got {self.kind!r}")
+            raise ValueError(
+                f"a symmetry function's kind must be one of {', '.join(KINDS)}; got {self.kind!r}"
+            )
         for symbol in (self.center, *self.neighbors):
             if atomic_numbers.get(symbol, 0) < 1:
                 raise ValueError(f"{self.kind}: expected an element's symbol; got {symbol!r}")
         if len(self.neighbors) != KINDS[self.kind][0]:
             raise ValueError(
-                f"{self.kind} of {self.center} names {KINDS[self.kind][0]} neighbouring elements; got {self.neighbors}"
+                f"{self.kind} of {self.center} needs {KINDS[self.kind][0]} neighbours; got {self.neighbors}"
             )
         for name in ("eta", "r_s", "kappa", "zeta", "lambda_"):
             if not isfinite(getattr(self, name)):
-                raise ValueError(f"{self.kind} of {self.center}: {name} must be finite; got {getattr(self, name)}")
+                raise ValueError(
+                    f"{self.kind} of {self.center}: {name} must be finite; got {getattr(self, name)}"
+                )
         if self.eta < 0:
             raise ValueError(f"{self.kind} of {self.center}: eta must not be negative; got {self.eta}")
         if not self.is_radial and (self.zeta < 1 or abs(self.lambda_) != 1):
             raise ValueError(
-                f"{self.kind} of {self.center}: expected zeta >= 1 and lambda = ±1; got {self.zeta}, {self.lambda_}"
+                f"{self.kind} of {self.center} needs zeta >= 1, lambda = ±1; got {self.zeta}, {self.lambda_}"
             )
         object.__setattr__(self, "neighbors", tuple(sorted(self.neighbors, key=atomic_numbers.__getitem__)))
 
@@ -102,7 +106,9 @@ class Function:
         neighbors = "*" if self.is_weighted else ",".join(self.neighbors)
         inner = f" inner={self.cutoff.inner:.6g}" if self.cutoff.inner else ""
         head = f"{self.kind} {self.center}-({neighbors})"
-        return " ".join(s for s in (head, values, f"cutoff={self.cutoff.radius:.6g} {self.cutoff.kind}{inner}") if s)
+        return " ".join(
+            s for s in (head, values, f"cutoff={self.cutoff.radius:.6g} {self.cutoff.kind}{inner}") if s
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers, strings and lists; :meth:`from_dict` reads them back."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
+from ase import Atoms
 from ase.data import atomic_numbers
 from torch import Tensor, nn
 
@@ -16,10 +18,8 @@ from bp_descriptors.geometry import norm, pair_vectors
 from bp_descriptors.neighbors import Pairs, neighbor_list
 from bp_descriptors.presets import default_functions, read_n2p2, write_n2p2
 from bp_descriptors.specification import Function
+from bp_descriptors.structures import structures_of
 from bp_descriptors.triples import triples_of
-
-if TYPE_CHECKING:
-    from ase import Atoms
 
 
 class SymmetryFunctions(nn.Module):
@@ -40,7 +40,7 @@ class SymmetryFunctions(nn.Module):
         if not functions:
             raise ValueError("expected at least one symmetry function; got none")
         ordered = sorted(functions, key=lambda f: f.order)
-        for one, other in zip(ordered, ordered[1:], strict=False):
+        for one, other in pairwise(ordered):
             if one == other:
                 raise ValueError(f"a symmetry function is given twice: {one.label}")
         symbols = {s for f in ordered for s in (f.center, *f.neighbors)}
@@ -101,7 +101,7 @@ class SymmetryFunctions(nn.Module):
         if bool((index < 0).any()):
             atom = int(torch.nonzero(index < 0)[0])
             raise ValueError(
-                f"atom {atom} has atomic number {int(numbers[atom])}; there are symmetry functions for {self.elements}"
+                f"atom {atom} has atomic number {int(numbers[atom])}; there are functions for {self.elements}"
             )
         return index
 
@@ -121,6 +121,10 @@ class SymmetryFunctions(nn.Module):
             raise ValueError(f"vectors must have shape [{pairs.n_pairs}, 3]; got {list(vectors.shape)}")
         if vectors.device.type != "cpu":
             return self.definition(numbers, element, vectors, pairs)
+        if bool((pairs.i[1:] < pairs.i[:-1]).any()):
+            order = torch.argsort(pairs.i, stable=True)
+            vectors = vectors[order]
+            pairs = Pairs(pairs.i[order], pairs.j[order], pairs.shift[order], pairs.half)
         environment = Environment(self._compiled, element, pairs.i, pairs.j)
         return FastG.apply(vectors, environment, lambda v: self.definition(numbers, element, v, pairs))
 
@@ -135,20 +139,11 @@ class SymmetryFunctions(nn.Module):
     @torch.no_grad()
     def describe(self, atoms: Atoms | Sequence[Atoms]) -> Tensor:
         """G [atoms, features], float64, of an ASE ``Atoms`` or a list of them (atoms one after another)."""
-        frames = [atoms] if hasattr(atoms, "get_atomic_numbers") else list(atoms)
-        if not frames:
-            raise ValueError("expected at least one structure; got an empty list")
-        numbers = torch.cat([torch.as_tensor(f.get_atomic_numbers(), dtype=torch.int64) for f in frames])
-        positions = torch.cat([torch.as_tensor(f.get_positions(), dtype=torch.float64) for f in frames])
-        sizes = torch.as_tensor([len(f) for f in frames])
-        system_idx = torch.repeat_interleave(torch.arange(len(frames)), sizes)
-        cell = torch.stack([torch.as_tensor(f.cell.array, dtype=torch.float64) for f in frames])
-        pbc = torch.stack([torch.as_tensor(f.pbc) for f in frames])
-        pairs = neighbor_list(positions, self.cutoff, system_idx, cell, pbc)
-        device = self._columns.device
-        pairs = Pairs(pairs.i.to(device), pairs.j.to(device), pairs.shift.to(device), pairs.half)
-        vectors = pair_vectors(positions.to(device), pairs, system_idx.to(device), cell.to(device))
-        return self(numbers.to(device), vectors, pairs)
+        batch = structures_of(atoms)
+        batch = batch._replace(**{k: v.to(self._columns.device) for k, v in batch._asdict().items()})
+        pairs = neighbor_list(batch.positions, self.cutoff, batch.system_idx, batch.cell, batch.pbc)
+        vectors = pair_vectors(batch.positions, pairs, batch.system_idx, batch.cell)
+        return self(batch.numbers, vectors, pairs)
 
     def _build_columns(self) -> Tensor:
         """Where each feature of each element stands in the concatenated sums; 0 is the column of zeros."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numba import njit
@@ -13,17 +13,11 @@ _ORDERED = {"contract", "nsz"}  # floating-point freedom that keeps the order of
 _FREE = {"contract", "nsz", "reassoc", "arcp"}  # and the freedom to sum in any order
 
 
-def compiled(inline: str = "never", reorder: bool = False) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """numba's njit without the interpreter's lock, cached on disk where a cache directory can be written."""
-    options = {"nogil": True, "inline": inline, "fastmath": _FREE if reorder else _ORDERED}
-
-    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-        try:
-            return njit(cache=True, **options)(function)
-        except RuntimeError:  # numba's way to say that it finds no writable place for the cache
-            return njit(**options)(function)
-
-    return decorate
+def compiled(
+    inline: Literal["never", "always"] = "never", reorder: bool = False
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """numba's njit with the freedom of rounding that vectorising needs; never with that to assume no NaN."""
+    return njit(nogil=True, inline=inline, fastmath=_FREE if reorder else _ORDERED)
 
 
 @compiled(inline="always")
