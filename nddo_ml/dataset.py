@@ -118,7 +118,7 @@ class Dataset:
     def select(self, index: Tensor | Sequence[int]) -> Dataset:
         """The structures ``index``, in this order."""
         index = torch.as_tensor(index, dtype=torch.int64)
-        systems, atoms = _take(self.systems, index)
+        systems, atoms = take(self.systems, index)
         values = {k: v[atoms] if LABELS[k][0] else v[index] for k, v in self.labels.values.items()}
         weights = {k: v[index] for k, v in self.labels.weights.items()}
         pick = index.tolist()
@@ -205,7 +205,7 @@ def split(dataset: Dataset, fraction: float, seed: int) -> tuple[Dataset, Datase
     return dataset.select(train), dataset.select(sorted(held))
 
 
-def _take(s: Systems, index: Tensor) -> tuple[Systems, Tensor]:
+def take(s: Systems, index: Tensor) -> tuple[Systems, Tensor]:
     """The systems ``index`` of a batch whose atoms are contiguous by system, and the atoms' indices."""
     sizes = s.atoms_per_system
     starts = torch.cumsum(sizes, 0) - sizes

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self, final
+from typing import TYPE_CHECKING, Any, Self, final
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,9 @@ from nddo_ml.models import AbstractModel, Prediction
 from nddo_ml.networks import ElementNetworks, NetworkShape
 from nddo_ml.systems import Systems
 from nddo_ml.units import HARTREE_EV
+
+if TYPE_CHECKING:
+    from nddo_ml.training.predictor import Predictor
 
 ENERGY_UNITS: Mapping[str, float] = {"hartree": HARTREE_EV, "ev": 1.0}
 
@@ -151,6 +154,16 @@ class NNP(AbstractModel):
         reference = self.reference[numbers]
         outputs = torch.stack([member(scaled.to(dtype), numbers).squeeze(1) for member in self.members])
         return reference + self.energy_scale * outputs
+
+    def predictor(self, systems: Systems, forces: Tensor, stress: Tensor) -> Predictor:
+        """How training asks for structures of ``systems``; the masks [systems] say which need derivatives."""
+        from nddo_ml.training.predictor import CACHE_LIMIT, CachedNNP, DirectPredictor, cache_bytes
+
+        needs = forces | stress
+        on_cpu = systems.positions.device.type == "cpu"
+        if on_cpu and cache_bytes(self, systems, needs) < CACHE_LIMIT:
+            return CachedNNP(self, systems, needs, torch.float32)
+        return DirectPredictor(self, systems)
 
     def extrapolation(self, systems: Systems, margin: float = 0.0) -> list[SystemExtrapolation]:
         """Every symmetry function outside its range in the training data, by system and atom.

@@ -1,0 +1,183 @@
+"""Training from a configuration: data, model, committee, report; the work of one model is in training.trainer."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+import shutil
+from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from nddo_ml.checkpoint import load_model, save_model
+from nddo_ml.dataset import Dataset, describe, load_dataset, split
+from nddo_ml.elements import symbol_of
+from nddo_ml.errors import InputError
+from nddo_ml.evaluation import summarize, tabulate
+from nddo_ml.models import AbstractModel
+from nddo_ml.nnp import NNP
+from nddo_ml.training.build import build_model, fit_references, to_common_zero
+from nddo_ml.training.checks import check_dataset
+from nddo_ml.training.config import TrainConfig
+from nddo_ml.training.parallel import Processes, processes
+from nddo_ml.training.trainer import Trainer
+
+MODEL = "model.pt"
+Report = Callable[[Mapping[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What a training leaves: the model, where it is, and its errors on the test files (None without)."""
+
+    model: AbstractModel
+    path: Path
+    test_errors: dict[str, Any] | None
+
+
+def train(config: TrainConfig, *, restart: bool = False, on_epoch: Report = lambda entry: None) -> TrainResult:
+    """Train the model of a configuration to the end, resuming what an earlier call has done.
+
+    Writes into ``config.output``: model.pt, log.jsonl, checkpoint.pt (a folder a member for a committee), and
+    errors.json when there are test files. Under torchrun all processes work on the same batches.
+
+    Raises:
+        InputError: bad data (by file and frame), a bad configuration, a checkpoint of another training.
+        DivergenceError: the loss became infinite.
+    """
+    output = Path(config.output)
+    with processes() as group:
+        if restart and group.is_first and output.exists():
+            for leftover in [*output.glob("member_*"), output / "checkpoint.pt", output / "log.jsonl"]:
+                shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink(missing_ok=True)
+        group.wait()
+        data = load_training_data(config)
+        if config.committee == 1:
+            model = train_member(config, data, output, group, on_epoch)
+        else:
+            model = _train_committee(config, data, output, group, on_epoch)
+        errors = None
+        if group.is_first:
+            errors = _finish(model, config, data, output)
+        group.wait()
+    return TrainResult(model, output / MODEL, errors)
+
+
+def load_training_data(config: TrainConfig) -> Dataset:
+    """The training files' structures, checked, with group weights applied.
+
+    Raises:
+        InputError: no training files, bad frames, or no energies, forces or other labels at all.
+    """
+    if not config.data.train:
+        raise InputError("expected training files (data.train, or --train FILE); got none")
+    data = load_dataset(config.data.train)
+    if not data.present:
+        raise InputError(f"{config.data.train[0].path}: no structure has a label (energy, forces, stress, …)")
+    if config.data.check_units:
+        check_dataset(data)
+    return data.weighted(config.data.group_weights)
+
+
+def train_member(
+    config: TrainConfig, data: Dataset, folder: Path, group: Processes, on_epoch: Report = lambda entry: None
+) -> AbstractModel:
+    """Train one model with the configuration's seed."""
+    torch.manual_seed(config.seed)
+    model = build_model(config.model.kind, config.model.options, data, config.seed)
+    data = _with_common_zero(model, data)
+    if config.data.validation:
+        valid = load_dataset(config.data.validation)
+        check_elements(model, valid)
+        train_part, valid = data, _with_common_zero(model, valid, data)
+    else:
+        train_part, valid = split(data, config.data.validation_fraction, config.seed)
+    trainer = Trainer(model, train_part, valid, config, folder, fingerprint(config, data), group, on_epoch)
+    return trainer.run()
+
+
+def fingerprint(config: TrainConfig, data: Dataset) -> str:
+    """A hash of what determines a training: configuration (but for paths and pace) and data."""
+    settings = asdict(replace(config, output="", checkpoint_seconds=0.0, workers=1, card={}))
+    for part in ("train", "validation", "test"):
+        settings["data"].pop(part)
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
+    for tensor in (data.systems.positions, data.labels.values["energy"], data.labels.values["forces"]):
+        digest.update(tensor.contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def check_elements(model: AbstractModel, data: Dataset) -> None:
+    """Raise InputError, by file and frame, when data have an element that the model does not know."""
+    for atom, number in enumerate(data.systems.numbers.tolist()):
+        if number not in model.elements:
+            known = " ".join(symbol_of(z) for z in sorted(model.elements))
+            origin = data.origins[int(data.systems.system_idx[atom])]
+            raise InputError(f"{origin}: the model has no element {symbol_of(number)}; it has {known}")
+
+
+def _with_common_zero(model: AbstractModel, data: Dataset, fitted_on: Dataset | None = None) -> Dataset:
+    """Several references' energies moved to one zero: the first's for a potential."""
+    if not isinstance(model, NNP) or len(set(data.references)) == 1:
+        return data
+    source = fitted_on or data
+    references = fit_references(source, source.labels.values["energy"])
+    return to_common_zero(data, references, references[source.references[0]])
+
+
+def _train_committee(
+    config: TrainConfig, data: Dataset, output: Path, group: Processes, on_epoch: Report
+) -> AbstractModel:
+    """Members with seeds of their own, which also draw their validation parts; merged into one model."""
+    jobs = [
+        (replace(config, seed=config.seed + k, committee=1, output=str(output / f"member_{k + 1}")), k)
+        for k in range(config.committee)
+    ]
+    if config.workers > 1 and group.world == 1:
+        context = multiprocessing.get_context("spawn")
+        threads = max(1, torch.get_num_threads() // config.workers)
+        with ProcessPoolExecutor(config.workers, mp_context=context) as pool:
+            list(pool.map(_member_job, [job for job, _ in jobs], [threads] * len(jobs)))
+        models = [load_model(Path(job.output) / MODEL) for job, _ in jobs]
+    else:
+        models = []
+        for job, k in jobs:
+            report: Report = lambda entry, k=k: on_epoch({"member": k + 1, **entry})  # noqa: E731
+            models.append(train_member(job, data, Path(job.output), group, report))
+    potentials = [m for m in models if isinstance(m, NNP)]
+    if len(potentials) < len(models):
+        raise InputError(f"only potentials (model.kind nnp) make a committee; got {config.model.kind!r}")
+    return NNP.committee(potentials)
+
+
+def _member_job(config: TrainConfig, threads: int) -> None:
+    """A member in a process of its own; a finished one is not trained again."""
+    torch.set_num_threads(threads)
+    folder = Path(config.output)
+    model = train_member(config, load_training_data(config), folder, Processes())
+    save_model(model, folder / MODEL)
+
+
+def _finish(model: AbstractModel, config: TrainConfig, data: Dataset, output: Path) -> dict[str, Any] | None:
+    """Save the model with its card; evaluate it on the test files."""
+    errors = None
+    if config.data.test:
+        test = load_dataset(config.data.test)
+        check_elements(model, test)
+        errors = summarize(tabulate(model, test), test)
+        (output / "errors.json").write_text(json.dumps(errors, indent=1))
+    card = {
+        **config.card,
+        "data": describe(data),
+        "training_files": [Path(s.path).name for s in config.data.train],
+        "test_errors": errors,
+        "loss": asdict(config.loss),
+        "seed": config.seed,
+    }
+    save_model(model, output / MODEL, card)
+    return errors

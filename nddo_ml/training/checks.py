@@ -1,0 +1,112 @@
+"""Doubts about data: units suspected from magnitudes; warnings that name the file, the reason and the remedy."""
+
+from __future__ import annotations
+
+import warnings
+
+import torch
+from ase.data import covalent_radii
+from torch import Tensor
+
+from nddo_ml.dataset import Dataset
+from nddo_ml.training.geometry import nearest_contacts
+from nddo_ml.units import BOHR_ANGSTROM, EV_KCAL_MOL, HARTREE_EV
+
+
+class UnitsWarning(UserWarning):
+    """Numbers whose size suggests another unit than the one declared."""
+
+
+def check_dataset(dataset: Dataset) -> list[str]:
+    """Warn (UnitsWarning) of lengths, energies, forces or stresses that look like another unit's; the messages.
+
+    Lengths: nearest contacts over the sum of covalent radii. Energies: total all-electron energies are close to
+    −15.7 Z^2.4 eV an atom (Thomas–Fermi with Scott's correction, roughly). Forces: −ΔE = F·ΔR between similar
+    structures. Stress: more than 1 eV/Å³ (160 GPa) in the median.
+    """
+    found = [m for m in (_lengths(dataset), _energies(dataset), _forces(dataset), _stress(dataset)) if m]
+    where = dataset.origins[0].rsplit(", frame", 1)[0]
+    for message in found:
+        warnings.warn(f"{where}: {message}", UnitsWarning, stacklevel=2)
+    return found
+
+
+def _lengths(dataset: Dataset) -> str | None:
+    distance, i, j = nearest_contacts(dataset)
+    if not distance.numel():
+        return None
+    radii = torch.as_tensor(covalent_radii)
+    ratio = float((distance / (radii[i] + radii[j])).median())
+    if 1.6 < ratio < 2.3:
+        return f"nearest neighbours are {ratio:.2f} times as far as covalent radii say: positions in bohr? Å is expected"
+    if ratio < 0.35:
+        return f"nearest neighbours are {ratio:.2f} times as far as covalent radii say: positions in nm? Å is expected"
+    return None
+
+
+def _energies(dataset: Dataset) -> str | None:
+    here = dataset.labels.weights["energy"] > 0
+    if not bool(here.any()):
+        return None
+    z = torch.tensor(dataset.elements, dtype=torch.float64)
+    expected = dataset.composition[here] @ (-0.5 * HARTREE_EV * z**2.4)
+    ratio = float((dataset.labels.values["energy"][here] / expected).median())
+    if abs(ratio * HARTREE_EV - 1) < 0.15:
+        return "total energies are those of all electrons in hartree; eV is expected (energy_unit = \"hartree\")"
+    if abs(ratio / EV_KCAL_MOL - 1) < 0.15:
+        return "total energies are those of all electrons in kcal/mol; eV is expected (energy_unit = \"kcal/mol\")"
+    return None
+
+
+def _forces(dataset: Dataset) -> str | None:
+    """Slope of −ΔE on F̄·ΔR between successive structures of one composition and cell that differ little."""
+    work, change = _work(dataset)
+    if work.numel() < 5:
+        return None
+    correlation = float((work * change).sum() / (work.norm() * change.norm()).clamp(min=1e-30))
+    slope = float((work * change).sum() / work.square().sum().clamp(min=1e-30))
+    if abs(correlation) < 0.8:
+        return None
+    if slope < 0:
+        return "energies rise where forces point: gradients instead of forces? F = −dE/dR is expected"
+    units = {
+        "forces in hartree/bohr": HARTREE_EV / BOHR_ANGSTROM,
+        "energies in hartree": 1 / HARTREE_EV,
+        "forces in kcal/mol/Å": 1 / EV_KCAL_MOL,
+        "energies in kcal/mol": EV_KCAL_MOL,
+        "forces in eV/bohr": 1 / BOHR_ANGSTROM,
+    }
+    name, factor = min(units.items(), key=lambda item: abs(torch.tensor(slope / item[1]).log()))
+    if abs(float(torch.tensor(slope).log())) > 0.45 and abs(float(torch.tensor(slope / factor).log())) < 0.25:
+        return f"energies change {slope:.3g} times as much as forces say: {name}? eV and eV/Å are expected"
+    return None
+
+
+def _work(dataset: Dataset) -> tuple[Tensor, Tensor]:
+    """Mean force times displacement, and the energy's decrease, of neighbouring similar structures; eV."""
+    s, labels = dataset.systems, dataset.labels
+    sizes = s.atoms_per_system
+    starts = torch.cumsum(sizes, 0) - sizes
+    both = (labels.weights["energy"] > 0) & (labels.weights["forces"] > 0)
+    work, change = [], []
+    for k in range(min(len(dataset) - 1, 400)):
+        n = int(sizes[k])
+        if not bool(both[k] & both[k + 1]) or n != int(sizes[k + 1]) or not torch.equal(s.cell[k], s.cell[k + 1]):
+            continue
+        a, b = slice(int(starts[k]), int(starts[k]) + n), slice(int(starts[k + 1]), int(starts[k + 1]) + n)
+        step = s.positions[b] - s.positions[a]
+        if torch.equal(s.numbers[a], s.numbers[b]) and float(step.norm(dim=1).max()) < 0.3:
+            mean = 0.5 * (labels.values["forces"][a] + labels.values["forces"][b])
+            work.append(float((mean * step).sum()))
+            change.append(float(labels.values["energy"][k] - labels.values["energy"][k + 1]))
+    return torch.tensor(work, dtype=torch.float64), torch.tensor(change, dtype=torch.float64)
+
+
+def _stress(dataset: Dataset) -> str | None:
+    here = dataset.labels.weights["stress"] > 0
+    if not bool(here.any()):
+        return None
+    size = float(dataset.labels.values["stress"][here].norm(dim=(1, 2)).median())
+    if size > 1.0:
+        return f"stresses of {size:.3g} in the median are more than 160 GPa in eV/Å³: GPa or kbar? eV/Å³ is expected"
+    return None

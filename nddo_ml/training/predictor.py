@@ -1,0 +1,175 @@
+"""How training asks a model about structures of a data set: directly, or from cached descriptors.
+
+A model may bring its own way by a method ``predictor(systems, forces, stress)``; warm-started densities of a
+hybrid, or the cached descriptors of a potential, live there, one entry a structure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol
+
+import torch
+from bp_descriptors import neighbor_list, pair_vectors
+from torch import Tensor
+
+from nddo_ml.dataset import Dataset, take
+from nddo_ml.derivatives import gradient, volumes
+from nddo_ml.models import AbstractModel, Prediction
+from nddo_ml.systems import Systems
+
+if TYPE_CHECKING:
+    from nddo_ml.nnp import NNP
+
+CACHE_LIMIT = 6 * 2**30  # bytes of cached derivatives; beyond it forces are computed directly
+
+
+class Predictor(Protocol):
+    """Predictions for structures ``index`` [n] of the data set it was made for."""
+
+    def __call__(self, index: Tensor, *, forces: bool, stress: bool) -> Prediction: ...
+
+
+def predictor_for(model: AbstractModel, dataset: Dataset) -> Predictor:
+    """The model's own predictor where it has one, else :class:`DirectPredictor`."""
+    make = getattr(model, "predictor", None)
+    if make is None:
+        return DirectPredictor(model, dataset.systems)
+    weights = dataset.labels.weights
+    return make(dataset.systems, weights["forces"] > 0, weights["stress"] > 0)
+
+
+@dataclass
+class DirectPredictor:
+    """Calls the model on the selected systems."""
+
+    model: AbstractModel
+    systems: Systems
+
+    def __call__(self, index: Tensor, *, forces: bool, stress: bool) -> Prediction:
+        systems, _ = take(self.systems, index)
+        if stress:
+            systems = _with_volume(systems)
+        return self.model(systems, forces=forces, stress=stress)
+
+
+def _with_volume(systems: Systems) -> Systems:
+    """Unit vectors for the missing lattice vectors of non-periodic directions, so that no volume is zero."""
+    missing = ~systems.pbc & (systems.cell.norm(dim=2) < 1e-6)
+    unit = torch.eye(3, dtype=systems.cell.dtype, device=systems.cell.device)
+    return replace(systems, cell=torch.where(missing[:, :, None], unit, systems.cell))
+
+
+@dataclass(frozen=True)
+class _Jacobian:
+    """Derivatives of one structure's scaled features, dense over each atom's neighbours (itself included)."""
+
+    atoms: Tensor  # [atoms × neighbours] whose position, flat; padding points to atom 0 with zero derivatives
+    positions: Tensor  # [atoms, neighbours × 3, F] ∂G_i/∂R
+    strain: Tensor | None  # [9, atoms × F] ∂G/∂ε over the volume
+
+
+class CachedNNP:
+    """An NNP on stored scaled features and their derivatives: an epoch is matrix products.
+
+    Holds G [atoms, F] of all structures and, for those with ``forces`` or ``stress`` labels, ∂G/∂R and ∂G/∂ε/V in
+    single precision. Symmetry functions and scaling must stay as they are.
+    """
+
+    def __init__(self, model: NNP, systems: Systems, needs_derivatives: Tensor, dtype: torch.dtype) -> None:
+        self.model = model
+        self.systems = systems
+        self.jacobians: list[_Jacobian | None] = []
+        features = []
+        for k in range(systems.n_systems):
+            one, _ = take(systems, torch.tensor([k]))
+            scaled, jacobian = _features(model, one, bool(needs_derivatives[k]), dtype)
+            features.append(scaled)
+            self.jacobians.append(jacobian)
+        self.features = torch.cat(features)
+
+    def __call__(self, index: Tensor, *, forces: bool, stress: bool) -> Prediction:
+        systems, atoms = take(self.systems, index)
+        features = self.features[atoms]
+        differentiate = forces or stress
+        with torch.set_grad_enabled(torch.is_grad_enabled() or differentiate):
+            features.requires_grad_(differentiate)
+            atomic = self.model.member_energies(features, systems.numbers).mean(0)
+            energy = atomic.new_zeros(systems.n_systems).index_add(0, systems.system_idx, atomic)
+            if not differentiate:
+                return Prediction(energy, atomic_energies=atomic)
+            (slope,) = gradient(atomic, [features], create_graph=self.model.training)
+            parts = [self._derivatives(k, s, stress) for k, s in _by_structure(index, systems, slope)]
+            forces_all = torch.cat([f for f, _ in parts])
+            stress_all = torch.stack([s for _, s in parts]) if stress else None
+        return Prediction(energy, forces=forces_all, stress=stress_all, atomic_energies=atomic)
+
+    def _derivatives(self, k: int, slope: Tensor, stress: bool) -> tuple[Tensor, Tensor]:
+        """Forces [atoms, 3] and stress [3, 3] of structure ``k``, zeros where no derivatives are stored."""
+        jacobian = self.jacobians[k]
+        no_stress = slope.new_zeros(3, 3)
+        if jacobian is None:
+            return slope.new_zeros(slope.shape[0], 3), no_stress
+        low = slope.to(jacobian.positions.dtype)
+        on_neighbors = torch.bmm(jacobian.positions, low.unsqueeze(2)).reshape(-1, 3).to(slope.dtype)
+        forces = slope.new_zeros(slope.shape[0], 3).index_add(0, jacobian.atoms, -on_neighbors)
+        if not stress or jacobian.strain is None:
+            return forces, no_stress
+        return forces, (jacobian.strain @ low.reshape(-1)).reshape(3, 3).to(slope.dtype)
+
+
+def _by_structure(index: Tensor, systems: Systems, values: Tensor) -> Iterator[tuple[int, Tensor]]:
+    yield from zip(index.tolist(), values.split(systems.atoms_per_system.tolist()), strict=True)
+
+
+def cache_bytes(model: NNP, systems: Systems, needs_derivatives: Tensor) -> float:
+    """Estimate of the bytes that :class:`CachedNNP` would hold, from a sample of the structures."""
+    chosen = torch.nonzero(needs_derivatives).squeeze(1)
+    if not chosen.numel():
+        return 0.0
+    sample = chosen[:: max(1, chosen.numel() // 8)]
+    some, _ = take(systems, sample)
+    pairs = neighbor_list(some.positions, model.cutoff, some.system_idx, some.cell, some.pbc)
+    per_atom = 1.0 + pairs.n_pairs / some.n_atoms
+    atoms = float(systems.atoms_per_system[chosen].sum())
+    return atoms * (per_atom * 3 + 9) * model.functions.n_features * 4 * 1.3
+
+
+def _features(model: NNP, one: Systems, derivatives: bool, dtype: torch.dtype) -> tuple[Tensor, _Jacobian | None]:
+    """Scaled features of one structure and, where asked for, their derivatives."""
+    pairs = neighbor_list(one.positions, model.cutoff, one.system_idx, one.cell, one.pbc)
+    vectors = pair_vectors(one.positions, pairs, one.system_idx, one.cell).requires_grad_(derivatives)
+    with torch.set_grad_enabled(derivatives):
+        scaled = model.scaler(model.functions(one.numbers, vectors, pairs), one.numbers)
+    if not derivatives:
+        return scaled, None
+    slopes = [gradient(scaled[:, f], [vectors], retain_graph=True)[0] for f in range(scaled.shape[1])]
+    slope = torch.stack(slopes, 2)  # [pairs, 3, F] ∂G_i/∂r_ij
+    atoms, positions = _dense_blocks(slope, pairs.i, pairs.j, one.n_atoms)
+    strain = None
+    if bool(torch.linalg.det(one.cell).abs() > 1e-6):
+        n_features = scaled.shape[1]
+        outer = (vectors.detach()[:, :, None, None] * slope[:, None]).reshape(-1, 9 * n_features)
+        per_atom = outer.new_zeros(one.n_atoms, 9 * n_features).index_add(0, pairs.i, outer) / volumes(one.cell)
+        strain = per_atom.reshape(one.n_atoms, 9, n_features).transpose(0, 1).reshape(9, -1).to(dtype)
+    return scaled.detach(), _Jacobian(atoms, positions.to(dtype), strain)
+
+
+def _dense_blocks(slope: Tensor, i: Tensor, j: Tensor, n_atoms: int) -> tuple[Tensor, Tensor]:
+    """∂G_i/∂R of each atom's distinct neighbours and itself, images merged: indices and [atoms, neighbours × 3, F]."""
+    n_features = slope.shape[2]
+    key, block = torch.unique(i * n_atoms + j, return_inverse=True)
+    merged = slope.new_zeros(key.shape[0], 3, n_features).index_add(0, block, slope)
+    centre, neighbor = key // n_atoms, key % n_atoms
+    count = torch.bincount(centre, minlength=n_atoms)
+    width = int(count.max()) + 1 if key.numel() else 1
+    first = torch.cumsum(count, 0) - count
+    column = torch.arange(key.shape[0]) - first[centre] + 1  # column 0 is the atom itself
+    dense = slope.new_zeros(n_atoms, width, 3, n_features)
+    dense[centre, column] = merged
+    dense[:, 0] = -slope.new_zeros(n_atoms, 3, n_features).index_add(0, i, slope)
+    atoms = torch.zeros(n_atoms, width, dtype=torch.int64)
+    atoms[:, 0] = torch.arange(n_atoms)
+    atoms[centre, column] = neighbor
+    return atoms.reshape(-1), dense.reshape(n_atoms, width * 3, n_features)
