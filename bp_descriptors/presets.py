@@ -8,12 +8,11 @@ from pathlib import Path
 
 import numpy as np
 from ase.data import atomic_numbers
-from ase.units import Bohr
 
 from bp_descriptors.cutoffs import N2P2_TYPES, Cutoff
 from bp_descriptors.specification import Function
 
-LENGTH_UNITS = {"bohr": Bohr, "angstrom": 1.0}  # Å
+LENGTH_UNITS = {"bohr": 0.529177210903, "angstrom": 1.0}  # Å; CODATA 2018
 _N2P2_KIND = {2: "G2", 3: "G4", 9: "G5", 12: "W2", 13: "W4"}
 # number of radial shells, of angular shells, and the exponents zeta
 SIZES: dict[str, tuple[int, int, tuple[float, ...]]] = {
