@@ -30,6 +30,11 @@ NOTES = (
     "gradient_noise, dipole_noise: largest change of a component in that run where it exceeds 0.0005 "
     "(the solution being the same): MOPAC's density is less converged than usual there"
 )
+CORRECTIONS = {  # parts of the heat of formation that MOPAC prints, kcal/mol
+    "dispersion": "DISPERSION ENERGY",
+    "hydrogen_bond": "H-BOND ENERGY",
+    "hh_repulsion": "H - H CORRECTION ENERGY",
+}
 NUMBER = re.compile(r"[-+]?\d*\.\d+(?:[DE][-+]?\d+)?")
 
 
@@ -131,13 +136,8 @@ def parse(g: Geometry, method: str, out: str, aux: str) -> dict:
         "electronic_energy": printed(out, "ELECTRONIC ENERGY"),
         "core_energy": printed(out, "CORE-CORE REPULSION"),
     }
-    terms = {
-        "dispersion": "DISPERSION ENERGY",
-        "hydrogen_bond": "H-BOND ENERGY",
-        "hh_repulsion": "H - H CORRECTION ENERGY",
-    }
     if "-D3" in method:
-        result |= {key: printed(out, label) or 0.0 for key, label in terms.items()}
+        result |= {key: printed(out, label) or 0.0 for key, label in CORRECTIONS.items()}
     if result["uhf"]:
         result["s2"] = round(values(aux, "TOTAL_SPIN")[0], 8)
     if n <= 2:

@@ -52,7 +52,7 @@ def from_file(path: Path) -> list[Geometry]:
 
 
 def pulled(g: Geometry, shift: float) -> Geometry:
-    """The fragment of the last atom moved away from the others by ``shift`` (Å) along the shortest contact."""
+    """The fragment of the last atom moved away from the rest by ``shift`` (Å) along the shortest contact."""
     atoms = Atoms(list(g.symbols), g.positions)
     graph = build_neighbor_list(atoms, self_interaction=False, bothways=True).get_connectivity_matrix()
     label = connected_components(graph)[1]

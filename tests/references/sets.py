@@ -101,24 +101,11 @@ def mndod() -> list[tuple[str, Geometry]]:
 
 def pm6_d3h4() -> list[tuple[str, Geometry]]:
     """Complexes, some of them pulled apart or pushed together, with PM6 and the corrected methods."""
-    complexes = from_file(COMPLEXES)
-
-    moved = [
-        "water_water",
-        "water_ammonia",
-        "peptide_peptide",
-        "acetate_water",
-        "methylammonium_formaldehyde",
-    ]
-    moved += [
-        "CF3Br_formaldehyde",
-        "iodobenzene_acetone",
-        "CF3I_pyridine",
-        "chlorobenzene_acetone",
-        "methanethiol_water",
-    ]
-    systems = complexes + s22_set()
-    systems += [pulled(g, d) for g in complexes if g.name in moved for d in (-0.25, 0.3, 0.9, 2.5)]
+    relaxed = {g.name: g for g in from_file(COMPLEXES)}
+    moved = ["water_water", "water_ammonia", "peptide_peptide", "acetate_water", "CF3Br_formaldehyde"]
+    moved += ["methylammonium_formaldehyde", "iodobenzene_acetone", "CF3I_pyridine", "chlorobenzene_acetone"]
+    systems = [*relaxed.values(), *s22_set()]
+    systems += [pulled(relaxed[name], d) for name in moved for d in (-0.25, 0.3, 0.9, 2.5)]
     return [(method, g) for g in systems for method in ("PM6", "PM6-D3H4", "PM6-D3H4X")]
 
 
