@@ -2,7 +2,8 @@
 
 from nddo_ml.errors import InputError, NDDOMLError, SCFConvergenceError
 from nddo_ml.models import AbstractModel, Prediction
+from nddo_ml.nddo import NDDO
 from nddo_ml.systems import Systems
 
-__all__ = ["AbstractModel", "InputError", "NDDOMLError", "Prediction", "SCFConvergenceError", "Systems"]
+__all__ = ["NDDO", "AbstractModel", "InputError", "NDDOMLError", "Prediction", "SCFConvergenceError", "Systems"]
 __version__ = "0.1.0"

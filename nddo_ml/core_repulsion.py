@@ -52,7 +52,9 @@ def _pair_energy(
     decay = _decay(p.alpha[pair.a], z_a, z_b, r) + _decay(p.alpha[pair.b], z_b, z_a, r)
     gaussians = _gaussians(p, pair.a, r) + _gaussians(p, pair.b, r)
     if method.name == "AM1":
-        gaussians = gaussians + _boron_gaussians(p, pair.a, z_a, z_b, r) + _boron_gaussians(p, pair.b, z_b, z_a, r)
+        gaussians = (
+            gaussians + _boron_gaussians(p, pair.a, z_a, z_b, r) + _boron_gaussians(p, pair.b, z_b, z_a, r)
+        )
     alpha = method.pair_alpha.to(r.device)[z_a, z_b].to(r.dtype)
     pairwise = torch.isfinite(alpha)
     if bool(pairwise.any()):

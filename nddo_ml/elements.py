@@ -1,6 +1,9 @@
 """Element symbols. Numbers that belong to a method (core charge, valence shell) stand in its parameter table."""
 
+import torch
+from ase.data import atomic_masses as ase_masses
 from ase.data import atomic_numbers, chemical_symbols
+from torch import Tensor
 
 
 def symbol_of(number: int) -> str:
@@ -15,3 +18,8 @@ def number_of(symbol: str) -> int:
         KeyError: there is no such element.
     """
     return atomic_numbers[symbol]
+
+
+def atomic_masses(numbers: Tensor, dtype: torch.dtype) -> Tensor:
+    """Standard atomic weights (IUPAC, as in ASE) of atomic numbers [atoms], in u."""
+    return torch.as_tensor(ase_masses, dtype=dtype, device=numbers.device)[numbers]

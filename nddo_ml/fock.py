@@ -10,7 +10,7 @@ from torch import Tensor
 
 from nddo_ml.integrals.hcore import Integrals
 from nddo_ml.integrals.rotate import packed_index, packed_pairs
-from nddo_ml.orbitals import OrbitalLayout
+from nddo_ml.orbitals import OrbitalLayout, build_layout
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,9 @@ class FockBuilder:
             one,
             two,
             tuple(_exchange_form(w, g.width, g.width) for w, g in zip(one, layout.atom_groups, strict=True)),
-            tuple(_exchange_form(w, g.width_a, g.width_b) for w, g in zip(two, layout.pair_groups, strict=True)),
+            tuple(
+                _exchange_form(w, g.width_a, g.width_b) for w, g in zip(two, layout.pair_groups, strict=True)
+            ),
         )
 
     def fock(self, density: Tensor) -> Tensor:
@@ -51,6 +53,28 @@ class FockBuilder:
         A spin axis of length 1 holds P_α = P_β of a closed shell.
         """
         return self.h_core[:, None] + self.two_electron(density)
+
+    def select(self, index: Tensor) -> FockBuilder:
+        """The builder of some systems of the batch, in ascending order."""
+        old = self.layout
+        new_of_old = torch.full((old.n_systems,), -1, dtype=torch.int64, device=index.device)
+        new_of_old[index] = torch.arange(index.shape[0], device=index.device)
+        keep = new_of_old[old.system_idx] >= 0
+        layout = build_layout(new_of_old[old.system_idx[keep]], old.width[keep], index.shape[0], old.size)
+        of_atoms = [keep[g.atoms] for g in old.atom_groups]
+        of_pairs = [keep[g.a] for g in old.pair_groups]
+
+        def pick(blocks: tuple[Tensor, ...], masks: list[Tensor]) -> tuple[Tensor, ...]:
+            return tuple(b[m] for b, m in zip(blocks, masks, strict=True) if bool(m.any()))
+
+        return FockBuilder(
+            layout,
+            self.h_core[index],
+            pick(self.one_center, of_atoms),
+            pick(self.two_center, of_pairs),
+            pick(self.exchange_one, of_atoms),
+            pick(self.exchange_two, of_pairs),
+        )
 
     def two_electron(self, density: Tensor) -> Tensor:
         """``J[P_α + P_β] − K[P_σ]``, [systems, spin, M, M] eV; linear in the density."""

@@ -30,7 +30,9 @@ class PairGroup:
     b: Tensor
     a_local: Tensor  # [n] indices into the AtomGroup of width_a
     b_local: Tensor
-    block: Tensor  # [n, width_a, width_b] flat indices of the block (rows of a, columns of b) in [systems, M, M]
+    block: (
+        Tensor  # [n, width_a, width_b] flat indices of the block (rows of a, columns of b) in [systems, M, M]
+    )
 
 
 @dataclass(frozen=True)
@@ -60,8 +62,11 @@ class OrbitalLayout:
         return atoms
 
 
-def build_layout(system_idx: Tensor, width: Tensor, n_systems: int) -> OrbitalLayout:
-    """Lay out atoms with block widths ``width`` [atoms] in the systems ``system_idx`` [atoms]."""
+def build_layout(system_idx: Tensor, width: Tensor, n_systems: int, size: int | None = None) -> OrbitalLayout:
+    """Lay out atoms with block widths ``width`` [atoms] in the systems ``system_idx`` [atoms].
+
+    ``size`` is the number of rows of the padded matrices; left out, that of the largest system.
+    """
     device = width.device
     order = torch.argsort(width, descending=True, stable=True)
     order = order[torch.argsort(system_idx[order], stable=True)]
@@ -70,7 +75,7 @@ def build_layout(system_idx: Tensor, width: Tensor, n_systems: int) -> OrbitalLa
     start = torch.cumsum(n_orbitals, 0) - n_orbitals
     first_row = torch.empty_like(width)
     first_row[order] = torch.cumsum(widths, 0) - widths - start[idx]
-    size = int(n_orbitals.max())
+    size = int(n_orbitals.max()) if size is None else size
     a, b = _all_pairs(torch.bincount(idx, minlength=n_systems))
     a, b = order[a], order[b]  # a comes first in `order`, so width[a] >= width[b]
     distinct = sorted(set(width.tolist()), reverse=True)

@@ -137,7 +137,7 @@ class Parameters:
             raise InputError(f"unknown parameters {unknown}; expected some of {sorted(known)}")
         new = replace(self, **{name: getattr(self, name) + delta for name, delta in deltas.items()})
         if set(deltas) & {"zeta_s", "zeta_p", "g_ss", "g_pp", "g_p2", "h_sp"}:
-            new = replace(new, multipoles=solve_multipoles(new, start=self.multipoles))
+            new = replace(new, multipoles=solve_multipoles(new, parent=self.multipoles))
         return new
 
 
@@ -171,7 +171,7 @@ def load_method(name: str) -> Method:
     Raises:
         InputError: there is no such method.
     """
-    info = METHODS.get(name)
+    info = METHODS.get(name.upper())
     if info is None:
         raise InputError(f"unknown method {name!r}; expected one of {', '.join(METHODS)}")
     rows = [row for row in _read(info.table) if not any(row.get(k) for k in ("zeta_d", "U_dd"))]
@@ -189,7 +189,7 @@ def load_method(name: str) -> Method:
     elements = _element_data()
     pair_alpha, pair_x = _pair_tables(info.table)
     return Method(
-        name=name,
+        name=info.name,
         description=info.description,
         reference=info.reference,
         scalars=scalars,

@@ -87,7 +87,13 @@ def _pair_blocks(positions: Tensor, p: Parameters, pair: PairGroup) -> tuple[Ten
         blocks = blocks @ product_rotation(rotate_b).transpose(1, 2)
     zeta = torch.stack((p.zeta_s, p.zeta_p), dim=1)
     overlap = local_overlap(
-        r_bohr, zeta[pair.a], zeta[pair.b], p.principal[pair.a], p.principal[pair.b], pair.width_a, pair.width_b
+        r_bohr,
+        zeta[pair.a],
+        zeta[pair.b],
+        p.principal[pair.a],
+        p.principal[pair.b],
+        pair.width_a,
+        pair.width_b,
     )
     beta_a, beta_b = (
         torch.stack((p.beta_s[k], *(p.beta_p[k],) * (w - 1)), dim=1)

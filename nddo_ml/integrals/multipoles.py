@@ -29,13 +29,15 @@ class Multipoles:
     rho0_bohr: Tensor  # [atoms] additive radius of the monopole
     rho1_bohr: Tensor  # [atoms] of the dipole; 1 where the atom has no p orbitals
     rho2_bohr: Tensor  # [atoms] of the quadrupole; 1 where the atom has no p orbitals
+    factor1: Tensor  # [atoms] ρ1 over the exact solution of its equation
+    factor2: Tensor  # [atoms] the same of ρ2
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Multipoles:
         """Apply ``function`` to every field."""
         return Multipoles(*(function(getattr(self, name)) for name in self.__dataclass_fields__))
 
 
-def solve_multipoles(p: Parameters, start: Multipoles | None = None) -> Multipoles:
+def solve_multipoles(p: Parameters, parent: Multipoles | None = None) -> Multipoles:
     """Multipole parameters from exponents and one-centre integrals.
 
     Dipole ``D1 = ⟨ns| r |np⟩/√3`` and quadrupole ``D2 = (⟨np| r² |np⟩/5)^½`` of Slater orbitals whose principal
@@ -46,12 +48,15 @@ def solve_multipoles(p: Parameters, start: Multipoles | None = None) -> Multipol
         h_sp = 1/(4ρ1) − 1/(4 √(D1² + ρ1²))
         h_pp = 1/(8ρ2) − 1/(4 √(D2² + ρ2²)) + 1/(8 √(2 D2² + ρ2²)),    h_pp = (g_pp − g_p2)/2
 
-    The iteration carries no gradient; two further Newton steps at its end do, which is implicit differentiation,
-    exact to second order. Source: Dewar & Thiel, Theor. Chim. Acta 46, 89 (1977).
+    MOPAC stops after five secant steps, which for a few elements (He, Ne) is short of convergence, and the methods
+    were fitted that way. The table's radii are those; for changed parameters they are scaled by what the exact
+    solution changes. The exact solver carries no gradient through its iteration; two further Newton steps at its end
+    do, which is implicit differentiation, exact to second order.
+    Source: Dewar & Thiel, Theor. Chim. Acta 46, 89 (1977).
 
     Args:
         p: parameters, [atoms] each; atoms of width 1 get D = 0 and ρ1 = ρ2 = 1.
-        start: a nearby solution to start from.
+        parent: the multipoles of the unchanged parameters; None for the table itself.
     """
     has_p = p.width > 1
     one = torch.ones_like(p.zeta_s)
@@ -64,15 +69,23 @@ def solve_multipoles(p: Parameters, start: Multipoles | None = None) -> Multipol
     h_sp = torch.where(has_p, p.h_sp, one).clamp(min=MIN_H_SP) / HARTREE_EV
     h_pp = (torch.where(has_p, 0.5 * (p.g_pp - p.g_p2), one)).clamp(min=MIN_H_PP) / HARTREE_EV
     g_ss = torch.where(p.width > 0, p.g_ss, one)
-    rho1 = _solve(_dipole_self_energy, d1, h_sp, None if start is None else start.rho1_bohr)
-    rho2 = _solve(_quadrupole_self_energy, d2, h_pp, None if start is None else start.rho2_bohr)
     zero = torch.zeros_like(one)
+    if parent is None:
+        exact1, exact2 = _solve(_dipole_self_energy, d1, h_sp), _solve(_quadrupole_self_energy, d2, h_pp)
+        factor1 = _secant(_dipole_self_energy, d1, h_sp, (h_sp / d1**2) ** (1 / 3)) / exact1
+        factor2 = _secant(_quadrupole_self_energy, d2, h_pp, (h_pp / (3 * d2**4)) ** 0.2) / exact2
+    else:
+        factor1, factor2 = parent.factor1, parent.factor2
+        exact1 = _solve(_dipole_self_energy, d1, h_sp, parent.rho1_bohr / factor1)
+        exact2 = _solve(_quadrupole_self_energy, d2, h_pp, parent.rho2_bohr / factor2)
     return Multipoles(
         d1_bohr=torch.where(has_p, d1, zero),
         d2_bohr=torch.where(has_p, d2, zero),
         rho0_bohr=0.5 * HARTREE_EV / g_ss,
-        rho1_bohr=torch.where(has_p, rho1, one),
-        rho2_bohr=torch.where(has_p, rho2, one),
+        rho1_bohr=torch.where(has_p, factor1 * exact1, one),
+        rho2_bohr=torch.where(has_p, factor2 * exact2, one),
+        factor1=torch.where(has_p, factor1, one),
+        factor2=torch.where(has_p, factor2, one),
     )
 
 
@@ -88,12 +101,13 @@ def _quadrupole_self_energy(u: Tensor, d: Tensor) -> tuple[Tensor, Tensor]:
     return u * (0.125 - 0.25 / a + 0.125 / b), 0.125 - 0.25 / a**3 + 0.125 / b**3
 
 
-def _solve(
-    function: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]], d: Tensor, target: Tensor, start: Tensor | None
-) -> Tensor:
+_SelfEnergy = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+
+
+def _solve(function: _SelfEnergy, d: Tensor, target: Tensor, start: Tensor | None = None) -> Tensor:
     """ρ with ``function(1/ρ, d) = target``; both functions rise and bend upwards, so Newton from above is safe."""
     with torch.no_grad():
-        # function ≤ u/4, hence u ≥ 4 target; past the bend function ≈ u/8 − const, a root lies well below 8 target + 8/d
+        # function ≈ u/4 − const or u/8 − const far out, with const < 1/d, so this starts above the root
         u = 8 * target + 8 / d if start is None else 1 / start
         for _ in range(_NEWTON_STEPS if start is None else 8):
             value, slope = function(u, d)
@@ -102,3 +116,15 @@ def _solve(
         value, slope = function(u, d)
         u = u - (value - target) / slope
     return 1 / u
+
+
+def _secant(function: _SelfEnergy, d: Tensor, target: Tensor, guess: Tensor) -> Tensor:
+    """ρ after five secant steps in 1/(2ρ) from ``guess``, the approximation that MOPAC uses."""
+    old, new = guess, guess + 0.04
+    for _ in range(5):
+        f_old, f_new = function(2 * old, d)[0], function(2 * new, d)[0]
+        change = f_new - f_old
+        done = change.abs() < 1e-25
+        step = (new - old) * (target - f_old) / torch.where(done, 1.0, change)
+        old, new = torch.where(done, old, new), torch.where(done, new, old + step)
+    return 0.5 / new

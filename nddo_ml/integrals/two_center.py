@@ -76,7 +76,9 @@ class _Terms:
     weight: Tensor  # [terms, products_a * products_b]
 
 
-def local_integrals(distance_bohr: Tensor, a: Multipoles, b: Multipoles, width_a: int, width_b: int) -> Tensor:
+def local_integrals(
+    distance_bohr: Tensor, a: Multipoles, b: Multipoles, width_a: int, width_b: int
+) -> Tensor:
     """Integrals (μν|λσ) in the local frame, whose z axis points from A to B.
 
     Args:

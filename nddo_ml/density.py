@@ -1,0 +1,115 @@
+"""Density matrices: the starting guess, those of orbitals, and those of rotated orbitals."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from nddo_ml.orbitals import OrbitalLayout
+
+_PADDING_LEVEL = (
+    1e4  # eV, far above every orbital, so that padded rows are empty and never degenerate with real ones
+)
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Orthonormal orbitals that rotations start from, occupied ones and empty ones in separate matrices.
+
+    Columns beyond a system's own number of orbitals are zero, so that systems of one batch may differ.
+    """
+
+    occupied: Tensor  # [systems, spin, M, O]
+    empty: Tensor  # [systems, spin, M, V]
+    gap: (
+        Tensor  # [systems, spin, V, O] eV, differences of orbital energies; infinite where a column is absent
+    )
+
+    def select(self, index: Tensor) -> Reference:
+        """Those of some systems."""
+        return Reference(self.occupied[index], self.empty[index], self.gap[index])
+
+
+def initial_density(layout: OrbitalLayout, core_charge: Tensor, n_occupied: Tensor) -> Tensor:
+    """Every atom neutral, its electrons spread evenly over its orbitals, scaled to the electrons of each spin.
+
+    Args:
+        layout: of the batch.
+        core_charge: [atoms] e.
+        n_occupied: [systems, spin] orbitals to occupy.
+
+    Returns:
+        [systems, spin, M, M].
+    """
+    row = layout.atom_of_row()
+    per_orbital = (core_charge / layout.width)[row.clamp(min=0)] * (row >= 0)
+    total = per_orbital.sum(dim=1).clamp(min=1.0)
+    scaled = n_occupied[:, :, None] / total[:, None, None] * per_orbital[:, None, :]
+    return torch.diag_embed(scaled.to(core_charge.dtype))
+
+
+def diagonalize(fock: Tensor, layout: OrbitalLayout) -> tuple[Tensor, Tensor]:
+    """Orbital energies [systems, spin, M] and orbitals [systems, spin, M, M]; padded ones come last."""
+    padding = torch.where(layout.real_rows, 0.0, _PADDING_LEVEL).to(fock.dtype)
+    energies, orbitals = torch.linalg.eigh(fock + torch.diag_embed(padding)[:, None])
+    return energies, orbitals
+
+
+def reference(
+    energies: Tensor, orbitals: Tensor, n_occupied: Tensor, like: Reference | None = None
+) -> Reference:
+    """Split orbitals, lowest first, into occupied and empty ones.
+
+    Args:
+        energies: [systems, spin, M] eV.
+        orbitals: [systems, spin, M, M].
+        n_occupied: [systems, spin].
+        like: a reference whose numbers of columns are kept.
+    """
+    size = energies.shape[2]
+    if like is None:
+        most, least = int(n_occupied.max()), int(n_occupied.min())
+    else:
+        most, least = like.occupied.shape[3], size - like.empty.shape[3]
+    column = torch.arange(size, device=energies.device)
+    filled = column < n_occupied[:, :, None]
+    occupied = orbitals[..., :most] * filled[:, :, None, :most]
+    empty = orbitals[..., least:] * ~filled[:, :, None, least:]
+    gap = energies[:, :, least:, None] - energies[:, :, None, :most]
+    present = ~filled[:, :, least:, None] & filled[:, :, None, :most]
+    return Reference(occupied, empty, torch.where(present, gap, torch.inf))
+
+
+def density_of(occupied: Tensor) -> Tensor:
+    """``P = C_occ C_occᵀ``."""
+    return occupied @ occupied.transpose(-1, -2)
+
+
+def rotated_orbitals(ref: Reference, x: Tensor) -> Tensor:
+    """Orthonormal occupied orbitals ``(C_occ + C_empty x)(1 + xᵀx)^(−1/2)`` up to a rotation among themselves.
+
+    Args:
+        ref: reference orbitals.
+        x: [systems, spin, V, O] mixing coefficients.
+    """
+    eye = torch.eye(x.shape[-1], dtype=x.dtype, device=x.device)
+    lower = torch.linalg.cholesky(eye + x.transpose(-1, -2) @ x)
+    mixed = ref.occupied + ref.empty @ x
+    return torch.linalg.solve_triangular(lower, mixed.transpose(-1, -2), upper=False).transpose(-1, -2)
+
+
+def rotation_residual(ref: Reference, x: Tensor, fock: Tensor) -> Tensor:
+    """``F_vo + F_vv x − x F_oo − x F_ov x``, zero when the rotated occupied space is invariant under ``fock``; eV.
+
+    Args:
+        ref: reference orbitals.
+        x: [systems, spin, V, O].
+        fock: [systems, spin, M, M] eV.
+    """
+    f_occupied = fock @ ref.occupied
+    f_oo = ref.occupied.transpose(-1, -2) @ f_occupied
+    f_vo = ref.empty.transpose(-1, -2) @ f_occupied
+    f_vv = ref.empty.transpose(-1, -2) @ (fock @ ref.empty)
+    return f_vo + f_vv @ x - x @ (f_oo + f_vo.transpose(-1, -2) @ x)

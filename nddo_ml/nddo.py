@@ -1,0 +1,251 @@
+"""NDDO: the self-consistent-field model of the MNDO family."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from nddo_ml.core_repulsion import core_repulsion
+from nddo_ml.derivatives import forces_from_positions
+from nddo_ml.elements import atomic_masses, symbol_of
+from nddo_ml.energy import electronic_energy
+from nddo_ml.errors import InputError
+from nddo_ml.fock import FockBuilder, two_particle_density
+from nddo_ml.integrals.hcore import build_integrals
+from nddo_ml.models import AbstractModel, Prediction
+from nddo_ml.orbitals import build_layout
+from nddo_ml.parameters import Method, Parameters, load_method, parameters_of
+from nddo_ml.peptide import peptide_energy
+from nddo_ml.properties import coulson_charges, dipole_moment
+from nddo_ml.scf import SCFOptions, SCFResult, check_converged, merge_results, solve_scf
+from nddo_ml.systems import Systems
+from nddo_ml.units import EV_KCAL_MOL
+
+_CHUNK_ELEMENTS = 200_000  # matrix elements worked on at once, so that a chunk's matrices stay in the cache
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Results of one chunk of systems."""
+
+    systems: Tensor  # [k] indices into the batch's systems
+    atoms: Tensor  # [n] indices into the batch's atoms
+    scf: SCFResult
+    electronic: Tensor  # [k] eV
+    core: Tensor  # [k] eV
+    energy: Tensor  # [k] eV
+    charges: Tensor  # [n] e
+    dipole: Tensor  # [k, 3] e·Å
+    forces: Tensor | None  # [n, 3] eV/Å
+
+
+class NDDO(AbstractModel):
+    """Self-consistent field with an NDDO method: ``NDDO("AM1")(systems, forces=True)``.
+
+    Args:
+        method: a key of ``nddo_ml.parameters.METHODS``, in upper or lower case.
+        uhf: unrestricted for all systems (True), for none (False), or where the multiplicity exceeds one (None).
+        scf: tolerance and limits of the self-consistent field.
+
+    Raises:
+        InputError: an unknown method.
+    """
+
+    periodic = False
+
+    def __init__(self, method: str, *, uhf: bool | None = None, scf: SCFOptions | None = None) -> None:
+        super().__init__()
+        self.method: Method = load_method(method)
+        self.name = self.method.name
+        self.elements = self.method.elements
+        self.uhf = uhf
+        self.scf_options = SCFOptions() if scf is None else scf
+
+    def forward(
+        self,
+        systems: Systems,
+        *,
+        forces: bool = False,
+        stress: bool = False,
+        guess: Tensor | None = None,
+        on_failure: str = "raise",
+    ) -> Prediction:
+        """Energies and properties of a batch, forces where asked for.
+
+        ``E = E_el + E_core`` and ``ΔH_f = E − Σ E_atom + Σ ΔH_atom``; forces are −∂E/∂R at the converged density.
+
+        Args:
+            systems: molecules; charge and multiplicity as they say.
+            forces: whether to give forces.
+            stress: not defined for molecules.
+            guess: [systems, spin, M, M] densities to start from, ``scf.density`` of an earlier prediction.
+            on_failure: "raise", or "mask": systems whose field does not converge get NaN and ``scf.converged`` False.
+
+        Raises:
+            InputError: an element without parameters, a multiplicity that does not fit, a periodic cell.
+            SCFConvergenceError: the field did not converge, naming the systems.
+        """
+        self._check(systems, stress, on_failure)
+        n_occupied = self._occupations(systems)
+        parts = [
+            self._solve(systems, index, n_occupied[index], forces, guess)
+            for index in _chunks(systems, self.method, self._open_shell(systems))
+        ]
+        scf = merge_results([(part.systems, part.scf) for part in parts], systems.n_systems)
+        if on_failure == "raise":
+            check_converged(scf)
+        return self._prediction(systems, parts, scf)
+
+    def _check(self, systems: Systems, stress: bool, on_failure: str) -> None:
+        if on_failure not in ("raise", "mask"):
+            raise InputError(f'on_failure must be "raise" or "mask"; got {on_failure!r}')
+        periodic = torch.nonzero(systems.pbc.any(dim=1)).squeeze(1).tolist()
+        if periodic or stress:
+            where = f"system {periodic[0]} is periodic" if periodic else "stress was asked for"
+            raise InputError(
+                f"{where}: {self.name} treats molecules only; expected pbc = False and stress = False"
+            )
+        self.check_elements(systems)
+
+    def _open_shell(self, systems: Systems) -> Tensor:
+        if self.uhf is None:
+            return systems.multiplicity > 1
+        if not self.uhf and bool((systems.multiplicity > 1).any()):
+            k = int(torch.nonzero(systems.multiplicity > 1)[0, 0])
+            raise InputError(
+                f"system {k}: multiplicity {int(systems.multiplicity[k])} needs an unrestricted field; uhf=False was given"
+            )
+        return torch.full_like(systems.multiplicity, self.uhf, dtype=torch.bool)
+
+    def _occupations(self, systems: Systems) -> Tensor:
+        """Numbers of α and β electrons, [systems, 2]."""
+        core = self.method.core_charge.to(systems.numbers.device)[systems.numbers].round().to(torch.int64)
+        width = self.method.width.to(systems.numbers.device)[systems.numbers]
+        zero = torch.zeros_like(systems.charge)
+        electrons = zero.index_add(0, systems.system_idx, core) - systems.charge
+        orbitals = zero.index_add(0, systems.system_idx, width)
+        unpaired = systems.multiplicity - 1
+        n_alpha, n_beta = (electrons + unpaired) // 2, (electrons - unpaired) // 2
+        bad = ((electrons + unpaired) % 2 != 0) | (n_beta < 0) | (n_alpha > orbitals)
+        if bool(bad.any()):
+            k = int(torch.nonzero(bad)[0, 0])
+            n, m = int(electrons[k]), int(systems.multiplicity[k])
+            highest = min(n, 2 * int(orbitals[k]) - n) + 1
+            if highest < 1:
+                raise InputError(
+                    f"system {k}: charge {int(systems.charge[k])} leaves {n} valence electrons "
+                    f"for {int(orbitals[k])} orbitals; expected 0 to {2 * int(orbitals[k])}"
+                )
+            allowed = ", ".join(str(v) for v in range(1 + n % 2, highest + 1, 2)[:5])
+            raise InputError(
+                f"system {k}: multiplicity {m} does not fit {n} valence electrons "
+                f"(charge {int(systems.charge[k])}); expected one of {allowed}{' …' if highest > 10 else ''}"
+            )
+        return torch.stack((n_alpha, n_beta), dim=1)
+
+    def _solve(
+        self, batch: Systems, index: Tensor, n_occupied: Tensor, forces: bool, guess: Tensor | None
+    ) -> _Part:
+        systems, atoms = batch.select_with_atoms(index)
+        if bool((self._open_shell(systems) == 0).all()):
+            n_occupied = n_occupied[:, :1]
+        positions = systems.positions
+        if forces and not positions.requires_grad:
+            positions = positions.detach().requires_grad_()
+        with torch.set_grad_enabled(positions.requires_grad and (forces or torch.is_grad_enabled())):
+            systems = systems.with_positions(positions)
+            parameters = parameters_of(systems, self.method)
+            layout = build_layout(systems.system_idx, parameters.width, systems.n_systems)
+            integrals = build_integrals(positions, layout, parameters)
+            builder = FockBuilder.from_integrals(integrals)
+            scf = solve_scf(
+                builder,
+                parameters.core_charge,
+                n_occupied,
+                self.scf_options,
+                _slice(guess, index, n_occupied, layout.size),
+            )
+            electronic = electronic_energy(integrals, two_particle_density(layout, scf.density))
+            core = core_repulsion(systems.numbers, parameters, self.method, integrals)
+            energy = electronic + core + peptide_energy(systems, self.name)
+            force = forces_from_positions(energy, positions) if forces else None
+        charges = coulson_charges(layout, parameters, scf.total_density)
+        masses = atomic_masses(systems.numbers, positions.dtype)
+        dipole = dipole_moment(layout, parameters, scf.total_density, positions.detach(), charges, masses)
+        keep_graph = batch.positions.requires_grad
+        electronic, core, energy = (t if keep_graph else t.detach() for t in (electronic, core, energy))
+        return _Part(index, atoms, scf, electronic, core, energy, charges, dipole, force)
+
+    def _prediction(self, systems: Systems, parts: list[_Part], scf: SCFResult) -> Prediction:
+        def of_systems(name: str) -> Tensor:
+            values = torch.cat([getattr(part, name) for part in parts])
+            order = torch.cat([part.systems for part in parts])
+            value = torch.empty_like(values).index_copy(0, order, values)
+            return torch.where(scf.converged.view(-1, *(1,) * (value.ndim - 1)), value, torch.nan)
+
+        def of_atoms(name: str) -> Tensor | None:
+            if getattr(parts[0], name) is None:
+                return None
+            values = torch.cat([getattr(part, name) for part in parts])
+            order = torch.cat([part.atoms for part in parts])
+            value = torch.empty_like(values).index_copy(0, order, values)
+            good = scf.converged[systems.system_idx].view(-1, *(1,) * (value.ndim - 1))
+            return torch.where(good, value, torch.nan)
+
+        energy = of_systems("energy")
+        z = systems.numbers
+        reference = (self.method.heat_of_atomization - self.method.isolated_energy * EV_KCAL_MOL).to(energy)[
+            z
+        ]
+        heat = (energy * EV_KCAL_MOL).index_add(0, systems.system_idx, reference)
+        return Prediction(
+            energy=energy,
+            electronic_energy=of_systems("electronic"),
+            core_energy=of_systems("core"),
+            heat_of_formation=heat,
+            forces=of_atoms("forces"),
+            charges=of_atoms("charges"),
+            dipole=of_systems("dipole"),
+            scf=scf,
+        )
+
+    def parameters_of(self, systems: Systems) -> Parameters:
+        """The parameters that the method gives these atoms."""
+        return parameters_of(systems, self.method)
+
+    def extra_repr(self) -> str:
+        return f"{self.name!r}, {len(self.elements)} elements ({symbol_of(min(self.elements))} …)"
+
+
+def _slice(guess: Tensor | None, index: Tensor, n_occupied: Tensor, size: int) -> Tensor | None:
+    if guess is None:
+        return None
+    if guess.ndim != 4:
+        raise InputError(f"a starting density must have shape [systems, spin, M, M]; got {list(guess.shape)}")
+    chosen = guess[index, :, :size, :size]
+    return chosen[:, :1] if n_occupied.shape[1] == 1 else chosen.expand(-1, 2, -1, -1)
+
+
+def _chunks(systems: Systems, method: Method, open_shell: Tensor) -> list[Tensor]:
+    """Indices of systems that are worked on together: alike in size and spin treatment, small enough for the cache."""
+    width = method.width.to(systems.numbers.device)[systems.numbers]
+    orbitals = torch.zeros_like(systems.charge).index_add(0, systems.system_idx, width)
+    chunks: list[Tensor] = []
+    for spin in (False, True):
+        chosen = torch.nonzero(open_shell == spin).squeeze(1)
+        chosen = chosen[torch.argsort(orbitals[chosen], stable=True)]
+        sizes = orbitals[chosen].tolist()
+        first = 0
+        for k in range(len(sizes)):
+            # sizes ascend, so a chunk is padded to its last system
+            last = k + 1 == len(sizes)
+            if (
+                last
+                or (k + 2 - first) * sizes[k + 1] ** 2 > _CHUNK_ELEMENTS
+                or sizes[k + 1] > 1.3 * sizes[first] + 8
+            ):
+                chunks.append(chosen[first : k + 1])
+                first = k + 1
+    return chunks

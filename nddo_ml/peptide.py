@@ -1,0 +1,82 @@
+"""MOPAC's molecular-mechanics correction for amide bonds, part of its heats of formation by default."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from nddo_ml.systems import Systems
+from nddo_ml.units import EV_KCAL_MOL
+
+# kcal/mol; height of the correction in each method (Stewart, MOPAC manual, "NHCO")
+HEIGHT = {"MNDO": 6.1737, "AM1": 3.3191, "PM3": 7.1853, "RM1": 2.4127, "PM6": 2.5}
+_H, _C, _N, _O = 1, 6, 7, 8
+# Å; longest distances at which two atoms count as bonded
+_CO, _CN, _NH, _NX = 1.3, 1.6, 1.3, 1.7
+
+
+def peptide_energy(systems: Systems, method: str) -> Tensor:
+    """``Σ k sin²φ`` over the dihedrals O–C–N–H and O–C–N–X of every amide group H–N(X)–C=O, [systems] eV.
+
+    Semi-empirical methods make the rotation about the amide bond too easy; MOPAC adds this barrier unless told not to.
+    Groups are found by distance, as there.
+
+    Args:
+        systems: molecules.
+        method: key of ``HEIGHT``; other methods have no such term.
+    """
+    energy = systems.positions.new_zeros(systems.n_systems)
+    height = HEIGHT.get(method)
+    if height is None:
+        return energy
+    quads = find_dihedrals(systems)
+    if not quads.numel():
+        return energy
+    o, c, n, x = systems.positions[quads].unbind(dim=1)
+    u, v, w = c - o, n - c, x - n
+    a, b = torch.linalg.cross(u, v), torch.linalg.cross(v, w)
+    # sin²φ = |a × b|² / (|a|² |b|²)
+    sine2 = torch.linalg.cross(a, b).square().sum(dim=1) / (a.square().sum(dim=1) * b.square().sum(dim=1))
+    return energy.index_add(0, systems.system_idx[quads[:, 0]], height / EV_KCAL_MOL * sine2)
+
+
+def find_dihedrals(systems: Systems) -> Tensor:
+    """Atoms (O, C, N, X or H) of the dihedrals that the correction applies to, [dihedrals, 4]."""
+    z, idx = systems.numbers, systems.system_idx
+    positions = systems.positions.detach()
+    found: list[tuple[int, int, int, int]] = []
+    nitrogen = torch.nonzero(z == _N).squeeze(1)
+    if not nitrogen.numel() or not bool((z == _O).any()):
+        return torch.zeros(0, 4, dtype=torch.int64, device=z.device)
+    for k in idx[nitrogen].unique().tolist():
+        atoms = torch.nonzero(idx == k).squeeze(1)
+        distance = torch.cdist(positions[atoms], positions[atoms])
+        quads = _of_molecule(z[atoms].tolist(), distance)
+        found += [tuple(int(atoms[q]) for q in quad) for quad in quads]  # type: ignore[misc]
+    return torch.tensor(found, dtype=torch.int64, device=z.device).view(-1, 4)
+
+
+def _of_molecule(z: list[int], distance: Tensor) -> list[tuple[int, int, int, int]]:
+    """Dihedrals of one molecule: the first amide group of each C whose N is not yet taken, by ascending indices."""
+    near = distance.tolist()
+    of = {e: [a for a, number in enumerate(z) if number == e] for e in (_H, _C, _N, _O)}
+    quads: list[tuple[int, int, int, int]] = []
+    used: set[int] = set()
+    for c in of[_C]:
+        groups = (
+            (o, n, h, x)
+            for o in of[_O]
+            if near[c][o] <= _CO
+            for n in of[_N]
+            if near[c][n] <= _CN and n not in used
+            for h in of[_H]
+            if near[n][h] <= _NH
+            for x in range(len(z))
+            if x not in (n, h, c) and near[n][x] <= _NX
+        )
+        first = next(groups, None)
+        if first is not None:
+            o, n, h, x = first
+            used.add(n)
+            quads += [(o, c, n, x), (o, c, n, h)]
+    return quads

@@ -1,0 +1,183 @@
+"""The self-consistent field: options, result and the order in which its solvers are tried."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from nddo_ml.density import diagonalize, initial_density
+from nddo_ml.errors import InputError, SCFConvergenceError
+from nddo_ml.fock import FockBuilder
+from nddo_ml.scf_loops import Iterate, descend, iterate, start
+
+_HOLDING_SHIFT = 5.0  # eV, keeps the accelerated loop near the minimum that the descent found
+
+
+@dataclass(frozen=True)
+class SCFOptions:
+    """How the field is iterated.
+
+    ``tolerance`` bounds the largest occupied–empty element of the Fock matrix, eV; the energy's error goes with its
+    square.
+    """
+
+    tolerance: float = 1e-6  # eV
+    max_iterations: int = 60  # of the accelerated loop
+    max_descent: int = 400  # of the energy-lowering fallback
+    history: int = 7  # of the acceleration
+    break_symmetry: bool = False  # start singlet UHF from mixed frontier orbitals
+
+
+@dataclass(frozen=True)
+class SCFResult:
+    """A converged (or, where masked, not converged) field. Matrices in the layout's order, padded with zeros."""
+
+    density: (
+        Tensor  # [systems, spin, M, M], orbitals occupied per spin; one spin: P_α = P_β of a closed shell
+    )
+    orbital_energies: Tensor  # [systems, spin, M] eV; padded orbitals last, infinite
+    orbitals: Tensor  # [systems, spin, M, M], columns in the order of the energies
+    n_occupied: Tensor  # [systems, spin] int64
+    converged: Tensor  # [systems] bool
+    iterations: Tensor  # [systems] int64, Fock matrices built
+    residual: Tensor  # [systems] eV, largest occupied–empty element of the Fock matrix
+
+    @property
+    def total_density(self) -> Tensor:
+        """P_α + P_β, [systems, M, M]."""
+        return 2 * self.density[:, 0] if self.density.shape[1] == 1 else self.density.sum(dim=1)
+
+    @property
+    def homo(self) -> Tensor:
+        """Highest occupied orbital energy of any spin, [systems] eV; NaN without electrons."""
+        column = (self.n_occupied - 1).clamp(min=0)[..., None]
+        level = self.orbital_energies.gather(2, column).squeeze(2)
+        level = torch.where(self.n_occupied > 0, level, -torch.inf).amax(dim=1)
+        return torch.where(torch.isfinite(level), level, torch.nan)
+
+    @property
+    def lumo(self) -> Tensor:
+        """Lowest empty orbital energy of any spin, [systems] eV; NaN where all orbitals are filled."""
+        padded = torch.nn.functional.pad(self.orbital_energies, (0, 1), value=torch.inf)
+        level = padded.gather(2, self.n_occupied[..., None]).squeeze(2).amin(dim=1)
+        return torch.where(torch.isfinite(level), level, torch.nan)
+
+
+def solve_scf(
+    builder: FockBuilder,
+    core_charge: Tensor,
+    n_occupied: Tensor,
+    options: SCFOptions,
+    guess: Tensor | None = None,
+) -> SCFResult:
+    """Iterate the field of a batch to self-consistency; no gradient is recorded.
+
+    First the accelerated loop on all systems; those that it leaves are taken through an energy descent and back.
+
+    Args:
+        builder: Fock matrices of the batch.
+        core_charge: [atoms] e.
+        n_occupied: [systems, spin] occupied orbitals; one spin column is a closed shell.
+        options: tolerance and limits.
+        guess: [systems, spin, M, M] density to start from.
+    """
+    with torch.no_grad():
+        density = initial_density(builder.layout, core_charge, n_occupied) if guess is None else guess
+        _check_guess(density, builder, n_occupied)
+        first = start(builder, density, n_occupied, 1 if guess is not None else 2, options.break_symmetry)
+        state = iterate(
+            builder, first, n_occupied, options.tolerance, options.max_iterations, options.history
+        )
+        left = torch.nonzero(state.residual > options.tolerance).squeeze(1)
+        if left.numel():
+            state = state.replace_at(
+                left, _fallback(builder.select(left), n_occupied[left], state.select(left), options)
+            )
+        return _result(builder, state, n_occupied, options.tolerance)
+
+
+def _fallback(builder: FockBuilder, n_occupied: Tensor, state: Iterate, options: SCFOptions) -> Iterate:
+    """Go down in energy until the accelerated loop holds on to the minimum."""
+    for residual in (1e-1, 1e-2, 1e-3):
+        state = descend(builder, state, n_occupied, residual, options.max_descent)
+        tried = iterate(
+            builder,
+            state,
+            n_occupied,
+            options.tolerance,
+            options.max_iterations,
+            options.history,
+            _HOLDING_SHIFT,
+        )
+        good = (tried.residual <= options.tolerance) & (tried.energy <= state.energy + 1e-6)
+        index = torch.nonzero(good).squeeze(1)
+        state = state.replace_at(index, tried.select(index))
+        if bool(good.all()):
+            return state
+    return descend(builder, state, n_occupied, options.tolerance, 5 * options.max_descent)
+
+
+def _check_guess(density: Tensor, builder: FockBuilder, n_occupied: Tensor) -> None:
+    expected = [*n_occupied.shape, builder.layout.size, builder.layout.size]
+    if list(density.shape) != expected:
+        raise InputError(f"the starting density must have shape {expected}; got {list(density.shape)}")
+
+
+def _result(builder: FockBuilder, state: Iterate, n_occupied: Tensor, tolerance: float) -> SCFResult:
+    energies, orbitals = diagonalize(state.fock, builder.layout)
+    real = builder.layout.real_rows[:, None, :]
+    return SCFResult(
+        density=state.density,
+        orbital_energies=torch.where(real, energies, torch.inf),
+        orbitals=orbitals,
+        n_occupied=n_occupied,
+        converged=state.residual <= tolerance,
+        iterations=state.iterations,
+        residual=state.residual,
+    )
+
+
+def check_converged(result: SCFResult) -> None:
+    """Raise SCFConvergenceError, naming systems and residuals, unless every system is converged."""
+    failed = torch.nonzero(~result.converged).squeeze(1).tolist()
+    if failed:
+        detail = ", ".join(
+            f"system {k} ({int(result.iterations[k])} iterations, residual {float(result.residual[k]):.1e} eV)"
+            for k in failed[:10]
+        )
+        more = f" and {len(failed) - 10} more" if len(failed) > 10 else ""
+        raise SCFConvergenceError(
+            f"the self-consistent field did not converge for {len(failed)} of {result.converged.shape[0]} systems: "
+            f"{detail}{more}; try another starting density, multiplicity or geometry",
+            failed,
+        )
+
+
+def merge_results(parts: list[tuple[Tensor, SCFResult]], n_systems: int) -> SCFResult:
+    """Put the results of disjoint sets of systems (indices, result) together, padded to the widest."""
+    size = max(part.density.shape[2] for _, part in parts)
+    spins = max(part.density.shape[1] for _, part in parts)
+    like = parts[0][1]
+    new = like.density.new_zeros
+    merged = SCFResult(
+        density=new(n_systems, spins, size, size),
+        orbital_energies=new(n_systems, spins, size) + torch.inf,
+        orbitals=new(n_systems, spins, size, size),
+        n_occupied=like.n_occupied.new_zeros(n_systems, spins),
+        converged=like.converged.new_zeros(n_systems),
+        iterations=like.iterations.new_zeros(n_systems),
+        residual=new(n_systems),
+    )
+    for index, part in parts:
+        m = part.density.shape[2]
+        # a closed shell in a batch with open ones repeats its only spin
+        merged.density[index, :, :m, :m] = part.density.expand(-1, spins, -1, -1)
+        merged.orbital_energies[index, :, :m] = part.orbital_energies.expand(-1, spins, -1)
+        merged.orbitals[index, :, :m, :m] = part.orbitals.expand(-1, spins, -1, -1)
+        merged.n_occupied[index] = part.n_occupied.expand(-1, spins)
+        merged.converged[index] = part.converged
+        merged.iterations[index] = part.iterations
+        merged.residual[index] = part.residual
+    return replace(merged)

@@ -1,0 +1,229 @@
+"""The two loops of the self-consistent field: accelerated rotation of orbitals, and descent in energy.
+
+Both describe the occupied space by a rotation x of reference orbitals, so that an iteration is a Fock matrix and a few
+matrix products; diagonalisation is needed only to choose the reference.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+
+import torch
+from torch import Tensor
+
+from nddo_ml.density import (
+    Reference,
+    density_of,
+    diagonalize,
+    reference,
+    rotated_orbitals,
+    rotation_residual,
+)
+from nddo_ml.fock import FockBuilder
+
+_MIN_GAP = 1.0  # eV, floor of orbital-energy differences in the preconditioner
+_MAX_ROTATION = 0.6  # largest element of a step
+_RENEW = 12  # iterations after which the reference is chosen anew
+
+
+@dataclass(frozen=True)
+class Iterate:
+    """Where the iteration of a batch stands."""
+
+    reference: Reference
+    density: Tensor  # [systems, spin, M, M]
+    fock: Tensor  # [systems, spin, M, M] eV, of this density
+    energy: Tensor  # [systems] eV, electronic
+    residual: Tensor  # [systems] eV
+    iterations: Tensor  # [systems]
+
+    def select(self, index: Tensor) -> Iterate:
+        """That of some systems."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        return Iterate(
+            **{k: v.select(index) if isinstance(v, Reference) else v[index] for k, v in values.items()}
+        )
+
+    def replace_at(self, index: Tensor, other: Iterate) -> Iterate:
+        """This with the systems ``index`` taken from ``other``."""
+
+        def put(old: Tensor, new: Tensor) -> Tensor:
+            return old.index_copy(0, index, new)
+
+        values = {f.name: put(getattr(self, f.name), getattr(other, f.name)) for f in fields(self)[1:]}
+        ref = (
+            put(getattr(self.reference, f.name), getattr(other.reference, f.name)) for f in fields(Reference)
+        )
+        return Iterate(reference=Reference(*ref), **values)
+
+
+def electronic_energy(builder: FockBuilder, density: Tensor, fock: Tensor) -> Tensor:
+    """``½ Σ_σ tr P_σ (h_core + F_σ)``, [systems] eV."""
+    weight = 1.0 if density.shape[1] == 1 else 0.5
+    return weight * (density * (builder.h_core[:, None] + fock)).sum(dim=(1, 2, 3))
+
+
+def start(
+    builder: FockBuilder, density: Tensor, n_occupied: Tensor, diagonalizations: int, break_symmetry: bool
+) -> Iterate:
+    """Orbitals to begin with: the aufbau occupation of the Fock matrix of ``density``, once or twice over."""
+    for step in range(diagonalizations):
+        energies, orbitals = diagonalize(builder.fock(density), builder.layout)
+        if break_symmetry and step == 0 and density.shape[1] == 2:
+            orbitals = _mix_frontier(orbitals, n_occupied)
+        ref = reference(energies, orbitals, n_occupied)
+        density = density_of(ref.occupied)
+    return _at(builder, ref, torch.full_like(n_occupied[:, 0], diagonalizations))
+
+
+def _occupy(builder: FockBuilder, state: Iterate, n_occupied: Tensor, shift: Tensor) -> Iterate:
+    """Diagonalise the Fock matrix with its empty orbitals raised by ``shift`` [systems] eV and occupy from below.
+
+    The larger the shift, the nearer the new density to the old one (Saunders & Hillier, Int. J. Quantum Chem. 7, 699
+    (1973)); without shift this is the aufbau occupation.
+    """
+    raised = state.fock - shift[:, None, None, None] * state.density
+    energies, orbitals = diagonalize(raised, builder.layout)
+    return _at(builder, reference(energies, orbitals, n_occupied, state.reference), state.iterations)
+
+
+def _at(builder: FockBuilder, ref: Reference, iterations: Tensor) -> Iterate:
+    density = density_of(ref.occupied)
+    fock = builder.fock(density)
+    residual = ref.empty.transpose(-1, -2) @ fock @ ref.occupied
+    energy = electronic_energy(builder, density, fock)
+    return Iterate(ref, density, fock, energy, _largest(residual), iterations + 1)
+
+
+def _largest(residual: Tensor) -> Tensor:
+    return (
+        residual.abs().flatten(1).amax(dim=1)
+        if residual[0].numel()
+        else residual.new_zeros(residual.shape[0])
+    )
+
+
+def _mix_frontier(orbitals: Tensor, n_occupied: Tensor) -> Tensor:
+    """Rotate HOMO and LUMO by +45° for one spin and −45° for the other, where both spins hold as many electrons."""
+    mixed = orbitals.clone()
+    size = orbitals.shape[-1]
+    both = (n_occupied[:, 0] == n_occupied[:, 1]) & (n_occupied[:, 0] > 0) & (n_occupied[:, 0] < size)
+    for k in torch.nonzero(both).squeeze(1).tolist():
+        h = int(n_occupied[k, 0]) - 1
+        for spin, sign in ((0, 1.0), (1, -1.0)):
+            homo, lumo = orbitals[k, spin, :, h], orbitals[k, spin, :, h + 1]
+            mixed[k, spin, :, h] = (homo + sign * lumo) / 2**0.5
+            mixed[k, spin, :, h + 1] = (lumo - sign * homo) / 2**0.5
+    return mixed
+
+
+def iterate(
+    builder: FockBuilder,
+    begin: Iterate,
+    n_occupied: Tensor,
+    tolerance: float,
+    limit: int,
+    history: int,
+    shift: float = 0.0,
+) -> Iterate:
+    """Accelerated fixed-point iteration ``x ← x − residual(x)/gap`` of all systems; converged ones leave.
+
+    Anderson's acceleration (J. ACM 12, 547 (1965)) over the last ``history`` rotations; its coefficients are one set a
+    system, shared by the spins. Every few iterations the reference is chosen anew, with a level shift if wanted.
+    """
+    best = begin
+    active = torch.nonzero(begin.residual > tolerance).squeeze(1)
+    state, sub, occupied = begin, builder, n_occupied
+    if active.numel() < begin.residual.numel():
+        state, sub, occupied = begin.select(active), builder.select(active), n_occupied[active]
+    for round_ in range(-(-limit // _RENEW)):
+        if active.numel() == 0:
+            break
+        if round_ > 0:
+            state = _occupy(sub, state, occupied, torch.full_like(state.energy, shift))
+        state = _accelerate(sub, state, tolerance, _RENEW, history)
+        best = best.replace_at(active, state)
+        keep = torch.nonzero(state.residual > tolerance).squeeze(1)
+        if 0 < keep.numel() < active.numel():
+            sub = sub.select(keep)
+        active, occupied, state = active[keep], occupied[keep], state.select(keep)
+    return best
+
+
+def _accelerate(builder: FockBuilder, begin: Iterate, tolerance: float, limit: int, history: int) -> Iterate:
+    """One stretch of the accelerated iteration about one reference."""
+    ref = begin.reference
+    inverse_gap = 1 / ref.gap.clamp(min=_MIN_GAP)
+    x = torch.zeros_like(ref.gap)
+    density, fock, orbitals = begin.density, begin.fock, ref.occupied
+    residual = ref.empty.transpose(-1, -2) @ fock @ ref.occupied
+    size = _largest(residual)
+    count = begin.iterations
+    xs: list[Tensor] = []
+    steps: list[Tensor] = []
+    for _ in range(limit):
+        running = size > tolerance
+        if not bool(running.any()):
+            break
+        step = -residual * inverse_gap
+        xs, steps = [*xs, x][-history:], [*steps, step][-history:]
+        x = _anderson(xs, steps)
+        x = (
+            x
+            * (_MAX_ROTATION * 2 / x.abs().flatten(1).amax(dim=1).clamp(min=_MAX_ROTATION * 2))[
+                :, None, None, None
+            ]
+        )
+        orbitals = rotated_orbitals(ref, x)
+        density = density_of(orbitals)
+        fock = builder.fock(density)
+        residual = rotation_residual(ref, x, fock)
+        size = _largest(residual)
+        count = count + running
+    return Iterate(ref, density, fock, electronic_energy(builder, density, fock), size, count)
+
+
+def _anderson(xs: list[Tensor], steps: list[Tensor]) -> Tensor:
+    """The combination Σ c_k (x_k + step_k), Σ c = 1, whose combined step is shortest."""
+    if len(xs) == 1:
+        return xs[0] + steps[0]
+    stack = torch.stack([s.flatten(1) for s in steps], dim=1)  # [systems, k, n]
+    gram = stack @ stack.transpose(1, 2)
+    scale = gram.diagonal(dim1=1, dim2=2).amin(dim=1).clamp(min=1e-300)
+    gram = gram / scale[:, None, None]
+    k = gram.shape[1]
+    matrix = torch.ones(gram.shape[0], k + 1, k + 1, dtype=gram.dtype, device=gram.device)
+    matrix[:, :k, :k] = gram + 1e-10 * torch.diag_embed(gram.diagonal(dim1=1, dim2=2))
+    matrix[:, k, k] = 0
+    right = torch.zeros(gram.shape[0], k + 1, 1, dtype=gram.dtype, device=gram.device)
+    right[:, k] = 1
+    coefficients, info = torch.linalg.solve_ex(matrix, right)
+    weights = torch.where(
+        (info == 0)[:, None], coefficients[:, :k, 0], torch.eye(k, dtype=gram.dtype, device=gram.device)[-1]
+    )
+    moved = torch.stack([(x + s).flatten(1) for x, s in zip(xs, steps, strict=True)], dim=1)
+    return (weights[:, None, :] @ moved).view_as(xs[-1])
+
+
+def descend(
+    builder: FockBuilder, begin: Iterate, n_occupied: Tensor, tolerance: float, limit: int
+) -> Iterate:
+    """Lower the energy with level shifts that adapt until the residual is below ``tolerance``.
+
+    A step that raises the energy is taken back and its shift enlarged, so that this ends in a minimum whatever the
+    start; it is slow and used last.
+    """
+    state = begin
+    shift = torch.full_like(begin.energy, 4.0)
+    for _ in range(limit):
+        running = state.residual > tolerance
+        if not bool(running.any()):
+            break
+        tried = _occupy(builder, state, n_occupied, shift)
+        accept = torch.nonzero(running & (tried.energy <= state.energy + 1e-10)).squeeze(1)
+        lower = torch.zeros_like(running)
+        lower[accept] = True
+        state = replace(state, iterations=state.iterations + running)
+        state = state.replace_at(accept, tried.select(accept))
+        shift = torch.where(lower, (0.6 * shift).clamp(min=0.5), 3.0 * shift)
+    return state
