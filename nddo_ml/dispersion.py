@@ -1,0 +1,120 @@
+"""D3 dispersion as a separate energy term: reference C6 coefficients of tad-dftd3, zero damping."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from nddo_ml.errors import InputError
+from nddo_ml.systems import Systems
+from nddo_ml.units import BOHR_ANGSTROM, HARTREE_EV
+
+if TYPE_CHECKING:
+    from tad_dftd3.reference import Reference
+
+_MAX_Z = 94  # the last element with D3 reference data
+_CUTOFF_BOHR = 1e4  # every pair of a molecule counts
+_MAX_PADDED_PAIRS = 4_000_000  # a larger batch is worked off in parts
+
+
+@dataclass(frozen=True)
+class DispersionD3:
+    """D3 dispersion with zero damping.
+
+    ``E = − Σ_{A<B} Σ_{n=6,8} s_n C_n / R^n / [1 + 6 (R / (s_rn R0_AB))^−α_n]``, α_8 = α_6 + 2; C_n depend on
+    the coordination numbers, and the energy is smooth. Source: Grimme, Antony, Ehrlich & Krieg, J. Chem. Phys.
+    132, 154104 (2010). The defaults are those for PM6 of Řezáč & Hobza, J. Chem. Theory Comput. 8, 141 (2012).
+    """
+
+    s6: float = 0.88
+    s8: float = 0.0
+    s_r6: float = 1.18
+    s_r8: float = 1.0
+    alpha: float = 22.0
+
+    def energy(self, systems: Systems) -> Tensor:
+        """Dispersion energy, [systems] eV; differentiable by ``systems.positions``.
+
+        Raises:
+            InputError: an element above plutonium, a periodic system, or tad-dftd3 is not installed.
+        """
+        require_molecules(systems, "D3 dispersion")
+        if int(systems.numbers.max()) > _MAX_Z:
+            raise InputError(
+                f"D3 dispersion has parameters up to Pu; got atomic number {int(systems.numbers.max())}"
+            )
+        parts = [self._batch(part) for part in _parts(systems)]
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+    def _batch(self, systems: Systems) -> Tensor:
+        d3 = _library()
+        from tad_mctc.data import radii
+
+        numbers, positions = _padded(systems)
+        dtype, device = positions.dtype, positions.device
+        coordination = d3.ncoord.coordination_number(
+            numbers, positions, counting_function=d3.ncoord.exp_count, cutoff=_CUTOFF_BOHR
+        )
+        reference = _reference(dtype, device)
+        weights = d3.model.weight_references(numbers, coordination, reference)
+        c6_matrix = d3.model.atomic_c6(numbers, weights, reference)
+        real = torch.triu(numbers[:, :, None] * numbers[:, None, :], diagonal=1) > 0
+        s, i, j = torch.nonzero(real, as_tuple=True)
+        z_i, z_j, c6 = numbers[s, i], numbers[s, j], c6_matrix[s, i, j]
+        r = (positions[s, i] - positions[s, j]).norm(dim=1)
+        r_0 = radii.VDW_PAIRWISE(device=device, dtype=dtype)[z_i, z_j]
+        pair = self.s6 * c6 / r**6 / (1 + 6 * (self.s_r6 * r_0 / r) ** self.alpha)
+        if self.s8 != 0:
+            ratio = d3.data.R4R2(device=device, dtype=dtype)
+            c8 = 3 * c6 * ratio[z_i] * ratio[z_j]
+            pair = pair + self.s8 * c8 / r**8 / (1 + 6 * (self.s_r8 * r_0 / r) ** (self.alpha + 2))
+        return -HARTREE_EV * positions.new_zeros(systems.n_systems).index_add(0, s, pair)
+
+
+def require_molecules(systems: Systems, term: str) -> None:
+    """Raise InputError, naming the system, if a cell is periodic."""
+    periodic = torch.nonzero(systems.pbc.any(dim=1)).squeeze(1).tolist()
+    if periodic:
+        raise InputError(f"system {periodic[0]}: {term} is for molecules; got a periodic cell")
+
+
+def _library() -> ModuleType:
+    try:
+        import tad_dftd3
+    except ImportError:
+        raise InputError("D3 dispersion needs tad-dftd3: pip install nddo-ml[dispersion]") from None
+    return tad_dftd3
+
+
+@cache
+def _reference(dtype: torch.dtype, device: torch.device) -> Reference:
+    from tad_dftd3.reference import Reference
+
+    return Reference(dtype=dtype, device=device)
+
+
+def _padded(systems: Systems) -> tuple[Tensor, Tensor]:
+    """Numbers [systems, atoms], 0 where there is none, and positions [systems, atoms, 3] in bohr."""
+    counts = systems.atoms_per_system
+    order = torch.argsort(systems.system_idx, stable=True)
+    idx = systems.system_idx[order]
+    column = torch.arange(systems.n_atoms, device=idx.device) - (torch.cumsum(counts, 0) - counts)[idx]
+    shape = (systems.n_systems, int(counts.max()))
+    numbers = torch.zeros(shape, dtype=torch.int64, device=idx.device)
+    numbers[idx, column] = systems.numbers[order]
+    positions = systems.positions.new_zeros(*shape, 3)
+    return numbers, positions.index_put((idx, column), systems.positions[order] / BOHR_ANGSTROM)
+
+
+def _parts(systems: Systems) -> list[Systems]:
+    """The batch in parts whose padded pair matrices stay small, in order."""
+    n = max(1, _MAX_PADDED_PAIRS // int(systems.atoms_per_system.max()) ** 2)
+    if systems.n_systems <= n:
+        return [systems]
+    index = torch.arange(systems.n_systems, device=systems.numbers.device)
+    return [systems.select(part) for part in index.split(n)]
