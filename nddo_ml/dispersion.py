@@ -27,8 +27,9 @@ class DispersionD3:
     """D3 dispersion with zero damping.
 
     ``E = − Σ_{A<B} Σ_{n=6,8} s_n C_n / R^n / [1 + 6 (R / (s_rn R0_AB))^−α_n]``, α_8 = α_6 + 2; C_n depend on
-    the coordination numbers, and the energy is smooth. Source: Grimme, Antony, Ehrlich & Krieg, J. Chem. Phys.
-    132, 154104 (2010). The defaults are those for PM6 of Řezáč & Hobza, J. Chem. Theory Comput. 8, 141 (2012).
+    the coordination numbers, and the energy is smooth. Source: Grimme, Antony, Ehrlich & Krieg, J. Chem.
+    Phys. 132, 154104 (2010). The defaults are those for PM6 of Řezáč & Hobza, J. Chem. Theory Comput. 8, 141
+    (2012).
     """
 
     s6: float = 0.88

@@ -65,16 +65,17 @@ class HydrogenBondsH4:
     """H4 hydrogen bonds D–H···A of nitrogen and oxygen.
 
     ``E = Σ k_DA f(R_DA) (1 − s(2θ/π)²) (1 − s(x_H)) w_D w_A`` with s(x) = −20x⁷ + 70x⁶ − 84x⁵ + 35x⁴, θ the
-    deviation of D–H···A from linearity and x_H the progress of the hydrogen from D to A beyond 1.15 Å. w scales
-    the donors water and ammonium and the acceptor carboxylate, by valences summed from fractional bonds.
+    deviation of D–H···A from linearity and x_H the progress of the hydrogen from D to A beyond 1.15 Å. w
+    scales the donors water and ammonium and the acceptor carboxylate, by valences summed from fractional
+    bonds.
 
-    Where the derivative jumps: every factor ends with zero slope, but valences enter as |v − v0|, so the force
-    steps where a bond breaks or forms and a donor oxygen's hydrogens pass 1, 2 or 3, its other valence 1, a donor
-    nitrogen's valence 3, or the valences of a carboxylate's O, O and C pass 1, 1 and 3; there the one-sided
-    derivative is taken. The energy itself steps where the heavy atom nearest to a hydrogen, the carbon nearest to
-    the acceptor or that carbon's second oxygen changes. As in MOPAC, the donor is the atom that carries the
-    hydrogen, and hydrogens of C–H never count; MOPAC drops the term where X–H exceeds 1.15 Å, here it switches
-    off as published.
+    Where the derivative jumps: every factor ends with zero slope, but valences enter as |v − v0|, so the
+    force steps where a bond breaks or forms and a donor oxygen's hydrogens pass 1, 2 or 3, its other valence
+    1, a donor nitrogen's valence 3, or the valences of a carboxylate's O, O and C pass 1, 1 and 3; there the
+    one-sided derivative is taken. The energy itself steps where the heavy atom nearest to a hydrogen, the
+    carbon nearest to the acceptor or that carbon's second oxygen changes. As in MOPAC, the donor is the atom
+    that carries the hydrogen, and hydrogens of C–H never count; MOPAC drops the term where X–H exceeds 1.15
+    Å, here it switches off as published.
     """
 
     oh_o: float = 2.32  # kcal/mol, depth k_DA of a hydrogen bond by donor and acceptor
@@ -148,8 +149,8 @@ class HydrogenBondsH4:
 class HydrogenRepulsion:
     """Repulsion of all pairs of hydrogen atoms that belongs to D3H4.
 
-    ``E = Σ_{i<j} 118.7326 exp(−1.53965 R^1.72905)`` kcal/mol from 1.5 Å (where the published pieces leave a step
-    of 6e-4 kcal/mol/Å in the slope), a polynomial below, constant below 1 Å.
+    ``E = Σ_{i<j} 118.7326 exp(−1.53965 R^1.72905)`` kcal/mol from 1.5 Å (where the published pieces leave a
+    step of 6e-4 kcal/mol/Å in the slope), a polynomial below, constant below 1 Å.
     """
 
     def energy(self, systems: Systems) -> Tensor:
