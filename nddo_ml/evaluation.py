@@ -14,6 +14,7 @@ from nddo_ml.errors import InputError
 from nddo_ml.loss import errors, label_weights
 from nddo_ml.models import AbstractModel, Prediction
 from nddo_ml.training.predictor import DirectPredictor, Predictor
+from nddo_ml.training.references import fit_references, to_common_zero
 
 UNITS: Mapping[str, str] = {
     "energy": "eV",
@@ -57,7 +58,9 @@ def tabulate(
         InputError: no labels at all, an element the model does not know (with file and frame).
     """
     if not dataset.present:
-        raise InputError("expected at least one label (energy, forces, stress, dipole, charges); the data have none")
+        raise InputError(
+            "expected at least one label (energy, forces, stress, dipole, charges); the data have none"
+        )
     predictor = predictor or DirectPredictor(model, dataset.systems)
     parts: dict[str, list[Table]] = {}
     for index in torch.arange(len(dataset)).split(batch):
@@ -97,7 +100,9 @@ def _tables(name: str, prediction: Prediction, some: Dataset, index: Tensor) -> 
     here = label_weights(name, some.labels, systems, prediction) > 0
     structure = index[systems.system_idx] if LABELS[name][0] else index
     structure = structure.reshape(-1, *[1] * (reference.ndim - 1)).expand(reference.shape)
-    table = Table((reference + error)[here].reshape(-1), reference[here].reshape(-1), structure[here].reshape(-1))
+    table = Table(
+        (reference + error)[here].reshape(-1), reference[here].reshape(-1), structure[here].reshape(-1)
+    )
     if name != "energy":
         return {name: table}
     size = systems.atoms_per_system[here].to(reference.dtype)
@@ -121,3 +126,14 @@ def _frame_of(some: Dataset, model: AbstractModel) -> str:
         if number not in model.elements:
             return some.origins[int(some.systems.system_idx[atom])]
     return f"{some.origins[0]} to {some.origins[-1]}"
+
+
+def with_fitted_zero(model: AbstractModel, dataset: Dataset, batch: int = 16) -> Dataset:
+    """The data with energies moved to the model's zero by per-element energies fitted on the difference."""
+    difference = torch.zeros(len(dataset), dtype=torch.float64)
+    predictor = DirectPredictor(model, dataset.systems)
+    for index in torch.arange(len(dataset)).split(batch):
+        energy = predictor(index, forces=False, stress=False).energy.detach()
+        difference[index] = dataset.labels.values["energy"][index] - energy.cpu().double()
+    fitted = fit_references(dataset, difference)
+    return to_common_zero(dataset, fitted, dict.fromkeys(dataset.elements, 0.0))

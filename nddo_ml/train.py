@@ -21,10 +21,11 @@ from nddo_ml.errors import InputError
 from nddo_ml.evaluation import summarize, tabulate
 from nddo_ml.models import AbstractModel
 from nddo_ml.nnp import NNP
-from nddo_ml.training.build import build_model, fit_references, to_common_zero
+from nddo_ml.training.build import build_model
 from nddo_ml.training.checks import check_dataset
 from nddo_ml.training.config import TrainConfig
 from nddo_ml.training.parallel import Processes, processes
+from nddo_ml.training.references import fit_references, to_common_zero
 from nddo_ml.training.trainer import Trainer
 
 MODEL = "model.pt"
@@ -40,7 +41,9 @@ class TrainResult:
     test_errors: dict[str, Any] | None
 
 
-def train(config: TrainConfig, *, restart: bool = False, on_epoch: Report = lambda entry: None) -> TrainResult:
+def train(
+    config: TrainConfig, *, restart: bool = False, on_epoch: Report = lambda entry: None
+) -> TrainResult:
     """Train the model of a configuration to the end, resuming what an earlier call has done.
 
     Writes into ``config.output``: model.pt, log.jsonl, checkpoint.pt (a folder a member for a committee), and

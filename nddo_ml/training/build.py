@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from importlib import import_module
 from typing import Any
 
 import torch
-from bp_descriptors import Scaler, SymmetryFunctions, neighbor_list, pair_vectors
-from torch import Tensor
 
+from bp_descriptors import Scaler, SymmetryFunctions, neighbor_list, pair_vectors
 from nddo_ml.checkpoint import load_model
 from nddo_ml.dataset import Dataset, take
 from nddo_ml.elements import number_of, symbol_of
@@ -19,6 +17,7 @@ from nddo_ml.models import AbstractModel
 from nddo_ml.networks import ElementNetworks, NetworkShape
 from nddo_ml.nnp import NNP
 from nddo_ml.training.geometry import nearest_contacts
+from nddo_ml.training.references import fit_references
 
 BUILDERS: Mapping[str, str] = {  # kind -> module:function of (options, dataset, seed) -> model
     "nnp": "nddo_ml.training.build:build_nnp",
@@ -86,11 +85,11 @@ def build_nnp(
     missing = [symbol_of(z) for z in dataset.elements if z not in reference]
     if missing:
         raise InputError(f"model.reference_energies lacks {missing[0]}; the data have {' '.join(symbols)}")
-    shapes = {z: NetworkShape.uniform(descriptors.features_of(z), hidden, activation) for z in dataset.elements}
+    shapes = {
+        z: NetworkShape.uniform(descriptors.features_of(z), hidden, activation) for z in dataset.elements
+    }
     scale = automatic_scale(dataset, reference) if energy_scale == "auto" else float(energy_scale)
-    return NNP(
-        descriptors, scaler, [ElementNetworks(shapes, seed)], reference, energy_scale=scale, name=name
-    )
+    return NNP(descriptors, scaler, [ElementNetworks(shapes, seed)], reference, energy_scale=scale, name=name)
 
 
 def start_from(dataset: Dataset, seed: int, *, path: str) -> AbstractModel:
@@ -122,38 +121,6 @@ def automatic_scale(dataset: Dataset, reference: Mapping[int, float]) -> float:
     forces = dataset.labels.values["forces"][atoms]
     rms = float(forces.square().mean().sqrt()) if bool(atoms.any()) else 0.0
     return max(scale, 0.5 * rms, 1e-3)
-
-
-def fit_references(dataset: Dataset, energy: Tensor) -> dict[str, dict[int, float]]:
-    """Per-element energies, eV, by least squares on ``energy`` [structures], for each reference of the data.
-
-    Minimises Σ_s ω_s (E_s − Σ_Z n_sZ e_Z)²/N_s; of several solutions (one composition only) the smallest.
-    """
-    counts, sizes = dataset.composition, dataset.systems.atoms_per_system.to(torch.float64)
-    found = {}
-    for name in dict.fromkeys(dataset.references):
-        chosen = torch.tensor([r == name for r in dataset.references]) & (dataset.labels.weights["energy"] > 0)
-        weight = (dataset.labels.weights["energy"][chosen] / sizes[chosen]).sqrt()
-        if bool(chosen.any()):
-            left = counts[chosen] * weight[:, None]
-            solution = torch.linalg.lstsq(left, (energy[chosen] * weight)[:, None], driver="gelsd").solution[:, 0]
-        else:
-            solution = torch.zeros(len(dataset.elements), dtype=torch.float64)
-        found[name] = dict(zip(dataset.elements, solution.tolist(), strict=True))
-    return found
-
-
-def to_common_zero(dataset: Dataset, references: Mapping[str, Mapping[int, float]], zero: Mapping[int, float]) -> Dataset:
-    """The data with every reference's energies moved to the per-element energies ``zero``."""
-    shift = torch.stack(
-        [
-            torch.tensor([zero[z] - references[r][z] for z in dataset.elements], dtype=torch.float64)
-            for r in dataset.references
-        ]
-    )
-    energy = dataset.labels.values["energy"] + (dataset.composition * shift).sum(1)
-    values = {**dataset.labels.values, "energy": energy}
-    return replace(dataset, labels=replace(dataset.labels, values=values))
 
 
 def _feature_batches(functions: SymmetryFunctions, dataset: Dataset) -> Any:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import torch
-from bp_descriptors import neighbor_list, pair_vectors
 from torch import Tensor
 
+from bp_descriptors import neighbor_list, pair_vectors
 from nddo_ml.dataset import Dataset, take
 
 LARGEST = 6.0  # Å; atoms farther apart are no neighbours here

@@ -41,7 +41,9 @@ class Optimizer(Protocol):
     def load_state_dict(self, state: dict[str, Any]) -> None: ...
 
 
-def make_optimizer(phase: PhaseConfig, parameters: Sequence[nn.Parameter], objective: Objective, labels: Sequence[str]) -> Optimizer:
+def make_optimizer(
+    phase: PhaseConfig, parameters: Sequence[nn.Parameter], objective: Objective, labels: Sequence[str]
+) -> Optimizer:
     """The optimiser that a phase asks for."""
     if phase.optimizer == "adam":
         return FirstOrder(phase, parameters, objective)
@@ -66,7 +68,9 @@ class FirstOrder:
 
     def __init__(self, phase: PhaseConfig, parameters: Sequence[nn.Parameter], objective: Objective) -> None:
         self.phase, self.parameters, self.objective = phase, list(parameters), objective
-        self.adam = torch.optim.AdamW(self.parameters, lr=phase.lr, weight_decay=phase.weight_decay, foreach=True)
+        self.adam = torch.optim.AdamW(
+            self.parameters, lr=phase.lr, weight_decay=phase.weight_decay, foreach=True
+        )
 
     def step(self, index: Tensor, progress: float) -> float:
         """One step; the loss before it."""
@@ -128,7 +132,13 @@ class KalmanFilter:
 
     full_batch = False
 
-    def __init__(self, phase: PhaseConfig, parameters: Sequence[nn.Parameter], objective: Objective, labels: Sequence[str]) -> None:
+    def __init__(
+        self,
+        phase: PhaseConfig,
+        parameters: Sequence[nn.Parameter],
+        objective: Objective,
+        labels: Sequence[str],
+    ) -> None:
         self.phase, self.parameters, self.objective, self.labels = phase, list(parameters), objective, labels
         self.memory = 0.98
         self.blocks = _blocks([p.numel() for p in self.parameters], LAYER_LIMIT)
@@ -146,9 +156,14 @@ class KalmanFilter:
     def _update(self, error: float, n: int) -> float:
         if error == 0.0:
             return error
-        h = torch.cat([torch.zeros_like(p).flatten() if p.grad is None else p.grad.flatten() for p in self.parameters])
+        h = torch.cat(
+            [torch.zeros_like(p).flatten() if p.grad is None else p.grad.flatten() for p in self.parameters]
+        )
         products = [p @ h[a:b] for p, (a, b) in zip(self.covariance, self.blocks, strict=True)]
-        gain = 1.0 / (self.memory * len(products) + sum(float(h[a:b] @ q) for q, (a, b) in zip(products, self.blocks, strict=True)))
+        gain = 1.0 / (
+            self.memory * len(products)
+            + sum(float(h[a:b] @ q) for q, (a, b) in zip(products, self.blocks, strict=True))
+        )
         for p, q in zip(self.covariance, products, strict=True):
             p.addr_(q, q, alpha=-gain).div_(self.memory)
         change = torch.cat(products) * (gain * error * math.sqrt(n))
@@ -185,5 +200,3 @@ def _blocks(sizes: Sequence[int], limit: int) -> list[tuple[int, int]]:
 def all_parameters(model: nn.Module) -> list[nn.Parameter]:
     """Parameters that are trained, in a fixed order."""
     return [p for p in model.parameters() if p.requires_grad]
-
-

@@ -216,7 +216,9 @@ class Trainer:
         mae = {n: sums[n] / sums[f"{n} count"] for n in names if sums[f"{n} count"]}
         return {"valid_loss": sums["loss"], "valid_mae": mae}
 
-    def _loss_of(self, data: Dataset, predict: Predictor, part: Tensor, normalizers: Mapping[str, float]) -> Tensor:
+    def _loss_of(
+        self, data: Dataset, predict: Predictor, part: Tensor, normalizers: Mapping[str, float]
+    ) -> Tensor:
         some = data.select(part)
         prediction = self._ask(predict, part, [n for n in self.loss_function.labels if normalizers[n] > 0])
         if prediction.scf is not None:
@@ -272,7 +274,9 @@ class Trainer:
             return
         state = optimizer.state_dict() if optimizer else {}
         path = self.folder / CHECKPOINT
-        write_checkpoint(path, self.fingerprint, self.progress, self._weights(), state, self.average, self.best)
+        write_checkpoint(
+            path, self.fingerprint, self.progress, self._weights(), state, self.average, self.best
+        )
         self.last_save = time.monotonic()
 
     def _restore(self, path: Path) -> dict[str, Any]:

@@ -1,0 +1,29 @@
+"""The report at the end of a training: learning curves and parity plots beside the model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from nddo_ml.dataset import load_dataset
+from nddo_ml.evaluation import tabulate
+from nddo_ml.models import AbstractModel
+from nddo_ml.report import learning_curves, parity
+from nddo_ml.training.config import TrainConfig
+from nddo_ml.training.state import read_log
+from nddo_ml.training.trainer import LOG
+
+
+def write_figures(config: TrainConfig, model: AbstractModel) -> list[Path]:
+    """learning_curves.png, parity_train.png and, with test files, parity_test.png in the run's folder."""
+    output = Path(config.output)
+    files = [output / LOG] if config.committee == 1 else sorted(output.glob(f"member_*/{LOG}"))
+    logs = {f.parent.name: read_log(f) for f in files}
+    learning_curves(logs, output / "learning_curves.png")
+    made = [output / "learning_curves.png"]
+    for part, sources in (("train", config.data.train), ("test", config.data.test)):
+        if sources:
+            data = load_dataset(sources)
+            path = output / f"parity_{part}.png"
+            parity(tabulate(model, data), data.groups, path, title=f"{model.name}, {part}")
+            made.append(path)
+    return made
