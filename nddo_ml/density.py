@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from nddo_ml.orbitals import OrbitalLayout
 
-_PADDING_LEVEL = (
+PADDING_LEVEL = (
     1e4  # eV, far above every orbital, so that padded rows are empty and never degenerate with real ones
 )
 
@@ -52,7 +53,7 @@ def initial_density(layout: OrbitalLayout, core_charge: Tensor, n_occupied: Tens
 
 def diagonalize(fock: Tensor, layout: OrbitalLayout) -> tuple[Tensor, Tensor]:
     """Orbital energies [systems, spin, M] and orbitals [systems, spin, M, M]; padded ones come last."""
-    padding = torch.where(layout.real_rows, 0.0, _PADDING_LEVEL).to(fock.dtype)
+    padding = torch.where(layout.real_rows, 0.0, PADDING_LEVEL).to(fock.dtype)
     energies, orbitals = torch.linalg.eigh(fock + torch.diag_embed(padding)[:, None])
     return energies, orbitals
 
@@ -113,3 +114,23 @@ def rotation_residual(ref: Reference, x: Tensor, fock: Tensor) -> Tensor:
     f_vo = ref.empty.transpose(-1, -2) @ f_occupied
     f_vv = ref.empty.transpose(-1, -2) @ (fock @ ref.empty)
     return f_vo + f_vv @ x - x @ (f_oo + f_vo.transpose(-1, -2) @ x)
+
+
+def mix_frontier(orbitals: Tensor, n_occupied: Tensor, spin_sign: tuple[float, ...], angle: float) -> Tensor:
+    """Rotate HOMO and LUMO of every spin by ``angle`` times its sign; 90° exchanges them.
+
+    Args:
+        orbitals: [systems, spin, M, M], lowest first; HOMO and LUMO must exist where the sign is not zero.
+        n_occupied: [systems, spin].
+        spin_sign: one factor a spin.
+        angle: radians.
+    """
+    mixed = orbitals.clone()
+    system = torch.arange(orbitals.shape[0], device=orbitals.device)
+    for spin, sign in enumerate(spin_sign):
+        h = n_occupied[:, spin] - 1
+        homo, lumo = orbitals[system, spin, :, h], orbitals[system, spin, :, h + 1]
+        cos, sin = math.cos(sign * angle), math.sin(sign * angle)
+        mixed[system, spin, :, h] = cos * homo + sin * lumo
+        mixed[system, spin, :, h + 1] = cos * lumo - sin * homo
+    return mixed

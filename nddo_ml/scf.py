@@ -7,11 +7,16 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from nddo_ml.density import diagonalize, initial_density
+from nddo_ml.density import PADDING_LEVEL, diagonalize, initial_density, mix_frontier
 from nddo_ml.errors import InputError, SCFConvergenceError
 from nddo_ml.fock import FockBuilder
-from nddo_ml.scf_loops import Iterate, descend, iterate, start
+from nddo_ml.scf_loops import Iterate, at_orbitals, descend, iterate, start
 
+_DIAGONALIZATIONS = {
+    1: 2,
+    2: 6,
+}  # to begin with, by number of spins; open shells settle their occupation here
+_SMALL_GAP = 4.0  # eV, below which a closed shell may have a lower solution
 _HOLDING_SHIFT = 5.0  # eV, keeps the accelerated loop near the minimum that the descent found
 
 
@@ -27,7 +32,7 @@ class SCFOptions:
     max_iterations: int = 60  # of the accelerated loop
     max_descent: int = 400  # of the energy-lowering fallback
     history: int = 7  # of the acceleration
-    break_symmetry: bool = False  # start singlet UHF from mixed frontier orbitals
+    probe: bool = True  # look for lower solutions by exchanging frontier orbitals: open shells, small gaps
 
 
 @dataclass(frozen=True)
@@ -86,7 +91,9 @@ def solve_scf(
     with torch.no_grad():
         density = initial_density(builder.layout, core_charge, n_occupied) if guess is None else guess
         _check_guess(density, builder, n_occupied)
-        first = start(builder, density, n_occupied, 1 if guess is not None else 2, options.break_symmetry)
+        first = start(
+            builder, density, n_occupied, 1 if guess is not None else _DIAGONALIZATIONS[n_occupied.shape[1]]
+        )
         state = iterate(
             builder, first, n_occupied, options.tolerance, options.max_iterations, options.history
         )
@@ -95,7 +102,59 @@ def solve_scf(
             state = state.replace_at(
                 left, _fallback(builder.select(left), n_occupied[left], state.select(left), options)
             )
-        return _result(builder, state, n_occupied, options.tolerance)
+        energies, orbitals = diagonalize(state.fock, builder.layout)
+        if options.probe and guess is None:
+            state = _probe(builder, state, energies, orbitals, n_occupied, options)
+            energies, orbitals = diagonalize(state.fock, builder.layout)
+        return _result(builder, state, energies, orbitals, n_occupied, options.tolerance)
+
+
+def _probe(
+    builder: FockBuilder,
+    state: Iterate,
+    energies: Tensor,
+    orbitals: Tensor,
+    n_occupied: Tensor,
+    options: SCFOptions,
+) -> Iterate:
+    """Restart doubtful systems from exchanged or mixed frontier orbitals and keep what lies lower in energy.
+
+    Doubtful is an open shell, or a closed one with a small gap: there the first solution need not be the lowest.
+    """
+    gap = _frontier_gap(energies, n_occupied)
+    doubtful = torch.isfinite(gap).all(dim=1) & ((gap < _SMALL_GAP).any(dim=1) | (n_occupied.shape[1] == 2))
+    index = torch.nonzero(doubtful).squeeze(1)
+    if not index.numel():
+        return state
+    sub, occupied, best = builder.select(index), n_occupied[index], state.select(index)
+    for spin, angle in _trials(n_occupied.shape[1]):
+        mixed = mix_frontier(orbitals[index], occupied, spin, angle)
+        trial = at_orbitals(sub, mixed, energies[index], occupied, best)
+        trial = descend(sub, trial, occupied, 1e-1, 20)
+        trial = iterate(
+            sub, trial, occupied, options.tolerance, options.max_iterations, options.history, _HOLDING_SHIFT
+        )
+        lower = (trial.energy < best.energy - 1e-5) & (trial.residual <= options.tolerance)
+        chosen = torch.nonzero(lower).squeeze(1)
+        best = replace(best, iterations=trial.iterations).replace_at(chosen, trial.select(chosen))
+    return state.replace_at(index, best)
+
+
+def _trials(n_spin: int) -> list[tuple[tuple[float, ...], float]]:
+    """Rotations of HOMO into LUMO to try: for every spin its sign, and the angle."""
+    half, eighth = 0.5 * torch.pi, 0.25 * torch.pi
+    if n_spin == 1:
+        return [((1.0,), half), ((1.0,), 0.5 * eighth)]
+    return [((1.0, 0.0), half), ((0.0, 1.0), half), ((1.0, -1.0), eighth)]
+
+
+def _frontier_gap(energies: Tensor, n_occupied: Tensor) -> Tensor:
+    """LUMO minus HOMO, [systems, spin] eV; infinite where one of them is missing."""
+    padded = torch.nn.functional.pad(energies, (0, 1), value=torch.inf)
+    lumo = padded.gather(2, n_occupied[..., None]).squeeze(2)
+    homo = energies.gather(2, (n_occupied - 1).clamp(min=0)[..., None]).squeeze(2)
+    present = (n_occupied > 0) & (lumo < 0.5 * PADDING_LEVEL)
+    return torch.where(present, lumo - homo, torch.inf)
 
 
 def _fallback(builder: FockBuilder, n_occupied: Tensor, state: Iterate, options: SCFOptions) -> Iterate:
@@ -125,8 +184,14 @@ def _check_guess(density: Tensor, builder: FockBuilder, n_occupied: Tensor) -> N
         raise InputError(f"the starting density must have shape {expected}; got {list(density.shape)}")
 
 
-def _result(builder: FockBuilder, state: Iterate, n_occupied: Tensor, tolerance: float) -> SCFResult:
-    energies, orbitals = diagonalize(state.fock, builder.layout)
+def _result(
+    builder: FockBuilder,
+    state: Iterate,
+    energies: Tensor,
+    orbitals: Tensor,
+    n_occupied: Tensor,
+    tolerance: float,
+) -> SCFResult:
     real = builder.layout.real_rows[:, None, :]
     return SCFResult(
         density=state.density,

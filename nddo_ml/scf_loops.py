@@ -63,17 +63,20 @@ def electronic_energy(builder: FockBuilder, density: Tensor, fock: Tensor) -> Te
     return weight * (density * (builder.h_core[:, None] + fock)).sum(dim=(1, 2, 3))
 
 
-def start(
-    builder: FockBuilder, density: Tensor, n_occupied: Tensor, diagonalizations: int, break_symmetry: bool
-) -> Iterate:
-    """Orbitals to begin with: the aufbau occupation of the Fock matrix of ``density``, once or twice over."""
-    for step in range(diagonalizations):
+def start(builder: FockBuilder, density: Tensor, n_occupied: Tensor, diagonalizations: int) -> Iterate:
+    """Orbitals to begin with: the aufbau occupation of the Fock matrix of ``density``, some times over."""
+    for _ in range(diagonalizations):
         energies, orbitals = diagonalize(builder.fock(density), builder.layout)
-        if break_symmetry and step == 0 and density.shape[1] == 2:
-            orbitals = _mix_frontier(orbitals, n_occupied)
         ref = reference(energies, orbitals, n_occupied)
         density = density_of(ref.occupied)
     return _at(builder, ref, torch.full_like(n_occupied[:, 0], diagonalizations))
+
+
+def at_orbitals(
+    builder: FockBuilder, orbitals: Tensor, energies: Tensor, n_occupied: Tensor, like: Iterate
+) -> Iterate:
+    """The state whose first ``n_occupied`` orbitals are filled; iterations are counted on from ``like``."""
+    return _at(builder, reference(energies, orbitals, n_occupied, like.reference), like.iterations)
 
 
 def _occupy(builder: FockBuilder, state: Iterate, n_occupied: Tensor, shift: Tensor) -> Iterate:
@@ -101,20 +104,6 @@ def _largest(residual: Tensor) -> Tensor:
         if residual[0].numel()
         else residual.new_zeros(residual.shape[0])
     )
-
-
-def _mix_frontier(orbitals: Tensor, n_occupied: Tensor) -> Tensor:
-    """Rotate HOMO and LUMO by +45° for one spin and −45° for the other, where both spins hold as many electrons."""
-    mixed = orbitals.clone()
-    size = orbitals.shape[-1]
-    both = (n_occupied[:, 0] == n_occupied[:, 1]) & (n_occupied[:, 0] > 0) & (n_occupied[:, 0] < size)
-    for k in torch.nonzero(both).squeeze(1).tolist():
-        h = int(n_occupied[k, 0]) - 1
-        for spin, sign in ((0, 1.0), (1, -1.0)):
-            homo, lumo = orbitals[k, spin, :, h], orbitals[k, spin, :, h + 1]
-            mixed[k, spin, :, h] = (homo + sign * lumo) / 2**0.5
-            mixed[k, spin, :, h + 1] = (lumo - sign * homo) / 2**0.5
-    return mixed
 
 
 def iterate(
