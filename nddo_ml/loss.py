@@ -30,7 +30,9 @@ class Loss:
             if name not in LABELS:
                 raise InputError(f"a loss's labels are {', '.join(LABELS)}; got {name!r}")
         if not any(w > 0 for w in self.weights.values()) or any(w < 0 for w in self.weights.values()):
-            raise InputError(f"loss weights must be positive for one label and never negative; got {dict(self.weights)}")
+            raise InputError(
+                f"loss weights must be positive for one label and never negative; got {dict(self.weights)}"
+            )
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -42,7 +44,11 @@ class Loss:
         found = {}
         for name in self.labels:
             per_atom, shape, *_ = LABELS[name]
-            n = sizes * 0 + int(torch.Size(shape).numel()) if not per_atom else sizes * int(torch.Size(shape).numel())
+            n = (
+                sizes * 0 + int(torch.Size(shape).numel())
+                if not per_atom
+                else sizes * int(torch.Size(shape).numel())
+            )
             found[name] = float((labels.weights[name] * n).sum())
         return found
 
@@ -67,7 +73,9 @@ class Loss:
         """Squared errors (or Huber's function) summed over components, one a system or atom."""
         if name in self.huber:
             delta = self.huber[name]
-            value = 2 * torch.nn.functional.huber_loss(error, torch.zeros_like(error), reduction="none", delta=delta)
+            value = 2 * torch.nn.functional.huber_loss(
+                error, torch.zeros_like(error), reduction="none", delta=delta
+            )
         else:
             value = error * error
         return value.reshape(value.shape[0], -1).sum(1)
@@ -88,7 +96,9 @@ def errors(
     return error / systems.atoms_per_system if name == "energy" and per_atom_energy else error
 
 
-def label_weights(name: str, labels: Labels, systems: Systems, prediction: Prediction | None = None) -> Tensor:
+def label_weights(
+    name: str, labels: Labels, systems: Systems, prediction: Prediction | None = None
+) -> Tensor:
     """Weight of each system or atom, zero where the label is missing or the SCF did not converge."""
     weight = labels.weights[name]
     if prediction is not None and prediction.scf is not None:
