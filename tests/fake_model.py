@@ -23,6 +23,8 @@ class FakeSCF:
     density: Tensor  # [systems, 1, M, M]
     converged: Tensor  # [systems]
     iterations: Tensor  # [systems]; 1 where a guess was given, else 10
+    homo: Tensor  # [systems] eV
+    lumo: Tensor  # [systems] eV
 
 
 Failing = Callable[[int, Systems], list[int]]  # number of the call and batch -> systems that do not converge
@@ -68,6 +70,8 @@ class MorseModel(AbstractModel):
             torch.zeros(n, 1, size, size, dtype=positions.dtype),
             torch.ones(n, dtype=torch.bool),
             torch.full((n,), 10 if guess is None else 1),
+            torch.full((n,), -10.0),
+            torch.full((n,), torch.nan),
         )
         return Prediction(
             energy=energy.detach(),

@@ -153,7 +153,8 @@ def _values(prediction: Prediction, k: int, order: Tensor) -> Record:
     """The values of system ``k``, whose atoms are ``order``, in the units of their names."""
 
     def item(values: Tensor | None, index: int | Tensor) -> Any:
-        return None if values is None else values[index].detach().tolist()
+        value = None if values is None else values[index].detach().tolist()
+        return None if value != value else value  # NaN: no such level
 
     dipole = None if prediction.dipole is None else prediction.dipole[k].detach() * DEBYE_PER_E_ANGSTROM
     scf = prediction.scf
@@ -164,8 +165,8 @@ def _values(prediction: Prediction, k: int, order: Tensor) -> Record:
         "charges_e": item(prediction.charges, order),
         "dipole_D": None if dipole is None else float(dipole.norm()),
         "dipole_vector_D": None if dipole is None else dipole.tolist(),
-        "homo_eV": item(prediction.homo, k),
-        "lumo_eV": item(prediction.lumo, k),
+        "homo_eV": None if scf is None else item(scf.homo, k),
+        "lumo_eV": None if scf is None else item(scf.lumo, k),
         "scf_converged": None if scf is None else bool(scf.converged[k]),
         "scf_iterations": None if scf is None else int(scf.iterations[k]),
     }

@@ -1,0 +1,107 @@
+"""Throughput: energies and forces of 512 QM9 molecules, beside MOPAC, Sparrow and mopac-py.
+
+All engines take their turn in every round of one run, each on both cores (the serial ones in two processes
+that are started and warmed up before any timing; MOPAC reads all its molecules from one input a process).
+Milliseconds are wall time over the number of molecules; the accuracy is the difference from MOPAC.
+"""
+
+from __future__ import annotations
+
+import resource
+import time
+from collections.abc import Sequence
+
+import numpy as np
+from ase import Atoms
+
+from benchmarks.common import Report, finish, note, parser, spread
+from benchmarks.engines import PEERS, InProcesses, Results
+from benchmarks.molecules import qm9
+from nddo_ml import Systems
+from nddo_ml.nddo import NDDO
+from nddo_ml.units import EV_KCAL_MOL
+
+
+def main() -> None:
+    """Run the benchmark."""
+    options = parser(__doc__)
+    options.add_argument("--molecules", type=int, default=512)
+    options.add_argument("--heavy-atoms", type=int, default=9)
+    options.add_argument("--method", default="AM1")
+    options.add_argument("--rounds", type=int, default=5)
+    options.add_argument("--processes", type=int, default=2, help="of the serial engines")
+    options.add_argument("--only", action="store_true", help="leave the other engines out")
+    arguments = options.parse_args()
+    molecules = qm9(arguments.molecules, arguments.heavy_atoms)
+    engines = {"nddo-ml": _Ours(arguments.method)}
+    missing = []
+    for name, (engine, installed) in {} if arguments.only else PEERS.items():
+        if installed():
+            engines[name] = InProcesses(engine, arguments.processes)
+        else:
+            missing.append(name)
+    times, results = _rounds(engines, molecules, arguments.rounds)
+    report: Report = {
+        "benchmark": "throughput",
+        "method": arguments.method,
+        "molecules": len(molecules),
+        "heavy_atoms": arguments.heavy_atoms,
+        "ms_per_molecule": {name: spread(values) for name, values in times.items()},
+        "against_mopac": _accuracy(results),
+        "peak_memory_MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    } | ({name: "not installed" for name in missing})
+    finish(report, arguments.out)
+
+
+class _Ours:
+    def __init__(self, method: str) -> None:
+        self.model = NDDO(method)
+
+    def __call__(self, molecules: Sequence[Atoms]) -> Results:
+        systems = Systems.from_ase(list(molecules))
+        prediction = self.model(systems, forces=True)
+        gradients = (-EV_KCAL_MOL * prediction.forces).split(systems.atoms_per_system.tolist())
+        return [(float(h), g.numpy()) for h, g in zip(prediction.heat_of_formation, gradients, strict=True)]
+
+    def close(self) -> None:
+        pass
+
+
+def _rounds(
+    engines: dict[str, _Ours | InProcesses], molecules: list[Atoms], rounds: int
+) -> tuple[dict[str, list[float]], dict[str, Results]]:
+    """Milliseconds a molecule of every engine in every round, and the results of the last."""
+    times: dict[str, list[float]] = {name: [] for name in engines}
+    results: dict[str, Results] = {}
+    for engine in engines.values():
+        engine(molecules[: min(32, len(molecules))])
+    for k in range(rounds):
+        for name, engine in engines.items():
+            start = time.perf_counter()
+            results[name] = engine(molecules)
+            times[name].append(1000 * (time.perf_counter() - start) / len(molecules))
+            note(f"round {k + 1}: {name} {times[name][-1]:.3f} ms a molecule")
+    for engine in engines.values():
+        engine.close()
+    return times, results
+
+
+def _accuracy(results: dict[str, Results]) -> Report:
+    """Greatest differences from MOPAC; Sparrow has no heats of formation, and its gradients speak for it."""
+    if "mopac" not in results:
+        return {}
+    report = {}
+    for name, found in results.items():
+        if name == "mopac":
+            continue
+        heat = [abs(a[0] - b[0]) for a, b in zip(found, results["mopac"], strict=True)]
+        gradient = [np.abs(a[1] - b[1]).max() for a, b in zip(found, results["mopac"], strict=True)]
+        report[name] = {
+            "heat_of_formation_kcal_mol": None if name == "sparrow" else spread(heat),
+            "gradient_kcal_mol_A": spread([float(g) for g in gradient]),
+        }
+    return report
+
+
+if __name__ == "__main__":
+    main()
