@@ -1,11 +1,18 @@
-"""Hybrid QM/ML semi-empirical quantum chemistry: NDDO, networks inside it, and Behler–Parrinello potentials."""
+"""Hybrid QM/ML semi-empirical quantum chemistry: NDDO, networks inside it, and Behler–Parrinello potentials.
 
-from nddo_ml.checkpoint import load_model, save_model
-from nddo_ml.errors import InputError, NDDOMLError, SCFConvergenceError
-from nddo_ml.models import AbstractModel, Prediction
-from nddo_ml.nddo import NDDO
-from nddo_ml.nnp import NNP
-from nddo_ml.systems import Systems
+The public names are loaded when they are first used, so that importing the package costs nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nddo_ml.checkpoint import load_model, save_model
+    from nddo_ml.errors import InputError, NDDOMLError, SCFConvergenceError
+    from nddo_ml.models import AbstractModel, Prediction
+    from nddo_ml.nddo import NDDO
+    from nddo_ml.nnp import NNP
+    from nddo_ml.systems import Systems
 
 __all__ = [
     "NDDO",
@@ -20,3 +27,24 @@ __all__ = [
     "save_model",
 ]
 __version__ = "0.1.0"
+
+_MODULES = {
+    "NDDO": "nddo",
+    "NNP": "nnp",
+    "AbstractModel": "models",
+    "InputError": "errors",
+    "NDDOMLError": "errors",
+    "Prediction": "models",
+    "SCFConvergenceError": "errors",
+    "Systems": "systems",
+    "load_model": "checkpoint",
+    "save_model": "checkpoint",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+    globals()[name] = value
+    return value
