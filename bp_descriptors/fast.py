@@ -144,7 +144,8 @@ class _Curvature(torch.autograd.Function):
         (vectors,) = ctx.saved_tensors
         again = torch.is_grad_enabled()
         with torch.enable_grad():
-            x = vectors if again else vectors.detach().requires_grad_()
+            # a node of its own: g may depend on the vectors too, and that way is not this function's
+            x = vectors.view_as(vectors) if again else vectors.detach().requires_grad_()
             g = ctx.g if again else ctx.g.detach()
             (pulled,) = torch.autograd.grad(ctx.definition(x), x, g, create_graph=True)
             (found,) = torch.autograd.grad(pulled, x, tangent, create_graph=again, allow_unused=True)
