@@ -21,7 +21,6 @@ from nddo_ml.peptide import peptide_energy
 from nddo_ml.properties import coulson_charges, dipole_moment
 from nddo_ml.scf import SCFOptions, SCFResult, check_converged, merge_results, solve_scf
 from nddo_ml.systems import Systems
-from nddo_ml.units import EV_KCAL_MOL
 
 _CHUNK_ELEMENTS = 200_000  # matrix elements worked on at once, so that a chunk's matrices stay in the cache
 
@@ -196,10 +195,10 @@ class NDDO(AbstractModel):
 
         energy = of_systems("energy")
         z = systems.numbers
-        reference = (self.method.heat_of_atomization - self.method.isolated_energy * EV_KCAL_MOL).to(energy)[
+        reference = (self.method.heat_of_atomization - self.method.isolated_energy * self.method.constants.ev_kcal_mol).to(energy)[
             z
         ]
-        heat = (energy * EV_KCAL_MOL).index_add(0, systems.system_idx, reference)
+        heat = (energy * self.method.constants.ev_kcal_mol).index_add(0, systems.system_idx, reference)
         return Prediction(
             energy=energy,
             electronic_energy=of_systems("electronic"),

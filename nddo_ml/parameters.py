@@ -17,7 +17,18 @@ from torch import Tensor
 from nddo_ml.elements import symbol_of
 from nddo_ml.errors import InputError
 from nddo_ml.integrals.multipoles import Multipoles, solve_multipoles
+from nddo_ml.integrals.slater_condon import (
+    F0_DD,
+    F0_SD,
+    F2_DD,
+    F4_DD,
+    G2_SD,
+    RADIAL_TERMS,
+    SP_TERMS,
+    slater_condon,
+)
 from nddo_ml.systems import Systems
+from nddo_ml.units import CODATA_2018, MNDO_ERA, Constants
 
 MAX_Z = 120
 SCALARS = (
@@ -42,7 +53,9 @@ class Method:
     occupation: Tensor  # [MAX_Z, 3], electrons in s, p, d of the neutral atom
     principal: Tensor  # [MAX_Z, 3] int64, principal quantum numbers of s, p, d
     period: Tensor  # [MAX_Z] int64, row of the periodic table
-    width: Tensor  # [MAX_Z] int64, orbitals of an atom: 0 (element absent), 1, 4
+    width: Tensor  # [MAX_Z] int64, orbitals of an atom: 0 (element absent), 1, 4, 9
+    constants: Constants  # what the method is evaluated with
+    slater_condon: Tensor  # [MAX_Z, 12] eV, see Parameters
     multipoles: Multipoles  # fields [MAX_Z, ...] of the unshifted table
     isolated_energy: Tensor  # [MAX_Z] eV, electronic energy of the neutral atom in the method's convention
     heat_of_atomization: Tensor  # [MAX_Z] kcal/mol
@@ -61,6 +74,7 @@ class MethodInfo:
     table: str  # file name in data/, without the ending
     description: str
     reference: str
+    constants: Constants = CODATA_2018
 
     @property
     def elements(self) -> frozenset[int]:
@@ -93,8 +107,26 @@ _INFOS = (
         "Recife Model 1",
         "Rocha, Freire, Simas & Stewart, J. Comput. Chem. 27, 1101 (2006)",
     ),
+    MethodInfo(
+        "MNDO/d",
+        "mndod",
+        "MNDO with d orbitals for second-row and heavier main-group elements",
+        "Thiel & Voityuk, Theor. Chim. Acta 81, 391 (1992); 93, 315 (1996); J. Phys. Chem. 100, 616 (1996)",
+        MNDO_ERA,
+    ),
+    MethodInfo(
+        "PM6",
+        "pm6",
+        "Parametric Method 6, d orbitals and diatomic core terms for 70 elements",
+        "Stewart, J. Mol. Model. 13, 1173 (2007)",
+    ),
 )
 METHODS: dict[str, MethodInfo] = {info.name: info for info in _INFOS}
+
+
+_DERIVED = {"core_charge", "principal", "period", "width", "slater_condon", "multipoles", "constants"}
+_INTERNAL = {"zeta_sn", "zeta_pn", "zeta_dn", "F0_sd", "G2_sd"}  # what Slater–Condon parameters follow from,
+_EXTERNAL = {"zeta_s", "zeta_p", "zeta_d", "g_ss", "g_pp", "g_p2", "h_sp", "rho_core"}  # and what multipoles do
 
 
 @dataclass(frozen=True)
@@ -103,16 +135,25 @@ class Parameters:
 
     U_ss: Tensor  # [atoms] eV
     U_pp: Tensor
+    U_dd: Tensor
     zeta_s: Tensor  # [atoms] 1/bohr
     zeta_p: Tensor
+    zeta_d: Tensor
     beta_s: Tensor  # [atoms] eV
     beta_p: Tensor
+    beta_d: Tensor
     g_ss: Tensor  # [atoms] eV
     g_sp: Tensor
     g_pp: Tensor
     g_p2: Tensor
     h_sp: Tensor
     alpha: Tensor  # [atoms] 1/Å
+    zeta_sn: Tensor  # [atoms] 1/bohr, internal exponents of atoms with d orbitals
+    zeta_pn: Tensor
+    zeta_dn: Tensor
+    F0_sd: Tensor  # [atoms] eV, where it is not computed from the internal exponents; else 0
+    G2_sd: Tensor
+    rho_core: Tensor  # [atoms] bohr, where it is not that of ss; else 0
     K: Tensor  # [atoms, 4]
     L: Tensor  # [atoms, 4] 1/Å²
     M: Tensor  # [atoms, 4] Å
@@ -120,7 +161,9 @@ class Parameters:
     principal: Tensor  # [atoms, 3] int64, principal quantum numbers of s, p, d
     period: Tensor  # [atoms] int64, row of the periodic table
     width: Tensor  # [atoms] int64
+    slater_condon: Tensor  # [atoms, 12] eV, those with d orbitals, in the order of RADIAL_TERMS; else 0
     multipoles: Multipoles
+    constants: Constants
 
     def shifted(self, deltas: dict[str, Tensor]) -> Parameters:
         """These parameters plus ``deltas`` (name -> [atoms] or [atoms, 4]); what follows from them follows.
@@ -131,12 +174,14 @@ class Parameters:
         Raises:
             InputError: a name that is no shiftable parameter.
         """
-        known = {f.name for f in fields(self)} - {"core_charge", "principal", "period", "width", "multipoles"}
+        known = {f.name for f in fields(self)} - _DERIVED
         unknown = sorted(set(deltas) - known)
         if unknown:
             raise InputError(f"unknown parameters {unknown}; expected some of {sorted(known)}")
         new = replace(self, **{name: getattr(self, name) + delta for name, delta in deltas.items()})
-        if set(deltas) & {"zeta_s", "zeta_p", "g_ss", "g_pp", "g_p2", "h_sp"}:
+        if set(deltas) & _INTERNAL:
+            new = replace(new, slater_condon=_slater_condon(new))
+        if set(deltas) & (_INTERNAL | _EXTERNAL):
             new = replace(new, multipoles=solve_multipoles(new, parent=self.multipoles))
         return new
 
@@ -160,7 +205,9 @@ def parameters_of(systems: Systems, method: Method) -> Parameters:
         principal=gather(method.principal),
         period=gather(method.period),
         width=gather(method.width),
+        slater_condon=gather(method.slater_condon),
         multipoles=method.multipoles.map(gather),
+        constants=method.constants,
     )
 
 
@@ -171,38 +218,42 @@ def load_method(name: str) -> Method:
     Raises:
         InputError: there is no such method.
     """
-    info = METHODS.get(name.upper())
+    info = next((info for key, info in METHODS.items() if key.upper() == name.upper()), None)
     if info is None:
         raise InputError(f"unknown method {name!r}; expected one of {', '.join(METHODS)}")
-    rows = [row for row in _read(info.table) if not any(row.get(k) for k in ("zeta_d", "U_dd"))]
+    elements = _element_data()
     scalars = {key: torch.zeros(MAX_Z, dtype=torch.float64) for key in SCALARS}
     gaussians = {key: torch.zeros(MAX_Z, GAUSSIANS, dtype=torch.float64) for key in "KLM"}
     width = torch.zeros(MAX_Z, dtype=torch.int64)
-    for row in rows:
+    for row in _read(info.table):
         z = int(row["Z"])
+        if not row["zeta_s"] or not bool(elements["principal"][z, 0]):
+            continue
         for key in SCALARS:
             scalars[key][z] = float(row.get(key) or 0.0)
         for key in "KLM":
             for k in range(GAUSSIANS):
                 gaussians[key][z, k] = float(row.get(f"{key}{k + 1}") or 0.0)
-        width[z] = 4 if row["zeta_p"] else 1
-    elements = _element_data()
+        width[z] = 9 if row.get("zeta_d") else 4 if row["zeta_p"] else 1
+    table = _table_parameters(scalars, gaussians, elements, width, info.constants)
     pair_alpha, pair_x = _pair_tables(info.table)
     return Method(
         name=info.name,
         description=info.description,
         reference=info.reference,
-        scalars=scalars,
+        scalars={key: getattr(table, key) for key in SCALARS},
         gaussians=gaussians,
         pair_alpha=pair_alpha,
         pair_x=pair_x,
-        core_charge=elements["core_charge"],
+        core_charge=table.core_charge,
         occupation=elements["occupation"],
-        principal=elements["principal"],
-        period=_periods(),
+        principal=table.principal,
+        period=table.period,
         width=width,
-        multipoles=_table_multipoles(scalars, width),
-        isolated_energy=_isolated_energy(scalars, elements["occupation"]),
+        constants=info.constants,
+        slater_condon=table.slater_condon,
+        multipoles=table.multipoles,
+        isolated_energy=isolated_energy(table, elements["occupation"]),
         heat_of_atomization=elements["heat_of_atomization"],
     )
 
@@ -219,12 +270,14 @@ def _element_data() -> dict[str, Tensor]:
         "occupation": torch.zeros(MAX_Z, 3, dtype=torch.float64),
         "principal": torch.zeros(MAX_Z, 3, dtype=torch.int64),
         "heat_of_atomization": torch.zeros(MAX_Z, dtype=torch.float64),
+        "main_group": torch.ones(MAX_Z, dtype=torch.bool),
     }
     for row in _read("elements"):
         z = int(row["Z"])
         data["core_charge"][z] = float(row["core_charge"])
         data["occupation"][z] = torch.tensor([float(row[f"occ_{l}"]) for l in "spd"], dtype=torch.float64)
         data["principal"][z] = torch.tensor([int(row[f"n_{l}"]) for l in "spd"])
+        data["main_group"][z] = row["main_group"] == "1"
         data["heat_of_atomization"][z] = float(row["heat_of_atomization_kcal_mol"] or 0.0)
     return data
 
@@ -245,31 +298,95 @@ def _periods() -> Tensor:
     return 1 + torch.bucketize(torch.arange(MAX_Z), noble_gases)
 
 
-def _table_multipoles(scalars: dict[str, Tensor], width: Tensor) -> Multipoles:
-    zero = torch.zeros(MAX_Z, dtype=torch.float64)
-    by_atom = {f.name: scalars.get(f.name, zero) for f in fields(Parameters)}
-    by_atom.update(period=_periods(), width=width)
-    return solve_multipoles(Parameters(**by_atom))  # type: ignore[arg-type]
-
-
-def _isolated_energy(scalars: dict[str, Tensor], occupation: Tensor) -> Tensor:
-    """Electronic energy of the neutral atom, [MAX_Z] eV, by the convention of MNDO.
-
-    With m = min(n_p, 6 − n_p): E = n_s U_ss + n_p U_pp + max(n_s − 1, 0) g_ss + n_s n_p (g_sp − h_sp/2)
-    + [n_p(n_p − 1)/2 + m(m − 1)/4] g_p2 − m(m − 1)/4 g_pp (Dewar & Thiel, J. Am. Chem. Soc. 99, 4899 (1977)).
-    """
-    s, p = occupation[:, 0], occupation[:, 1]
-    m = torch.minimum(p, 6 - p)
-    exchange = 0.5 * m * (m - 1)
-    return (
-        s * scalars["U_ss"]
-        + p * scalars["U_pp"]
-        + (s - 1).clamp(min=0) * scalars["g_ss"]
-        + s * p * scalars["g_sp"]
-        + (0.5 * p * (p - 1) + 0.5 * exchange) * scalars["g_p2"]
-        - 0.5 * exchange * scalars["g_pp"]
-        - 0.5 * s * p * scalars["h_sp"]
+def _table_parameters(
+    scalars: dict[str, Tensor],
+    gaussians: dict[str, Tensor],
+    elements: dict[str, Tensor],
+    width: Tensor,
+    constants: Constants,
+) -> Parameters:
+    """The table as Parameters of one atom an element, with all that follows from it."""
+    empty = Multipoles(*(torch.zeros(0),) * 4)
+    table = Parameters(
+        **scalars,
+        **gaussians,
+        core_charge=elements["core_charge"],
+        principal=elements["principal"],
+        period=_periods(),
+        width=width,
+        slater_condon=torch.zeros(MAX_Z, len(RADIAL_TERMS) - SP_TERMS, dtype=torch.float64),
+        multipoles=empty,
+        constants=constants,
     )
+    table = replace(table, **_transition_metal_integrals(table, elements["main_group"]))
+    table = replace(table, slater_condon=_slater_condon(table))
+    return replace(table, multipoles=solve_multipoles(table))
+
+
+def _transition_metal_integrals(p: Parameters, main_group: Tensor) -> dict[str, Tensor]:
+    """One-centre integrals of s and p that the table leaves to the internal exponents."""
+    names = ("g_ss", "g_sp", "g_pp", "g_p2", "h_sp")
+    rows = torch.nonzero(~main_group & (p.zeta_sn > 0) & (p.zeta_pn > 0)).squeeze(1)
+    if not rows.numel():
+        return {}
+    zeta = torch.stack((p.zeta_sn, p.zeta_pn, p.zeta_pn), dim=1)[rows]
+    radial = slater_condon(zeta, p.period[rows, None].expand(-1, 3), p.constants.hartree_ev)
+    f0_ss, f0_sp, g1_sp, f0_pp, f2_pp = radial[:, :SP_TERMS].unbind(dim=1)
+    values = (f0_ss, f0_sp, f0_pp + 4 / 25 * f2_pp, f0_pp - 2 / 25 * f2_pp, g1_sp / 3)
+    return {
+        name: getattr(p, name).index_copy(0, rows, value) for name, value in zip(names, values, strict=True)
+    }
+
+
+def _slater_condon(p: Parameters) -> Tensor:
+    """Slater–Condon parameters with d orbitals, [atoms, 12] eV; F0_sd and G2_sd as given where they are."""
+    rows = torch.nonzero(p.width == 9).squeeze(1)
+    values = p.slater_condon.new_zeros(p.width.shape[0], len(RADIAL_TERMS) - SP_TERMS)
+    if not rows.numel():
+        return values
+    zeta = torch.stack((p.zeta_sn, p.zeta_pn, p.zeta_dn), dim=1)[rows]
+    quantum = torch.stack((p.period, p.period, p.principal[:, 2]), dim=1)[rows]
+    radial = list(slater_condon(zeta, quantum, p.constants.hartree_ev).unbind(dim=1))
+    for term, given in ((F0_SD, p.F0_sd[rows]), (G2_SD, p.G2_sd[rows])):
+        radial[term] = torch.where(given > 0, given, radial[term])
+    return values.index_copy(0, rows, torch.stack(radial[SP_TERMS:], dim=1))
+
+
+# n_d electrons with parallel spins first -> how often −F2/49 and −F4/49 count in the lowest term of d^n (Hund).
+_HUND = {2: (8, 1), 3: (15, 8), 4: (21, 21), 5: (35, 35), 6: (35, 35), 7: (43, 36), 8: (50, 43), 9: (56, 56)}
+_HUND[10] = (70, 70)
+_LANTHANOIDS = slice(58, 71)  # their f shells are in the core; MOPAC leaves out d-electron repulsion
+
+
+def isolated_energy(p: Parameters, occupation: Tensor) -> Tensor:
+    """Electronic energy of the neutral atoms of a table, [MAX_Z] eV, by the convention of MNDO.
+
+    With m = min(n_p, 6 − n_p): E = n_s U_ss + n_p U_pp + n_d U_dd + max(n_s − 1, 0) g_ss + n_s n_p (g_sp − h_sp/2)
+    + [n_p(n_p − 1)/2 + m(m − 1)/4] g_p2 − m(m − 1)/4 g_pp (Dewar & Thiel, J. Am. Chem. Soc. 99, 4899 (1977)); d
+    electrons add the energy of the lowest term of the configuration, in Slater–Condon parameters.
+    """
+    s, pp, d = occupation.unbind(dim=1)
+    m = torch.minimum(pp, 6 - pp)
+    exchange = 0.5 * m * (m - 1)
+    energy = (
+        s * p.U_ss
+        + pp * p.U_pp
+        + d * p.U_dd
+        + (s - 1).clamp(min=0) * p.g_ss
+        + s * pp * p.g_sp
+        + (0.5 * pp * (pp - 1) + 0.5 * exchange) * p.g_p2
+        - 0.5 * exchange * p.g_pp
+        - 0.5 * s * pp * p.h_sp
+    )
+    f0_sd, f0_dd, g2_sd, f2_dd, f4_dd = (
+        p.slater_condon[:, k - SP_TERMS] for k in (F0_SD, F0_DD, G2_SD, F2_DD, F4_DD)
+    )
+    hund = torch.tensor([_HUND.get(int(n), (0, 0)) for n in d], dtype=energy.dtype)
+    parallel = d.clamp(max=5) * s.clamp(max=1) + (d - 5).clamp(min=0) * (s - 1).clamp(min=0)
+    repulsion = s * d * f0_sd + 0.5 * d * (d - 1) * f0_dd - parallel * g2_sd / 5
+    repulsion = repulsion - (hund[:, 0] * f2_dd + hund[:, 1] * f4_dd) / 49
+    repulsion[_LANTHANOIDS] = 0.0
+    return energy + repulsion
 
 
 def missing_element(number: int, method: Method) -> str:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from nddo_ml.integrals.angular import SHELL, product_multipoles
+from nddo_ml.integrals.multipoles import PD_SEPARATION, SP_SEPARATION
+from nddo_ml.integrals.rotate import packed_pairs
 from nddo_ml.orbitals import OrbitalLayout
 from nddo_ml.parameters import Parameters
-from nddo_ml.units import BOHR_ANGSTROM
 
 
 def atomic_populations(layout: OrbitalLayout, density: Tensor) -> Tensor:
@@ -38,9 +40,9 @@ def dipole_moment(
     charges: Tensor,
     masses: Tensor,
 ) -> Tensor:
-    """Dipole moment ``Σ_A q_A (R_A − R_0) − 2 Σ_A D1_A P_s,p(A)``, [systems, 3] e·Å.
+    """Dipole moment ``Σ_A q_A (R_A − R_0) − 2 Σ_A [D_sp P_s,p(A) + D_pd Σ_pd c P_p,d(A)]``, [systems, 3] e·Å.
 
-    The second term is the polarisation of an atom by its own s–p mixing. R_0 is the centre of mass, which matters for
+    The second term is the polarisation of an atom by its own s–p and p–d mixing. R_0 is the centre of mass, which matters for
     ions only. Source: Pople & Segal, J. Chem. Phys. 43, S136 (1965).
 
     Args:
@@ -58,9 +60,22 @@ def dipole_moment(
     flat = density.reshape(-1)
     for group in layout.atom_groups:
         if group.width >= 4:
-            d1 = parameters.multipoles.d1_bohr[group.atoms] * BOHR_ANGSTROM
-            moment = moment.index_add(0, group.atoms, -2 * d1[:, None] * flat[group.block[:, 0, 1:4]])
+            block = flat[group.block]
+            separation = parameters.multipoles.separation[group.atoms] * parameters.constants.bohr_angstrom
+            own = separation[:, SP_SEPARATION, None] * block[:, 0, 1:4]
+            if group.width == 9:
+                own = own + separation[:, PD_SEPARATION, None] * _pd_moment(block)
+            moment = moment.index_add(0, group.atoms, -2 * own)
     return positions.new_zeros(n, 3).index_add(0, idx, moment)
+
+
+def _pd_moment(block: Tensor) -> Tensor:
+    """Dipole moment of the products of p and d in units of D_pd, [n, 3], of diagonal density blocks [n, 9, 9]."""
+    angular = product_multipoles(9)[1:4] * 5**0.5  # ⟨p|x|d⟩ is D_pd times this
+    pairs = packed_pairs(9)
+    columns = [k for k, (i, j) in enumerate(pairs) if SHELL[i] == 2 and SHELL[j] == 1]
+    rows = torch.stack([block[:, pairs[k][0], pairs[k][1]] for k in columns], dim=1)
+    return rows @ angular[:, columns].T.to(rows)
 
 
 def bond_orders(layout: OrbitalLayout, density: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ S, X, Y, Z, X2Y2, XZ, Z2, YZ, XY = range(9)
 
 
 def chlorine(dtype: torch.dtype = torch.float64) -> torch.Tensor:
-    radial = slater_condon(torch.tensor([CHLORINE_ZETA], dtype=dtype), torch.tensor([[3, 3, 3]]))
+    radial = slater_condon(torch.tensor([CHLORINE_ZETA], dtype=dtype), torch.tensor([[3, 3, 3]]), HARTREE_EV)
     sp = sp_radial(*(torch.tensor([g], dtype=dtype) for g in CHLORINE))
     return torch.cat((sp, radial[:, 5:]), dim=1)
 
@@ -41,7 +41,7 @@ def orbital_values(points: torch.Tensor) -> torch.Tensor:
 def test_coulomb_integral_of_one_shell(n: int, factor: float) -> None:
     """F0 of two electrons in one Slater shell is 5/8 ζ (1s) and 93/256 ζ (2s) hartree (Roothaan 1951)."""
     zeta = torch.tensor([[1.3, 1.3, 1.3]], dtype=torch.float64)
-    value = slater_condon(zeta, torch.tensor([[n, max(n, 2), 3]]))[0, 0]
+    value = slater_condon(zeta, torch.tensor([[n, max(n, 2), 3]]), HARTREE_EV)[0, 0]
     assert value == pytest.approx(factor * 1.3 * HARTREE_EV, rel=1e-13)
 
 
@@ -125,8 +125,8 @@ def test_angular_factors_of_condon_and_shortley() -> None:
 def test_batch_equals_loop() -> None:
     zeta = torch.tensor([CHLORINE_ZETA, (1.6, 0.8, 2.1), (2.0, 4.0, 0.7)], dtype=torch.float64)
     n = torch.tensor([[3, 3, 3], [4, 4, 3], [6, 6, 5]])
-    together = slater_condon(zeta, n)
-    alone = torch.cat([slater_condon(zeta[k : k + 1], n[k : k + 1]) for k in range(3)])
+    together = slater_condon(zeta, n, HARTREE_EV)
+    alone = torch.cat([slater_condon(zeta[k : k + 1], n[k : k + 1], HARTREE_EV) for k in range(3)])
     torch.testing.assert_close(together, alone, atol=0, rtol=0)
 
 
@@ -134,7 +134,7 @@ def test_derivatives() -> None:
     n = torch.tensor([[3, 3, 3], [5, 5, 4]])
     zeta = torch.tensor([CHLORINE_ZETA, (0.9, 1.4, 1.3)], dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(
-        lambda z: from_radial(slater_condon(z, n), 9)[:, ::7, ::5], (zeta,), fast_mode=True
+        lambda z: from_radial(slater_condon(z, n, HARTREE_EV), 9)[:, ::7, ::5], (zeta,), fast_mode=True
     )
 
 

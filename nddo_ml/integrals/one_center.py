@@ -29,7 +29,10 @@ def one_center_integrals(p: Parameters, atoms: Tensor, width: int) -> Tensor:
         width: orbitals of each.
     """
     g_ss, g_sp, g_pp, g_p2, h_sp = (t[atoms] for t in (p.g_ss, p.g_sp, p.g_pp, p.g_p2, p.h_sp))
-    return from_radial(sp_radial(g_ss, g_sp, g_pp, g_p2, h_sp), width)
+    radial = sp_radial(g_ss, g_sp, g_pp, g_p2, h_sp)
+    if width == 9:
+        radial = torch.cat((radial, p.slater_condon[atoms]), dim=1)
+    return from_radial(radial, width)
 
 
 def sp_radial(g_ss: Tensor, g_sp: Tensor, g_pp: Tensor, g_p2: Tensor, h_sp: Tensor) -> Tensor:

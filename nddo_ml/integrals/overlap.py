@@ -22,6 +22,9 @@ _NODES = 24  # the sum is exact to rounding wherever the overlap is not below 1e
 # (largest |t|, degree of the power series of exp(−tν)); beyond the last the exponential itself
 _SERIES = ((0.5, 6), (1.0, 7), (2.0, 12), (3.0, 15))
 
+# position of the orbitals with quantum numbers l and ±m: s, px, py, pz, d as in ``angular``
+_ORBITALS = {(0, 0): (0,), (1, 0): (3,), (1, 1): (1, 2), (2, 0): (6,), (2, 1): (5, 7), (2, 2): (4, 8)}
+
 
 def local_overlap(
     distance_bohr: Tensor,
@@ -38,7 +41,7 @@ def local_overlap(
         distance_bohr: [pairs].
         zeta_a, zeta_b: [pairs, 3] 1/bohr, exponents of s, p, d.
         principal_a, principal_b: [pairs, 3] int64, principal quantum numbers of s, p, d.
-        width_a, width_b: 1 or 4, orbitals s, px, py, pz.
+        width_a, width_b: 1, 4 or 9, orbitals s, px, py, pz, d.
 
     Returns:
         [pairs, width_a, width_b].
@@ -62,19 +65,14 @@ def local_overlap(
                     series,
                 )
                 for m in range(min(la, lb) + 1):
-                    for i, k in zip(_orbitals(la, m), _orbitals(lb, m), strict=True):
+                    for i, k in zip(_ORBITALS[la, m], _ORBITALS[lb, m], strict=True):
                         block[:, i, k] = values[:, m]
         overlap = overlap.index_copy(0, rows, block)
     return overlap
 
 
 def _shells(width: int) -> int:
-    return {1: 1, 4: 2}[width]
-
-
-def _orbitals(l: int, m: int) -> tuple[int, ...]:
-    """Positions in (s, px, py, pz) of the orbitals with quantum numbers l and ±m."""
-    return {(0, 0): (0,), (1, 0): (3,), (1, 1): (1, 2)}[l, m]
+    return {1: 1, 4: 2, 9: 3}[width]
 
 
 def _shell_overlap(
@@ -105,7 +103,8 @@ def _shell_overlap(
 
 def _series_length(shells_a: list[int], shells_b: list[int]) -> int:
     """How many rows of ``_SERIES`` apply: fewer for the shells that MOPAC has closed formulas for."""
-    if len({*shells_a}) > 1 or len({*shells_b}) > 1 or max(shells_a + shells_b) > 3:
+    mixed = len({*shells_a}) > 1 or len({*shells_b}) > 1
+    if mixed or max(len(shells_a), len(shells_b)) > 2 or max(shells_a + shells_b) > 3:
         return 4
     return 2 if shells_a[0] == shells_b[0] == 3 else 1
 

@@ -7,6 +7,15 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+# x²−y², xz, z², yz, xy as (row, column, value) of a symmetric matrix, not normalised
+_D_FORMS = (
+    ((0, 0, 1.0), (1, 1, -1.0)),
+    ((0, 2, 1.0),),
+    ((0, 0, -1.0), (1, 1, -1.0), (2, 2, 2.0)),
+    ((1, 2, 1.0),),
+    ((0, 1, 1.0),),
+)
+
 
 def local_frames(direction: Tensor) -> Tensor:
     """Right-handed frames whose third axis is ``direction``.
@@ -30,14 +39,28 @@ def local_frames(direction: Tensor) -> Tensor:
 
 
 def orbital_rotation(frames: Tensor, width: int) -> Tensor:
-    """Matrix from local to Cartesian orbitals (s, px, py, pz), [pairs, width, width]."""
+    """Matrix from local to Cartesian orbitals (s, px, py, pz, d as in ``angular``), [pairs, width, width]."""
     n = frames.shape[0]
     if width == 1:
         return frames.new_ones(n, 1, 1)
-    rotation = frames.new_zeros(n, 4, 4)
+    rotation = frames.new_zeros(n, width, width)
     rotation[:, 0, 0] = 1
-    rotation[:, 1:, 1:] = frames.transpose(1, 2)
+    rotation[:, 1:4, 1:4] = frames.transpose(1, 2)
+    if width == 9:
+        d = _quadratic_forms().to(frames)
+        turned = frames.transpose(1, 2)[:, None] @ d @ frames[:, None]  # local functions in Cartesian components
+        rotation[:, 4:, 4:] = d.flatten(1) @ turned.flatten(2).transpose(1, 2)
     return rotation
+
+
+@lru_cache(maxsize=None)
+def _quadratic_forms() -> Tensor:
+    """The d functions as symmetric matrices Q of xᵀQx with tr Q² = 1, [5, 3, 3]."""
+    forms = torch.zeros(5, 3, 3, dtype=torch.float64)
+    for k, entries in enumerate(_D_FORMS):
+        for i, j, value in entries:
+            forms[k, i, j] = forms[k, j, i] = value
+    return forms / forms.flatten(1).norm(dim=1)[:, None, None]
 
 
 @lru_cache(maxsize=None)
