@@ -17,8 +17,8 @@ _N2P2_KIND = {2: "G2", 3: "G4", 9: "G5", 12: "W2", 13: "W4"}
 # number of radial shells, of angular shells, and the exponents zeta
 SIZES: dict[str, tuple[int, int, tuple[float, ...]]] = {
     "small": (8, 2, (1.0, 4.0)),
-    "medium": (12, 3, (1.0, 4.0, 16.0)),
-    "large": (16, 4, (1.0, 2.0, 6.0, 18.0)),
+    "medium": (16, 3, (1.0, 4.0, 16.0)),
+    "large": (24, 4, (1.0, 2.0, 6.0, 18.0)),
 }
 
 
@@ -40,12 +40,12 @@ def default_functions(
     """Element-resolved functions for ``elements`` and a ``cutoff`` (Å): shifted G2 and shifted wide G5.
 
     The radial Gaussians sit on an even grid from 0.8 Å to half a spacing inside the cut-off, with
-    eta = 1 / (2 spacing²); the angular shells the same up to ``angular_cutoff`` (default 0.7 cutoff), for
-    both signs of lambda and a few zeta. After Gastegger et al., J. Chem. Phys. 148, 241709 (2018), and
+    eta = 1 / (2 spacing²); the angular shells in the same way up to ``angular_cutoff`` (default 0.7 cutoff),
+    with eta = 1 / spacing², for both signs of lambda and a few zeta. After Gastegger et al., J. Chem. Phys. 148, 241709 (2018), and
     Smith et al., Chem. Sci. 8, 3192 (2017).
 
     Args:
-        size: "small", "medium" or "large"; with four elements 112, 228 and 384 functions.
+        size: "small", "medium" or "large"; with four elements 112, 244 and 416 functions.
         weighted_angular: angular functions weighted by Z_j Z_k instead of one set for each pair of
             elements; None does so for more than six elements.
         cutoff_kind: as in :class:`~bp_descriptors.cutoffs.Cutoff`.
@@ -70,7 +70,7 @@ def default_functions(
     for center in symbols:
         for eta, r_s in _shells(cutoff, n_radial):
             functions += [Function(center, "G2", far, (s,), eta, r_s) for s in symbols]
-        for eta, r_s in _shells(angular_cutoff, n_shells):
+        for eta, r_s in _shells(angular_cutoff, n_shells, sharpness=1.0):
             functions += [
                 Function(center, angular_kind, near, couple, eta, r_s, zeta=zeta, lambda_=lambda_)
                 for couple in couples
@@ -80,10 +80,10 @@ def default_functions(
     return functions
 
 
-def _shells(cutoff: float, n: int, first: float = 0.8) -> list[tuple[float, float]]:
-    """(eta, r_s) of ``n`` Gaussians on an even grid inside the cut-off."""
+def _shells(cutoff: float, n: int, first: float = 0.8, sharpness: float = 0.5) -> list[tuple[float, float]]:
+    """(eta, r_s) of ``n`` Gaussians on an even grid inside the cut-off, eta = sharpness / spacing²."""
     spacing = (cutoff - first) / (n + 0.5) if n > 1 else cutoff - first
-    return [(float(0.5 / spacing**2), float(first + k * spacing)) for k in range(n)]
+    return [(float(sharpness / spacing**2), float(first + k * spacing)) for k in range(n)]
 
 
 def read_n2p2(path: str | Path, length_unit: str = "bohr") -> list[Function]:

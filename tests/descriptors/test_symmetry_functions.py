@@ -1,4 +1,4 @@
-"""Symmetry functions: derivatives, invariance, batches, element sets, edge cases, the dictionary round trip."""
+"""Symmetry functions: derivatives, invariance, batches, element sets, edge cases, the dictionary and back."""
 
 import json
 import math

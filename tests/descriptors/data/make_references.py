@@ -1,7 +1,7 @@
 """Write the reference data of the descriptor tests.
 
     python tests/descriptors/data/make_references.py            DScribe's ACSF -> dscribe_acsf.json
-    python tests/descriptors/data/make_references.py FOLDER     two cells of n2p2_reference.json -> n2p2_si.json
+    python tests/descriptors/data/make_references.py FOLDER     two cells of n2p2 -> n2p2_si.json
 
 FOLDER holds test.extxyz and n2p2_reference.json of the silicon data (Zuo et al. 2020).
 """
