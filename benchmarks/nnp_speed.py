@@ -2,9 +2,9 @@
 
     python benchmarks/nnp_speed.py --sizes 1000 10000 100000 --json speed.json
 
-One thread unless --threads says otherwise. Each size is timed --repeat times after one warm-up; the structure is
-diamond silicon displaced by 0.1 Å. Descriptors, networks and forces are one call, as in molecular dynamics, and
-include the neighbour list.
+One thread unless --threads says otherwise. Each size is timed --repeat times after one warm-up; the structure
+is diamond silicon displaced by 0.1 Å. Neighbour list, descriptors, networks and forces are one call, as in
+molecular dynamics.
 """
 
 from __future__ import annotations
@@ -58,7 +58,9 @@ def measure(model: NNP, systems: Systems, repeat: int, stress: bool) -> dict[str
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--model", help="model file; default: the published silicon potential (27 functions)")
     parser.add_argument("--sizes", type=int, nargs="+", default=[1000, 4096, 10000, 32768, 100000])
     parser.add_argument("--repeat", type=int, default=5)
@@ -79,7 +81,12 @@ def main() -> None:
             f"{row['peak_memory_mib'] - base:.0f} MiB above {base:.0f}"
         )
     if options.json:
-        record = {"threads": options.threads, "base_memory_mib": base, "torch": torch.__version__, "results": results}
+        record = {
+            "threads": options.threads,
+            "base_memory_mib": base,
+            "torch": torch.__version__,
+            "results": results,
+        }
         options.json.write_text(json.dumps(record, indent=1) + "\n")
 
 

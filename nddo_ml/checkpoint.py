@@ -52,7 +52,7 @@ def load_model(path: str | Path, device: torch.device | str = "cpu") -> Abstract
         InputError: no such file or name, a corrupt or foreign file, or weights that do not fit.
     """
     payload = read_payload(_locate(path), FORMAT)
-    kind, config = payload.get("kind"), json.loads(payload["config"])
+    kind, config = str(payload.get("kind")), json.loads(payload["config"])
     if kind not in KINDS:
         raise InputError(f"{path}: expected a model of kind {' or '.join(KINDS)}; got {kind!r}")
     model = getattr(importlib.import_module(KINDS[kind]), kind).from_config(config)

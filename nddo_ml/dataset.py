@@ -288,7 +288,9 @@ def _assemble(frames: Sequence[tuple[Atoms, dict[str, np.ndarray], Source, str]]
     for atoms, _, _, origin in frames:
         lattice = np.asarray(atoms.cell)[np.asarray(atoms.pbc)]
         if len(lattice) and np.sqrt(np.abs(np.linalg.det(lattice @ lattice.T))) < 1e-3:
-            raise InputError(f"{origin}: periodic lattice vectors must be independent; got {lattice.tolist()}")
+            raise InputError(
+                f"{origin}: periodic lattice vectors must be independent; got {lattice.tolist()}"
+            )
         try:
             Systems.from_ase(atoms)
         except InputError as error:

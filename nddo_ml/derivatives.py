@@ -1,9 +1,9 @@
 """Forces, stress and per-atom virial of any energy: the only caller of autograd.grad beside implicit.py.
 
 Conventions: forces are −∂E/∂R; the stress has ASE's sign, σ = (1/V) ∂E/∂ε, positive under tension. The
-per-atom virial is W_j = −Σ_i r_ij ⊗ ∂E/∂r_ij over the pairs whose neighbour end is j (r_ij = r_j − r_i, centre i),
-so that Σ_j W_j = −V σ; assigned to the neighbour it gives the right heat current of a many-body potential
-(Fan et al., Phys. Rev. B 92, 094301 (2015)).
+per-atom virial is W_j = −Σ_i r_ij ⊗ ∂E/∂r_ij over the pairs whose neighbour end is j (r_ij = r_j − r_i,
+centre i), so that Σ_j W_j = −V σ; assigned to the neighbour it gives the right heat current of a many-body
+potential (Fan et al., Phys. Rev. B 92, 094301 (2015)).
 """
 
 from __future__ import annotations

@@ -105,8 +105,8 @@ def network_shape(settings: N2P2Settings, element: int, n_inputs: int) -> Networ
 def read_weights(path: Path, network: FeedForward) -> None:
     """Put the numbers of a weights file into a network.
 
-    The order is that of the file: layer by layer, for each node of the previous layer the weights to all nodes
-    of the next, then the biases of the next; only the first column is used.
+    The order is that of the file: layer by layer, for each node of the previous layer the weights to all
+    nodes of the next, then the biases of the next; only the first column is used.
 
     Raises:
         InputError: the file is missing, has something else than numbers, or too few or too many.
@@ -133,7 +133,7 @@ def read_weights(path: Path, network: FeedForward) -> None:
         )
     start = 0
     with torch.no_grad():
-        for layer in network.layers:
+        for layer in network.linears:
             n_out, n_in = layer.weight.shape
             layer.weight.copy_(flat[start : start + n_in * n_out].reshape(n_in, n_out).T)
             start += n_in * n_out
@@ -146,15 +146,14 @@ def write_weights(path: Path, network: FeedForward, scale: float = 1.0) -> None:
     lines = []
     weight_index = bias_index = 0
     last = len(network.layers) - 1
-    for k, layer in enumerate(network.layers):
+    for k, layer in enumerate(network.linears):
         factor = scale if k == last else 1.0
         weight: Tensor = layer.weight.detach() * factor
         for j in range(weight.shape[1]):
             for i in range(weight.shape[0]):
                 weight_index += 1
-                lines.append(
-                    f"{float(weight[i, j]):24.16E} a {weight_index:9d} {k:5d} {j + 1:5d} {k + 1:5d} {i + 1:5d}"
-                )
+                ends = f"{k:5d} {j + 1:5d} {k + 1:5d} {i + 1:5d}"
+                lines.append(f"{float(weight[i, j]):24.16E} a {weight_index:9d} {ends}")
         for i, value in enumerate((layer.bias.detach() * factor).tolist()):
             bias_index += 1
             lines.append(f"{value:24.16E} b {bias_index:9d} {k + 1:5d} {i + 1:5d}")
@@ -310,7 +309,8 @@ def _per_layer(settings: N2P2Settings, keyword: str, element: int, n: int) -> li
             values[int(_number(settings.path, f"element_{keyword}", tokens)) - 1] = tokens[1]
     if len(values) < n or "" in values[:n]:
         raise InputError(
-            f"{settings.path}: expected {n} values of {keyword} for {symbol_of(element)}; got {' '.join(values)!r}"
+            f"{settings.path}: expected {n} values of {keyword} for {symbol_of(element)}; "
+            f"got {' '.join(values)!r}"
         )
     return values[:n]
 

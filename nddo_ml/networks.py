@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -55,7 +57,7 @@ class NetworkShape:
         """The same activation in every hidden layer and a linear output."""
         return cls(n_inputs, tuple(hidden), (activation,) * len(hidden) + ("linear",), n_outputs)
 
-    def to_dict(self) -> dict[str, object]:
+    def to_dict(self) -> dict[str, Any]:
         """Plain data; :meth:`from_dict` reads it."""
         return {
             "n_inputs": self.n_inputs,
@@ -66,30 +68,32 @@ class NetworkShape:
         }
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, object]) -> NetworkShape:
+    def from_dict(cls, data: Mapping[str, Any]) -> NetworkShape:
         """Read what :meth:`to_dict` wrote."""
-        values = dict(data)
-        values["hidden"] = tuple(values["hidden"])  # type: ignore[arg-type]
-        values["activations"] = tuple(values["activations"])  # type: ignore[arg-type]
-        return cls(**values)  # type: ignore[arg-type]
+        return cls(**{**data, "hidden": tuple(data["hidden"]), "activations": tuple(data["activations"])})
 
 
 class FeedForward(nn.Module):
-    """y = f(b + W x) layer after layer, with per-layer activations; shapes [n, n_inputs] -> [n, n_outputs]."""
+    """y = f(b + W x), layer after layer; [n, n_inputs] -> [n, n_outputs]."""
+
+    shape: NetworkShape
 
     def __init__(self, shape: NetworkShape, generator: torch.Generator | None = None) -> None:
         super().__init__()
         self.shape = shape
         widths = [shape.n_inputs, *shape.hidden, shape.n_outputs]
-        self.layers = nn.ModuleList(
-            nn.Linear(a, b, dtype=torch.float64) for a, b in zip(widths[:-1], widths[1:], strict=True)
-        )
+        self.layers = nn.ModuleList(nn.Linear(a, b, dtype=torch.float64) for a, b in pairwise(widths))
         self.reset(generator)
+
+    @property
+    def linears(self) -> list[nn.Linear]:
+        """The layers, first to last."""
+        return [cast(nn.Linear, layer) for layer in self.layers]
 
     def reset(self, generator: torch.Generator | None = None) -> None:
         """Glorot-normal weights and zero biases."""
         with torch.no_grad():
-            for layer in self.layers:
+            for layer in self.linears:
                 fan_out, fan_in = layer.weight.shape
                 std = (2.0 / (fan_in + fan_out)) ** 0.5
                 layer.weight.copy_(
@@ -99,7 +103,7 @@ class FeedForward(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Outputs [n, n_outputs] of inputs [n, n_inputs]."""
-        for layer, name in zip(self.layers, self.shape.activations, strict=True):
+        for layer, name in zip(self.linears, self.shape.activations, strict=True):
             x = layer(x)
             if self.shape.normalize_nodes:
                 x = x / layer.in_features
@@ -108,7 +112,7 @@ class FeedForward(nn.Module):
 
 
 class ElementNetworks(nn.Module):
-    """One network an element on features [atoms, F]; a network of n inputs reads an atom's first n features."""
+    """One network an element on features [atoms, F]; one of n inputs reads an atom's first n features."""
 
     def __init__(self, shapes: Mapping[int, NetworkShape], seed: int | None = None) -> None:
         super().__init__()
@@ -119,23 +123,25 @@ class ElementNetworks(nn.Module):
 
     def of(self, number: int) -> FeedForward:
         """The network of an element, by atomic number."""
-        network = self.networks[symbol_of(number)]
-        return network  # type: ignore[return-value]
+        return cast(FeedForward, self.networks[symbol_of(number)])
+
+    @property
+    def by_number(self) -> dict[int, FeedForward]:
+        """Networks by atomic number."""
+        return {number_of(symbol): cast(FeedForward, network) for symbol, network in self.networks.items()}
 
     @property
     def shapes(self) -> dict[int, NetworkShape]:
         """Shapes by atomic number."""
-        return {number_of(symbol): network.shape for symbol, network in self.networks.items()}
+        return {number: network.shape for number, network in self.by_number.items()}
 
     def forward(self, features: Tensor, numbers: Tensor) -> Tensor:
         """Outputs [atoms, n_outputs]; atoms of elements without a network get zero."""
-        n_outputs = max(shape.n_outputs for shape in self.shapes.values())
-        if len(self.networks) == 1:
-            (network,) = self.networks.values()
-            return network(features[:, : network.shape.n_inputs])
+        networks = self.by_number
+        n_outputs = max(network.shape.n_outputs for network in networks.values())
         out = features.new_zeros(features.shape[0], n_outputs)
-        for symbol, network in self.networks.items():
-            atoms = torch.nonzero(numbers == number_of(symbol)).squeeze(1)
+        for number, network in networks.items():
+            atoms = torch.nonzero(numbers == number).squeeze(1)
             if atoms.numel():
                 out = out.index_add(0, atoms, network(features[atoms, : network.shape.n_inputs]))
         return out

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, final
+from typing import TYPE_CHECKING, Any, Self, cast, final
 
 import torch
 from torch import Tensor, nn
@@ -58,8 +58,8 @@ class NNP(AbstractModel):
     """E = Σ_i [E_ref(Z_i) + s ⟨N_Z(G_i)⟩], the mean over a committee of one or more sets of element networks.
 
     Behler & Parrinello, Phys. Rev. Lett. 98, 146401 (2007). Periodic cells of any shape; forces, stress and
-    per-atom virials are exact derivatives (conventions in :mod:`nddo_ml.derivatives`). In training mode results
-    keep their graph to the weights; in evaluation mode (the default) they are plain numbers.
+    per-atom virials are exact derivatives (conventions in :mod:`nddo_ml.derivatives`). In training mode
+    results keep their graph to the weights; in evaluation mode (the default) they are plain numbers.
 
     Args:
         functions: the symmetry functions.
@@ -67,14 +67,16 @@ class NNP(AbstractModel):
         members: the committee, at least one.
         reference_energies: eV by atomic number; those of an isolated atom or fitted.
         energy_scale: s, eV; what one unit of the networks' output is worth.
-        extrapolation_margin: raise ExtrapolationError when a symmetry function leaves its range by more than this
-            fraction of the range's width; None never raises.
+        extrapolation_margin: raise ExtrapolationError when a symmetry function leaves its range by more than
+            this fraction of the range's width; None never raises.
 
     Raises:
         InputError: no member, or an element without a network or reference energy.
     """
 
     periodic = True
+    reference: Tensor  # [120] eV by atomic number
+    energy_scale: Tensor  # eV
 
     def __init__(
         self,
@@ -115,8 +117,13 @@ class NNP(AbstractModel):
         """Distance in Å beyond which atoms do not interact."""
         return self.functions.cutoff
 
+    @property
+    def networks(self) -> list[ElementNetworks]:
+        """The committee's members."""
+        return [cast(ElementNetworks, member) for member in self.members]
+
     def forward(self, systems: Systems, *, forces: bool = False, stress: bool = False) -> Prediction:
-        """Energies [systems] eV, and forces [atoms, 3] eV/Å, stress [systems, 3, 3] eV/Å³ and virials if asked.
+        """Energies [systems] eV; forces [atoms, 3] eV/Å, stress [systems, 3, 3] eV/Å³ and virials if asked.
 
         Raises:
             InputError: an element the model does not know; a stress without a cell volume.
@@ -152,7 +159,7 @@ class NNP(AbstractModel):
         """Atomic energies [members, atoms] eV of scaled features [atoms, F]; ``scaled`` keeps its graph."""
         dtype = self.energy_scale.dtype
         reference = self.reference[numbers]
-        outputs = torch.stack([member(scaled.to(dtype), numbers).squeeze(1) for member in self.members])
+        outputs = torch.stack([member(scaled.to(dtype), numbers).squeeze(1) for member in self.networks])
         return reference + self.energy_scale * outputs
 
     def predictor(self, systems: Systems, forces: Tensor, stress: Tensor) -> Predictor:
@@ -201,7 +208,7 @@ class NNP(AbstractModel):
             {**first.to_config(), "members": [m for x in models for m in x.to_config()["members"]]}
         )
         state = {k: v for k, v in first.state_dict().items() if not k.startswith("members.")}
-        members = [member for model in models for member in model.members]
+        members = [member for model in models for member in model.networks]
         for k, member in enumerate(members):
             state.update({f"members.{k}.{key}": value for key, value in member.state_dict().items()})
         merged.load_state_dict(state)
@@ -216,7 +223,7 @@ class NNP(AbstractModel):
             "scaler": self.scaler.to_dict(),
             "members": [
                 {symbol_of(z): shape.to_dict() for z, shape in member.shapes.items()}
-                for member in self.members
+                for member in self.networks
             ],
             "extrapolation_margin": self.extrapolation_margin,
         }
@@ -291,7 +298,7 @@ class NNP(AbstractModel):
             else [folder / f"member_{k + 1}" for k in range(len(self.members))]
         )
         reference = {z: float(self.reference[z]) / unit for z in sorted(self.elements)}
-        for target, member in zip(targets, self.members, strict=True):
+        for target, member in zip(targets, self.networks, strict=True):
             n2p2.write_potential(
                 target,
                 self.functions,
@@ -317,7 +324,7 @@ class NNP(AbstractModel):
         n, n_atoms = systems.n_systems, systems.n_atoms
         atomic = energies.mean(0)
         energy = atomic.new_zeros(n).index_add(0, systems.system_idx, atomic)
-        results: dict[str, Tensor] = {"energy": energy.to(dtype), "atomic_energies": atomic.to(dtype)}
+        results: dict[str, Any] = {"energy": energy.to(dtype), "atomic_energies": atomic.to(dtype)}
         several = len(self.members) > 1 and not self.training
         if several:
             totals = energies.new_zeros(len(energies), n).index_add(1, systems.system_idx, energies)
@@ -357,5 +364,7 @@ def _energy_unit(name: str) -> float:
 
 
 def _detached(prediction: Prediction) -> Prediction:
-    values = vars(prediction).items()
-    return Prediction(**{k: v.detach() if isinstance(v, Tensor) else v for k, v in values})
+    values: dict[str, Any] = {
+        k: v.detach() if isinstance(v, Tensor) else v for k, v in vars(prediction).items()
+    }
+    return Prediction(**values)

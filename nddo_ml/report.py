@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +34,7 @@ def learning_curves(logs: Mapping[str, Sequence[Mapping[str, Any]]], path: Path)
         for ax, label in zip(axes[1:], labels, strict=True):
             values = [(e["epoch"], e["valid_mae"][label]) for e in checked if label in e["valid_mae"]]
             ax.plot(*zip(*values, strict=True), color=colour, lw=1.2)
-        for change in [b["epoch"] for a, b in zip(log, log[1:], strict=False) if a["phase"] != b["phase"]]:
+        for change in [b["epoch"] for a, b in pairwise(log) if a["phase"] != b["phase"]]:
             for ax in axes:
                 ax.axvline(change, color=colour, lw=0.5, ls=":")
     axes[0].set_title("loss: training (pale), validation")

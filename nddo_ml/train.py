@@ -1,4 +1,4 @@
-"""Training from a configuration: data, model, committee, report; the work of one model is in training.trainer."""
+"""Training from a configuration: data, model, committee, errors; one model's work is in training.trainer."""
 
 from __future__ import annotations
 
@@ -150,12 +150,16 @@ def _train_committee(
     else:
         models = []
         for job, k in jobs:
-            report: Report = lambda entry, k=k: on_epoch({"member": k + 1, **entry})  # noqa: E731
+            report = _as_member(k + 1, on_epoch)
             models.append(train_member(job, data, Path(job.output), group, report))
     potentials = [m for m in models if isinstance(m, NNP)]
     if len(potentials) < len(models):
         raise InputError(f"only potentials (model.kind nnp) make a committee; got {config.model.kind!r}")
     return NNP.committee(potentials)
+
+
+def _as_member(number: int, on_epoch: Report) -> Report:
+    return lambda entry: on_epoch({"member": number, **entry})
 
 
 def _member_job(config: TrainConfig, threads: int) -> None:

@@ -60,10 +60,10 @@ def build_nnp(
     energy_scale: float | str = "auto",
     reference_energies: Mapping[str, float] | None = None,
 ) -> NNP:
-    """A Behler–Parrinello potential for the data's elements: functions, scaling and reference energies from them.
+    """A Behler–Parrinello potential whose functions, scaling and reference energies come from the data.
 
-    ``cutoff`` "auto" is 2.4 times the median nearest-neighbour distance, within 5.0 and 6.5 Å; ``functions`` is
-    an n2p2 input.nn to take the symmetry functions from instead of an automatic set of ``size``.
+    ``cutoff`` "auto" is 2.4 times the median nearest-neighbour distance, within 5.0 and 6.5 Å; ``functions``
+    is an n2p2 input.nn to take the symmetry functions from instead of an automatic set of ``size``.
 
     Raises:
         InputError: reference energies that lack an element.
@@ -111,7 +111,7 @@ def automatic_cutoff(dataset: Dataset) -> float:
 
 
 def automatic_scale(dataset: Dataset, reference: Mapping[int, float]) -> float:
-    """Spread of the energy per atom about the reference, or half the RMS force times 1 Å if that is more; eV."""
+    """Spread of the energy per atom about the reference, or half the RMS force times 1 Å if more; eV."""
     here = dataset.labels.weights["energy"] > 0
     zero = dataset.composition @ torch.tensor([reference[z] for z in dataset.elements], dtype=torch.float64)
     sizes = dataset.systems.atoms_per_system

@@ -1,4 +1,4 @@
-"""Doubts about data: units suspected from magnitudes; warnings that name the file, the reason and the remedy."""
+"""Doubts about data: units suspected from magnitudes; warnings that name file, reason and remedy."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class UnitsWarning(UserWarning):
 
 
 def check_dataset(dataset: Dataset) -> list[str]:
-    """Warn (UnitsWarning) of lengths, energies, forces or stresses that look like another unit's; the messages.
+    """Warn (UnitsWarning) of lengths, energies, forces or stresses that look like another unit's.
 
-    Lengths: nearest contacts over the sum of covalent radii. Energies: total all-electron energies are close to
-    −15.7 Z^2.4 eV an atom (Thomas–Fermi with Scott's correction, roughly). Forces: −ΔE = F·ΔR between similar
-    structures. Stress: more than 1 eV/Å³ (160 GPa) in the median.
+    Lengths: nearest contacts over the sum of covalent radii. Energies: total all-electron energies are close
+    to −13.6 Z^2.4 eV an atom (roughly Thomas and Fermi's). Forces: −ΔE = F·ΔR between similar structures.
+    Stress: more than 1 eV/Å³ (160 GPa) in the median.
     """
     found = [m for m in (_lengths(dataset), _energies(dataset), _forces(dataset), _stress(dataset)) if m]
     where = dataset.origins[0].rsplit(", frame", 1)[0]
@@ -37,10 +37,11 @@ def _lengths(dataset: Dataset) -> str | None:
         return None
     radii = torch.as_tensor(covalent_radii)
     ratio = float((distance / (radii[i] + radii[j])).median())
+    found = f"nearest neighbours are {ratio:.2f} times as far as covalent radii say: positions"
     if 1.6 < ratio < 2.3:
-        return f"nearest neighbours are {ratio:.2f} times as far as covalent radii say: positions in bohr? Å is expected"
+        return f"{found} in bohr? Å is expected"
     if ratio < 0.35:
-        return f"nearest neighbours are {ratio:.2f} times as far as covalent radii say: positions in nm? Å is expected"
+        return f"{found} in nm? Å is expected"
     return None
 
 
@@ -116,5 +117,7 @@ def _stress(dataset: Dataset) -> str | None:
         return None
     size = float(dataset.labels.values["stress"][here].norm(dim=(1, 2)).median())
     if size > 1.0:
-        return f"stresses of {size:.3g} in the median are more than 160 GPa in eV/Å³: GPa or kbar? eV/Å³ is expected"
+        return (
+            f"stresses of {size:.3g} (median) would be {160 * size:.0f} GPa: GPa or kbar? eV/Å³ is expected"
+        )
     return None

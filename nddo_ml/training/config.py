@@ -1,4 +1,4 @@
-"""A training's configuration: TOML into frozen dataclasses; an unknown key or a wrong type is an error by name."""
+"""A training's configuration: TOML into frozen dataclasses; unknown keys and wrong types are errors."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class LossConfig:
-    """Weights of the labels, 1/unit² of eV (an atom, for the energy), eV/Å, eV/Å³, e·Å, e; Huber's δ where given."""
+    """Weights of the labels, 1 over the square of eV an atom, eV/Å, eV/Å³, e·Å, e; Huber's δ where given."""
 
     energy: float = 0.0
     forces: float = 0.0

@@ -1,4 +1,4 @@
-"""Optimisers behind one interface: Adam, L-BFGS and an extended Kalman filter; an epoch, and a state to resume from.
+"""Optimisers behind one interface: Adam, L-BFGS, an extended Kalman filter; a step, a state to resume from.
 
 All work on any model: they ask the trainer for gradients, which are already summed over processes.
 """
@@ -62,7 +62,7 @@ def learning_rate(phase: PhaseConfig, progress: float) -> float:
 
 
 class FirstOrder:
-    """AdamW (Loshchilov & Hutter, arXiv 1711.05101) with a learning-rate plan and a limit on the gradient's norm."""
+    """AdamW (Loshchilov & Hutter, arXiv 1711.05101) with a learning-rate plan and a limit on the gradient."""
 
     full_batch = False
 
@@ -126,8 +126,8 @@ class KalmanFilter:
     """Extended Kalman filter with a fading memory, one scalar innovation an update.
 
     P is the covariance of the weights (in blocks), h the gradient of the signed mean prediction, e the mean
-    absolute error: K = P h / (λ + hᵀP h), w ← w + √n K e, P ← (P − K hᵀP)/λ. Blank & Brown, J. Chemometrics 8,
-    391 (1994); Singraber et al., JCTC 15, 3075 (2019); Hu et al., arXiv 2212.06989.
+    absolute error: K = P h / (λ + hᵀP h), w ← w + √n K e, P ← (P − K hᵀP)/λ. Blank & Brown, J. Chemom. 8, 391
+    (1994); Singraber et al., JCTC 15, 3075 (2019); Hu et al., arXiv 2212.06989.
     """
 
     full_batch = False

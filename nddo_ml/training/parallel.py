@@ -1,5 +1,7 @@
-"""Processes started by torchrun: each computes its share of a batch, gradients are summed; one process is the rule's
-trivial case. The sum over shares is the single-process gradient to rounding, whatever the number of processes."""
+"""Processes started by torchrun: each computes its share of a batch, and the gradients are summed.
+
+The sum over shares is the single-process gradient to rounding, whatever the number of processes.
+"""
 
 from __future__ import annotations
 

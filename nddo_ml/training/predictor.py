@@ -73,8 +73,8 @@ class _Jacobian:
 class CachedNNP:
     """An NNP on stored scaled features and their derivatives: an epoch is matrix products.
 
-    Holds G [atoms, F] of all structures and, for those with ``forces`` or ``stress`` labels, ∂G/∂R and ∂G/∂ε/V in
-    single precision. Symmetry functions and scaling must stay as they are.
+    Holds G [atoms, F] of all structures and, where ``needs_derivatives``, ∂G/∂R and ∂G/∂ε/V in ``dtype``.
+    Symmetry functions and scaling must stay as they are.
     """
 
     def __init__(self, model: NNP, systems: Systems, needs_derivatives: Tensor, dtype: torch.dtype) -> None:
@@ -161,7 +161,7 @@ def _features(
 
 
 def _dense_blocks(slope: Tensor, i: Tensor, j: Tensor, n_atoms: int) -> tuple[Tensor, Tensor]:
-    """∂G_i/∂R of each atom's distinct neighbours and itself, images merged: indices and [atoms, neighbours × 3, F]."""
+    """∂G_i/∂R for each atom's distinct neighbours and itself: their indices, [atoms, neighbours × 3, F]."""
     n_features = slope.shape[2]
     key, block = torch.unique(i * n_atoms + j, return_inverse=True)
     merged = slope.new_zeros(key.shape[0], 3, n_features).index_add(0, block, slope)

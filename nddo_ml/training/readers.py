@@ -28,8 +28,8 @@ def read_structures(path: str | Path, keys: Mapping[str, str]) -> Iterator[tuple
     """Structures of a file with their labels as they stand there.
 
     ``keys`` maps a label to its name in the file where it differs from the usual one. The format follows the
-    suffix: .h5 and .hdf5 (groups with ``species`` and ``coordinates``, as ANI-1x's), .db (ASE), else extxyz or
-    whatever ASE recognises.
+    suffix: .h5 and .hdf5 (groups with ``species`` and ``coordinates``, as ANI-1x's), .db (ASE), else extxyz
+    or whatever ASE recognises.
 
     Raises:
         InputError: no such file, or one that cannot be read.
@@ -45,7 +45,7 @@ def read_structures(path: str | Path, keys: Mapping[str, str]) -> Iterator[tuple
 
 
 def labels_of(atoms: Atoms, keys: Mapping[str, str]) -> dict[str, Any]:
-    """Labels of a structure, from its calculator's results, ``info`` or ``arrays``; what is missing is left out."""
+    """Labels of a structure, from its calculator's results, ``info`` or ``arrays``."""
     results = atoms.calc.results if atoms.calc is not None else {}
     found = {}
     for label, usual in DEFAULT_KEYS.items():
@@ -108,7 +108,7 @@ def _read_database(path: Path) -> Iterator[Atoms]:
 
 
 def _read_hdf5(path: Path, keys: Mapping[str, str]) -> Iterator[tuple[Atoms, dict[str, Any]]]:
-    """Groups of conformers of one molecule: numbers [N], positions [n, N, 3], labels [n, …], cell [n, 3, 3]."""
+    """Groups of conformers of a molecule: numbers [N], positions [n, N, 3], labels [n, …], cell [n, 3, 3]."""
     try:
         import h5py
     except ImportError:

@@ -1,6 +1,6 @@
-"""Trainer: one model through its phases; every step can be the last before a kill, and the run still goes on exactly.
+"""Trainer: one model through its phases; any step may be the last before a kill, and the run goes on exactly.
 
-The order of structures follows from the seed and the epoch alone, so that a checkpoint needs no generator's state.
+The order of structures follows from seed and epoch alone, so that a checkpoint needs no generator's state.
 """
 
 from __future__ import annotations
@@ -96,7 +96,8 @@ class Trainer:
                     value.backward()
                 total += float(value.detach())
         if self.config.loss.l2 > 0 and self.processes.is_first:
-            penalty = self.config.loss.l2 * sum((p * p).sum() for p in self.parameters if p.ndim > 1)
+            squares = torch.stack([(p * p).sum() for p in self.parameters if p.ndim > 1])
+            penalty = self.config.loss.l2 * squares.sum()
             penalty.backward()
             total += float(penalty.detach())
         total = self.processes.sum_gradients(self.parameters, total)
@@ -296,4 +297,7 @@ def _local_index(some: Dataset) -> Tensor:
 
 
 def _detached(prediction: Prediction) -> Prediction:
-    return Prediction(**{k: v.detach() if isinstance(v, Tensor) else v for k, v in vars(prediction).items()})
+    values: dict[str, Any] = {
+        k: v.detach() if isinstance(v, Tensor) else v for k, v in vars(prediction).items()
+    }
+    return Prediction(**values)

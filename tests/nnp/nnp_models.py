@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from bp_descriptors import Scaler, SymmetryFunctions, neighbor_list, pair_vectors
 
+from bp_descriptors import Scaler, SymmetryFunctions, neighbor_list, pair_vectors
 from nddo_ml import Systems
 from nddo_ml.networks import ElementNetworks, NetworkShape
 from nddo_ml.nnp import NNP

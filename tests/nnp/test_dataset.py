@@ -145,9 +145,15 @@ def _bad(change, tmp_path, frame=1):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda a: a.calc.results["forces"].__setitem__((2, 1), np.nan), r"frame 1: forces of atom 2 \(H\) must be"),
+        (
+            lambda a: a.calc.results["forces"].__setitem__((2, 1), np.nan),
+            r"frame 1: forces of atom 2 \(H\) must be",
+        ),
         (lambda a: a.calc.results.update(energy=np.inf), r"frame 1: energy must be finite; got inf"),
-        (lambda a: a.positions.__setitem__((0, 0), np.nan), r"frame 1: atom 0 \(O\): coordinates must be finite"),
+        (
+            lambda a: a.positions.__setitem__((0, 0), np.nan),
+            r"frame 1: atom 0 \(O\): coordinates must be finite",
+        ),
         (lambda a: a.positions.__setitem__(1, a.positions[2]), r"frame 1: .*on one spot"),
         (lambda a: a.info.update(weight=-1.0), r"frame 1: weight must be a number that is not negative"),
         (lambda a: a.info.update(stress=np.ones(9)), r"frame 1: a stress is given but the cell"),
@@ -166,8 +172,11 @@ def test_inconsistent_cells(tmp_path):
     file = tmp_path / "cell.extxyz"
     write(file, [good, good])
     text = file.read_text().splitlines()
-    flat = 'Lattice="0.0 2.715 2.715 0.0 2.715 2.715 2.715 2.715 0.0" pbc="T T T" Properties=species:S:1:pos:R:3 energy=1'
-    rest = [line.replace(line, flat) if line.startswith("Lattice") and k > 3 else line for k, line in enumerate(text)]
+    flat = 'Lattice="0 2.7 2.7 0 2.7 2.7 2.7 2.7 0" pbc="T T T" Properties=species:S:1:pos:R:3 energy=1'
+    rest = [
+        line.replace(line, flat) if line.startswith("Lattice") and k > 3 else line
+        for k, line in enumerate(text)
+    ]
     file.write_text("\n".join(rest) + "\n")
     with pytest.raises(InputError, match=r"cell.extxyz, frame 1: .*(volume|dependent|lattice vector)"):
         load_dataset([file])

@@ -1,4 +1,4 @@
-"""n2p2's format: the program's own energies and forces, all activation functions, writing and reading back."""
+"""n2p2's format: the program's own energies and forces, activation functions, writing and reading back."""
 
 from __future__ import annotations
 
@@ -147,10 +147,19 @@ def test_weights_in_the_files_order(tmp_path):
         (lambda d: (d / "input.nn").unlink(), r"input.nn: expected n2p2's input.nn"),
         (lambda d: (d / "scaling.data").unlink(), r"scaling.data: input.nn asks for scaled"),
         (lambda d: (d / "weights.014.data").unlink(), r"weights.014.data: expected a weights file"),
-        (lambda d: (d / "weights.014.data").write_text("1.0\n2.0\n"), r"expected 1297 weights .*27-24-24-1; got 2"),
-        (lambda d: (d / "weights.014.data").write_text("1.0\nx\n"), r"line 2: expected a number first; got 'x'"),
+        (
+            lambda d: (d / "weights.014.data").write_text("1.0\n2.0\n"),
+            r"expected 1297 weights .*27-24-24-1; got 2",
+        ),
+        (
+            lambda d: (d / "weights.014.data").write_text("1.0\nx\n"),
+            r"line 2: expected a number first; got 'x'",
+        ),
         (lambda d: _append(d, "nnp_type 4G-HDNNP"), r"only short-range"),
-        (lambda d: _append(d, "element_activation_short Si t q l"), r"activation must be one of .* got 'q' for Si"),
+        (
+            lambda d: _append(d, "element_activation_short Si t q l"),
+            r"activation must be one of .* got 'q' for Si",
+        ),
     ],
 )
 def test_bad_files(change, message, tmp_path):

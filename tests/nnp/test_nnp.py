@@ -19,7 +19,9 @@ def frames():
     rng = np.random.default_rng(1)
     made = [molecule(name) for name in ("H2O", "CH3OH", "CO2", "C2H2")]
     small = bulk("C", "diamond", a=3.6)  # cell smaller than the cut-off: atoms neighbour their own images
-    skewed = Atoms("CO", [[0, 0, 0], [1.2, 0.3, 0.1]], cell=[[2.4, 0, 0], [1.1, 2.9, 0], [0.3, 0.8, 3.0]], pbc=True)
+    skewed = Atoms(
+        "CO", [[0, 0, 0], [1.2, 0.3, 0.1]], cell=[[2.4, 0, 0], [1.1, 2.9, 0], [0.3, 0.8, 3.0]], pbc=True
+    )
     slab = Atoms("C2", [[0, 0, 0], [0.7, 0.7, 1.3]], cell=[2.5, 2.5, 12.0], pbc=(True, True, False))
     made += [small, skewed, slab]
     for f in made:
@@ -58,7 +60,9 @@ def test_stress_and_virials(model, frames):
             for sign in (1, -1):
                 strain = torch.eye(3, dtype=torch.float64)
                 strain[a, b] += sign * h
-                energies.append(model(systems.with_positions(systems.positions @ strain, systems.cell @ strain)).energy)
+                energies.append(
+                    model(systems.with_positions(systems.positions @ strain, systems.cell @ strain)).energy
+                )
             numeric[:, a, b] = (energies[0] - energies[1]) / (2 * h) / volume
     torch.testing.assert_close(result.stress, numeric, atol=1e-8, rtol=1e-6)
     torch.testing.assert_close(result.stress, result.stress.mT, atol=1e-12, rtol=0)
