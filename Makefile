@@ -16,8 +16,8 @@ RECIPE := pyproject.toml constraints.txt
 demo: $(VENV)/.installed
 	$(BIN)/nddo-ml energy examples/molecules/*.xyz --method AM1
 	mkdir -p $(OUT)
-	$(BIN)/nddo-ml optimize examples/molecules/*.xyz --method AM1 --output $(OUT)/optimized.xyz
-	$(BIN)/nddo-ml energy $(OUT)/optimized.xyz --method AM1 --json $(OUT)/optimized.json
+	$(BIN)/nddo-ml optimize examples/molecules/*.xyz --method AM1 --output $(OUT)/optimized.xyz --json $(OUT)/optimized.json
+	@echo "optimised geometries: $(OUT)/optimized.xyz, results: $(OUT)/optimized.json"
 
 test: lint
 	$(BIN)/python -m pytest -m "not slow"

@@ -12,6 +12,8 @@ COMMANDS = {
     "energy": "Energies, forces, charges and dipoles of the molecules in files.",
     "optimize": "Relax the molecules in files, all of them at once.",
     "methods": "Methods, their elements and references.",
+    "train": "Train a model from a configuration and data.",
+    "evaluate": "Errors of a model or method against reference data.",
 }
 
 
