@@ -41,8 +41,8 @@ def default_functions(
 
     The radial Gaussians sit on an even grid from 0.8 Å to half a spacing inside the cut-off, with
     eta = 1 / (2 spacing²); the angular shells in the same way up to ``angular_cutoff`` (default 0.7 cutoff),
-    with eta = 1 / spacing², for both signs of lambda and a few zeta. After Gastegger et al., J. Chem. Phys. 148, 241709 (2018), and
-    Smith et al., Chem. Sci. 8, 3192 (2017).
+    with eta = 1 / spacing², for both signs of lambda and a few zeta. After Gastegger et al., J. Chem. Phys.
+    148, 241709 (2018), and Smith et al., Chem. Sci. 8, 3192 (2017).
 
     Args:
         size: "small", "medium" or "large"; with four elements 112, 244 and 416 functions.
