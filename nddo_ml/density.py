@@ -10,9 +10,7 @@ from torch import Tensor
 
 from nddo_ml.orbitals import OrbitalLayout
 
-PADDING_LEVEL = (
-    1e4  # eV, far above every orbital, so that padded rows are empty and never degenerate with real ones
-)
+_PADDING_LEVEL = 1e4  # eV, far above every orbital, so that padded rows are empty and never degenerate with real ones
 
 
 @dataclass(frozen=True)
@@ -24,9 +22,7 @@ class Reference:
 
     occupied: Tensor  # [systems, spin, M, O]
     empty: Tensor  # [systems, spin, M, V]
-    gap: (
-        Tensor  # [systems, spin, V, O] eV, differences of orbital energies; infinite where a column is absent
-    )
+    gap: Tensor  # [systems, spin, V, O] eV, differences of orbital energies; infinite where a column is absent
 
     def select(self, index: Tensor) -> Reference:
         """Those of some systems."""
@@ -51,16 +47,14 @@ def initial_density(layout: OrbitalLayout, core_charge: Tensor, n_occupied: Tens
     return torch.diag_embed(scaled.to(core_charge.dtype))
 
 
-def diagonalize(fock: Tensor, layout: OrbitalLayout) -> tuple[Tensor, Tensor]:
-    """Orbital energies [systems, spin, M] and orbitals [systems, spin, M, M]; padded ones come last."""
-    padding = torch.where(layout.real_rows, 0.0, PADDING_LEVEL).to(fock.dtype)
+def diagonalize(fock: Tensor, real_rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Orbital energies [systems, spin, M] and orbitals [systems, spin, M, M]; those of padded rows come last."""
+    padding = torch.where(real_rows, 0.0, _PADDING_LEVEL).to(fock.dtype)
     energies, orbitals = torch.linalg.eigh(fock + torch.diag_embed(padding)[:, None])
     return energies, orbitals
 
 
-def reference(
-    energies: Tensor, orbitals: Tensor, n_occupied: Tensor, like: Reference | None = None
-) -> Reference:
+def reference(energies: Tensor, orbitals: Tensor, n_occupied: Tensor, like: Reference | None = None) -> Reference:
     """Split orbitals, lowest first, into occupied and empty ones.
 
     Args:
@@ -101,19 +95,17 @@ def rotated_orbitals(ref: Reference, x: Tensor) -> Tensor:
     return torch.linalg.solve_triangular(lower, mixed.transpose(-1, -2), upper=False).transpose(-1, -2)
 
 
-def rotation_residual(ref: Reference, x: Tensor, fock: Tensor) -> Tensor:
-    """``F_vo + F_vv x − x F_oo − x F_ov x``, zero when the rotated occupied space is invariant under ``fock``; eV.
+def rotation_residual(ref: Reference, occupied: Tensor, fock: Tensor) -> Tensor:
+    """``C_emptyᵀ (1 − P) F C``, zero when the occupied space is invariant under ``fock``, [systems, spin, V, O] eV.
 
     Args:
-        ref: reference orbitals.
-        x: [systems, spin, V, O].
+        ref: reference orbitals, whose empty ones it is expressed in.
+        occupied: [systems, spin, M, O] orthonormal occupied orbitals C, with P = C Cᵀ.
         fock: [systems, spin, M, M] eV.
     """
-    f_occupied = fock @ ref.occupied
-    f_oo = ref.occupied.transpose(-1, -2) @ f_occupied
-    f_vo = ref.empty.transpose(-1, -2) @ f_occupied
-    f_vv = ref.empty.transpose(-1, -2) @ (fock @ ref.empty)
-    return f_vo + f_vv @ x - x @ (f_oo + f_vo.transpose(-1, -2) @ x)
+    force = fock @ occupied
+    force = force - occupied @ (occupied.transpose(-1, -2) @ force)
+    return ref.empty.transpose(-1, -2) @ force
 
 
 def mix_frontier(orbitals: Tensor, n_occupied: Tensor, spin_sign: tuple[float, ...], angle: float) -> Tensor:

@@ -23,3 +23,21 @@ def number_of(symbol: str) -> int:
 def atomic_masses(numbers: Tensor, dtype: torch.dtype) -> Tensor:
     """Standard atomic weights (IUPAC, as in ASE) of atomic numbers [atoms], in u."""
     return torch.as_tensor(ase_masses, dtype=dtype, device=numbers.device)[numbers]
+
+
+# Å, H to Rn; 0 where there is none. The radii of H4 and of MOPAC's bonds.
+_COVALENT_RADII = (
+    "0 .37 .32 1.34 .90 .82 .77 .75 .73 .71 .69 1.54 1.30 1.18 1.11 1.06 1.02 .99 .97 "
+    "1.96 1.74 1.44 1.36 1.25 1.27 1.39 1.25 1.26 1.21 1.38 1.31 1.26 1.22 1.19 1.16 1.14 1.10 "
+    "2.11 1.92 1.62 1.48 1.37 1.45 1.56 1.26 1.35 1.31 1.53 1.48 1.44 1.41 1.38 1.35 1.33 1.30 "
+    "2.25 1.98 1.69 0 0 0 0 0 0 0 0 0 0 0 0 0 1.60 1.50 1.38 1.46 1.59 1.28 1.37 1.28 1.44 1.49 "
+    "1.48 1.47 1.46 0 0 1.45"
+)
+
+
+def covalent_radii(numbers: Tensor, dtype: torch.dtype) -> Tensor:
+    """Covalent radii of atomic numbers [atoms], Å; 0 for elements without one."""
+    radii = torch.zeros(120, dtype=dtype)
+    table = [float(v) for v in _COVALENT_RADII.split()]
+    radii[: len(table)] = torch.tensor(table, dtype=dtype)
+    return radii.to(numbers.device)[numbers]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -11,6 +11,8 @@ from torch import Tensor
 from nddo_ml.integrals.hcore import Integrals
 from nddo_ml.integrals.rotate import packed_index, packed_pairs
 from nddo_ml.orbitals import OrbitalLayout, build_layout
+
+_COMPILED_PAIRS = 2000  # pairs of atoms from which the compiled kernels are worth loading
 
 
 @dataclass(frozen=True)
@@ -25,26 +27,17 @@ class FockBuilder:
 
     layout: OrbitalLayout
     h_core: Tensor  # [systems, M, M] eV
-    one_center: tuple[Tensor, ...]
+    one_center: tuple[Tensor, ...]  # as in Integrals
     two_center: tuple[Tensor, ...]
-    exchange_one: tuple[Tensor, ...]  # an atom group: [n, w*w, w*w], (μν|λσ) as a matrix (μλ) by (νσ)
-    exchange_two: tuple[Tensor, ...]  # a pair group: [n, wa*wb, wa*wb]
 
     @classmethod
     def from_integrals(cls, integrals: Integrals) -> FockBuilder:
-        """Prepare the exchange form of the integrals; nothing here carries a gradient."""
-        layout = integrals.layout
-        one = tuple(w.detach() for w in integrals.one_center)
-        two = tuple(w.detach() for w in integrals.two_center)
+        """The builder of a batch; nothing here carries a gradient."""
         return cls(
-            layout,
+            integrals.layout,
             integrals.h_core.detach(),
-            one,
-            two,
-            tuple(_exchange_form(w, g.width, g.width) for w, g in zip(one, layout.atom_groups, strict=True)),
-            tuple(
-                _exchange_form(w, g.width_a, g.width_b) for w, g in zip(two, layout.pair_groups, strict=True)
-            ),
+            tuple(w.detach() for w in integrals.one_center),
+            tuple(w.detach() for w in integrals.two_center),
         )
 
     def fock(self, density: Tensor) -> Tensor:
@@ -67,17 +60,15 @@ class FockBuilder:
         def pick(blocks: tuple[Tensor, ...], masks: list[Tensor]) -> tuple[Tensor, ...]:
             return tuple(b[m] for b, m in zip(blocks, masks, strict=True) if bool(m.any()))
 
-        return FockBuilder(
-            layout,
-            self.h_core[index],
-            pick(self.one_center, of_atoms),
-            pick(self.two_center, of_pairs),
-            pick(self.exchange_one, of_atoms),
-            pick(self.exchange_two, of_pairs),
-        )
+        return FockBuilder(layout, self.h_core[index], pick(self.one_center, of_atoms), pick(self.two_center, of_pairs))
 
     def two_electron(self, density: Tensor) -> Tensor:
-        """``J[P_α + P_β] − K[P_σ]``, [systems, spin, M, M] eV; linear in the density."""
+        """``J[P_α + P_β] − K[P_σ]``, [systems, spin, M, M] eV; linear in the symmetric density."""
+        pairs = sum(w.shape[0] for w in self.two_center)
+        on_cpu = density.device.type == "cpu" and density.dtype == torch.float64 and not density.requires_grad
+        return self._compiled(density) if on_cpu and pairs >= _COMPILED_PAIRS else self._vectorized(density)
+
+    def _vectorized(self, density: Tensor) -> Tensor:
         n_spin = density.shape[1]
         flat = density.transpose(0, 1).reshape(n_spin, -1)
         total = 2 * flat[0] if n_spin == 1 else flat.sum(dim=0)
@@ -86,22 +77,56 @@ class FockBuilder:
         charge = [_pack(total[g.block]) for g in groups]
         potential = [_matvec(w, q) for w, q in zip(self.one_center, charge, strict=True)]
         of_width = {g.width: k for k, g in enumerate(groups)}
-        for pair, w, x in zip(self.layout.pair_groups, self.two_center, self.exchange_two, strict=True):
+        for pair, w in zip(self.layout.pair_groups, self.two_center, strict=True):
             ka, kb = of_width[pair.width_a], of_width[pair.width_b]
-            potential[ka].index_add_(0, pair.a_local, _matvec(w, charge[kb][pair.b_local]))
-            potential[kb].index_add_(0, pair.b_local, _matvec(w.transpose(1, 2), charge[ka][pair.a_local]))
+            potential[ka] = potential[ka].index_add(0, pair.a_local, _matvec(w, charge[kb][pair.b_local]))
+            potential[kb] = potential[kb].index_add(
+                0, pair.b_local, _matvec(w.transpose(1, 2), charge[ka][pair.a_local])
+            )
+            x = _exchange_form(w, pair.width_a, pair.width_b)
             for s in range(n_spin):
                 block = -_matvec(x, flat[s][pair.block].flatten(1))
                 upper[s].index_put_((pair.block,), block.view_as(pair.block))
         shape = (n_spin, self.layout.n_systems, self.layout.size, self.layout.size)
         square = upper.view(shape)
         g = (square + square.transpose(2, 3)).reshape(n_spin, -1)
-        for group, v, x in zip(groups, potential, self.exchange_one, strict=True):
+        for group, v, w in zip(groups, potential, self.one_center, strict=True):
             coulomb = v[:, packed_index(group.width).to(v.device)]
+            x = _exchange_form(w, group.width, group.width)
             for s in range(n_spin):
                 exchange = _matvec(x, flat[s][group.block].flatten(1)).view_as(coulomb)
                 g[s].index_put_((group.block,), coulomb - exchange)
         return g.view(shape).transpose(0, 1)
+
+    def _compiled(self, density: Tensor) -> Tensor:
+        from nddo_ml import fock_kernels as kernels
+
+        layout = self.layout
+        result = torch.zeros_like(density)
+        p, g = density.numpy(), result.numpy()
+        system, first = layout.system_idx.numpy(), layout.first_row.numpy()
+        charge, potential = {}, {}
+        for group, w in zip(layout.atom_groups, self.one_center, strict=True):
+            charge[group.width] = w.new_empty(w.shape[:2]).numpy()
+            potential[group.width] = w.new_zeros(w.shape[:2]).numpy()
+            at = group.atoms.numpy()
+            kernels.one_center_kernel(group.width)(w.numpy(), system[at], first[at], p, g, charge[group.width])
+        for pair, w in zip(layout.pair_groups, self.two_center, strict=True):
+            a, b = pair.a.numpy(), pair.b.numpy()
+            kernels.two_center_kernel(pair.width_a, pair.width_b)(
+                *(w.numpy(), system[a], first[a], first[b], pair.a_local.numpy(), pair.b_local.numpy()),
+                *(
+                    charge[pair.width_a],
+                    charge[pair.width_b],
+                    potential[pair.width_a],
+                    potential[pair.width_b],
+                ),
+                *(p, g),
+            )
+        for group, w in zip(layout.atom_groups, self.one_center, strict=True):
+            at, k = group.atoms.numpy(), group.width
+            kernels.coulomb_kernel(k)(w.numpy(), charge[k], potential[k], system[at], first[at], g)
+        return result
 
 
 @dataclass(frozen=True)
@@ -116,7 +141,7 @@ class TwoParticleDensity:
 def two_particle_density(layout: OrbitalLayout, density: Tensor) -> TwoParticleDensity:
     """Γ such that ``E_el = Σ P h_core + Σ_A Γ_A (μν|λσ) + Σ_A<B Γ_AB (μν|λσ)``.
 
-    ``Γ_AB[μν,λσ] = P_μν P_λσ − Σ_σ P^σ_μλ P^σ_νσ``, summed over the members of a packed product; half of it where A = B.
+    ``Γ_AB[μν,λσ] = P_μν P_λσ − Σ_σ P^σ_μλ P^σ_νσ``, summed over the members of packed products; half where A = B.
 
     Args:
         layout: of the batch.
@@ -144,7 +169,7 @@ def _matvec(matrix: Tensor, vector: Tensor) -> Tensor:
     return torch.bmm(matrix, vector[:, :, None]).squeeze(2)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _exchange_index(width_a: int, width_b: int) -> Tensor:
     """Where (μν|λσ) of the matrix (μλ) by (νσ) stands in a packed, flattened block."""
     ia, ib = packed_index(width_a), packed_index(width_b)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from nddo_ml.core_repulsion import core_repulsion
+from nddo_ml.corrections import METHOD_TERMS, EnergyTerm
 from nddo_ml.derivatives import forces_from_positions
 from nddo_ml.elements import atomic_masses, symbol_of
 from nddo_ml.energy import electronic_energy
@@ -16,8 +17,8 @@ from nddo_ml.fock import FockBuilder, two_particle_density
 from nddo_ml.integrals.hcore import build_integrals
 from nddo_ml.models import AbstractModel, Prediction
 from nddo_ml.orbitals import build_layout
+from nddo_ml.parallel import map_threads
 from nddo_ml.parameters import Method, Parameters, load_method, parameters_of
-from nddo_ml.peptide import peptide_energy
 from nddo_ml.properties import coulson_charges, dipole_moment
 from nddo_ml.scf import SCFOptions, SCFResult, check_converged, merge_results, solve_scf
 from nddo_ml.systems import Systems
@@ -47,6 +48,7 @@ class NDDO(AbstractModel):
         method: a key of ``nddo_ml.parameters.METHODS``, in upper or lower case.
         uhf: unrestricted for all systems (True), for none (False), or where the multiplicity exceeds one (None).
         scf: tolerance and limits of the self-consistent field.
+        terms: further energy terms, such as ``DispersionD3()``, beside those that the method has of its own.
 
     Raises:
         InputError: an unknown method.
@@ -54,12 +56,20 @@ class NDDO(AbstractModel):
 
     periodic = False
 
-    def __init__(self, method: str, *, uhf: bool | None = None, scf: SCFOptions | None = None) -> None:
+    def __init__(
+        self,
+        method: str,
+        *,
+        uhf: bool | None = None,
+        scf: SCFOptions | None = None,
+        terms: tuple[EnergyTerm, ...] = (),
+    ) -> None:
         super().__init__()
         self.method: Method = load_method(method)
         self.name = self.method.name
         self.elements = self.method.elements
         self.uhf = uhf
+        self.terms = (*METHOD_TERMS.get(self.name, ()), *terms)
         self.scf_options = SCFOptions() if scf is None else scf
 
     def forward(
@@ -88,10 +98,12 @@ class NDDO(AbstractModel):
         """
         self._check(systems, stress, on_failure)
         n_occupied = self._occupations(systems)
-        parts = [
-            self._solve(systems, index, n_occupied[index], forces, guess)
-            for index in _chunks(systems, self.method, self._open_shell(systems))
-        ]
+        chunks = _chunks(systems, self.method, self._open_shell(systems))
+        parts = map_threads(
+            lambda index: self._solve(systems, index, n_occupied[index], forces, guess),
+            chunks,
+            systems.positions.device,
+        )
         scf = merge_results([(part.systems, part.scf) for part in parts], systems.n_systems)
         if on_failure == "raise":
             check_converged(scf)
@@ -103,9 +115,7 @@ class NDDO(AbstractModel):
         periodic = torch.nonzero(systems.pbc.any(dim=1)).squeeze(1).tolist()
         if periodic or stress:
             where = f"system {periodic[0]} is periodic" if periodic else "stress was asked for"
-            raise InputError(
-                f"{where}: {self.name} treats molecules only; expected pbc = False and stress = False"
-            )
+            raise InputError(f"{where}: {self.name} treats molecules only; expected pbc = False and stress = False")
         self.check_elements(systems)
 
     def _open_shell(self, systems: Systems) -> Tensor:
@@ -144,9 +154,7 @@ class NDDO(AbstractModel):
             )
         return torch.stack((n_alpha, n_beta), dim=1)
 
-    def _solve(
-        self, batch: Systems, index: Tensor, n_occupied: Tensor, forces: bool, guess: Tensor | None
-    ) -> _Part:
+    def _solve(self, batch: Systems, index: Tensor, n_occupied: Tensor, forces: bool, guess: Tensor | None) -> _Part:
         systems, atoms = batch.select_with_atoms(index)
         if bool((self._open_shell(systems) == 0).all()):
             n_occupied = n_occupied[:, :1]
@@ -168,7 +176,9 @@ class NDDO(AbstractModel):
             )
             electronic = electronic_energy(integrals, two_particle_density(layout, scf.density))
             core = core_repulsion(systems.numbers, parameters, self.method, integrals)
-            energy = electronic + core + peptide_energy(systems, self.name)
+            energy = electronic + core
+            for term in self.terms:
+                energy = energy + term.energy(systems)
             force = forces_from_positions(energy, positions) if forces else None
         charges = coulson_charges(layout, parameters, scf.total_density)
         masses = atomic_masses(systems.numbers, positions.dtype)
@@ -195,9 +205,9 @@ class NDDO(AbstractModel):
 
         energy = of_systems("energy")
         z = systems.numbers
-        reference = (self.method.heat_of_atomization - self.method.isolated_energy * self.method.constants.ev_kcal_mol).to(energy)[
-            z
-        ]
+        reference = (
+            self.method.heat_of_atomization - self.method.isolated_energy * self.method.constants.ev_kcal_mol
+        ).to(energy)[z]
         heat = (energy * self.method.constants.ev_kcal_mol).index_add(0, systems.system_idx, reference)
         return Prediction(
             energy=energy,
@@ -240,11 +250,7 @@ def _chunks(systems: Systems, method: Method, open_shell: Tensor) -> list[Tensor
         for k in range(len(sizes)):
             # sizes ascend, so a chunk is padded to its last system
             last = k + 1 == len(sizes)
-            if (
-                last
-                or (k + 2 - first) * sizes[k + 1] ** 2 > _CHUNK_ELEMENTS
-                or sizes[k + 1] > 1.3 * sizes[first] + 8
-            ):
+            if last or (k + 2 - first) * sizes[k + 1] ** 2 > _CHUNK_ELEMENTS or sizes[k + 1] > 1.3 * sizes[first] + 8:
                 chunks.append(chosen[first : k + 1])
                 first = k + 1
     return chunks

@@ -2,42 +2,42 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
 from nddo_ml.systems import Systems
 from nddo_ml.units import EV_KCAL_MOL
 
-# kcal/mol; height of the correction in each method (Stewart, MOPAC manual, "NHCO")
-HEIGHT = {"MNDO": 6.1737, "AM1": 3.3191, "PM3": 7.1853, "RM1": 2.4127, "PM6": 2.5}
 _H, _C, _N, _O = 1, 6, 7, 8
 # Å; longest distances at which two atoms count as bonded
 _CO, _CN, _NH, _NX = 1.3, 1.6, 1.3, 1.7
 
 
-def peptide_energy(systems: Systems, method: str) -> Tensor:
-    """``Σ k sin²φ`` over the dihedrals O–C–N–H and O–C–N–X of every amide group H–N(X)–C=O, [systems] eV.
+@dataclass(frozen=True)
+class PeptideBonds:
+    """``Σ k sin²φ`` over the dihedrals O–C–N–H and O–C–N–X of every amide group H–N(X)–C=O.
 
-    Semi-empirical methods make the rotation about the amide bond too easy; MOPAC adds this barrier unless told not to.
-    Groups are found by distance, as there.
-
-    Args:
-        systems: molecules.
-        method: key of ``HEIGHT``; other methods have no such term.
+    Semi-empirical methods make the rotation about the amide bond too easy; MOPAC adds this barrier unless told not
+    to. Groups are found by distance, as there.
     """
-    energy = systems.positions.new_zeros(systems.n_systems)
-    height = HEIGHT.get(method)
-    if height is None:
-        return energy
-    quads = find_dihedrals(systems)
-    if not quads.numel():
-        return energy
-    o, c, n, x = systems.positions[quads].unbind(dim=1)
-    u, v, w = c - o, n - c, x - n
-    a, b = torch.linalg.cross(u, v), torch.linalg.cross(v, w)
-    # sin²φ = |a × b|² / (|a|² |b|²)
-    sine2 = torch.linalg.cross(a, b).square().sum(dim=1) / (a.square().sum(dim=1) * b.square().sum(dim=1))
-    return energy.index_add(0, systems.system_idx[quads[:, 0]], height / EV_KCAL_MOL * sine2)
+
+    height: float  # k, kcal/mol
+
+    def energy(self, systems: Systems) -> Tensor:
+        """Energy of the term, [systems] eV; differentiable by ``systems.positions``."""
+        energy = systems.positions.new_zeros(systems.n_systems)
+        quads = find_dihedrals(systems)
+        if not quads.numel():
+            return energy
+        o, c, n, x = systems.positions[quads].unbind(dim=1)
+        u, v, w = c - o, n - c, x - n
+        a, b = torch.linalg.cross(u, v), torch.linalg.cross(v, w)
+        # sin²φ = |a × b|² / (|a|² |b|²)
+        lengths = a.square().sum(dim=1) * b.square().sum(dim=1)
+        sine2 = torch.linalg.cross(a, b).square().sum(dim=1) / lengths
+        return energy.index_add(0, systems.system_idx[quads[:, 0]], self.height / EV_KCAL_MOL * sine2)
 
 
 def find_dihedrals(systems: Systems) -> Tensor:

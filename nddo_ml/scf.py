@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from nddo_ml.density import PADDING_LEVEL, diagonalize, initial_density, mix_frontier
+from nddo_ml.density import diagonalize, initial_density, mix_frontier
 from nddo_ml.errors import InputError, SCFConvergenceError
 from nddo_ml.fock import FockBuilder
 from nddo_ml.scf_loops import Iterate, at_orbitals, descend, iterate, start
 
-_DIAGONALIZATIONS = {
-    1: 2,
-    2: 6,
-}  # to begin with, by number of spins; open shells settle their occupation here
-_SMALL_GAP = 4.0  # eV, below which a closed shell may have a lower solution
+_BONDING = 1.5  # scale of the first Fock matrix between atoms
+_DIAGONALIZATIONS = {1: 1, 2: 6}  # to begin with, by number of spins; open shells settle their occupation here
+_SMALL_GAP = 5.0  # eV, below which a closed shell may have a lower solution
 _HOLDING_SHIFT = 5.0  # eV, keeps the accelerated loop near the minimum that the descent found
 
 
@@ -39,15 +38,28 @@ class SCFOptions:
 class SCFResult:
     """A converged (or, where masked, not converged) field. Matrices in the layout's order, padded with zeros."""
 
-    density: (
-        Tensor  # [systems, spin, M, M], orbitals occupied per spin; one spin: P_α = P_β of a closed shell
-    )
-    orbital_energies: Tensor  # [systems, spin, M] eV; padded orbitals last, infinite
-    orbitals: Tensor  # [systems, spin, M, M], columns in the order of the energies
+    density: Tensor  # [systems, spin, M, M], orbitals occupied per spin; one spin: P_α = P_β of a closed shell
+    fock: Tensor  # [systems, spin, M, M] eV, of this density
+    real_rows: Tensor  # [systems, M] bool, rows that hold an orbital
     n_occupied: Tensor  # [systems, spin] int64
     converged: Tensor  # [systems] bool
     iterations: Tensor  # [systems] int64, Fock matrices built
     residual: Tensor  # [systems] eV, largest occupied–empty element of the Fock matrix
+
+    @cached_property
+    def _orbitals(self) -> tuple[Tensor, Tensor]:
+        energies, orbitals = diagonalize(self.fock, self.real_rows)
+        return torch.where(self.real_rows[:, None, :], energies, torch.inf), orbitals
+
+    @property
+    def orbital_energies(self) -> Tensor:
+        """Eigenvalues of the Fock matrices, [systems, spin, M] eV; padded ones last, infinite."""
+        return self._orbitals[0]
+
+    @property
+    def orbitals(self) -> Tensor:
+        """Orbitals [systems, spin, M, M], columns in the order of the energies."""
+        return self._orbitals[1]
 
     @property
     def total_density(self) -> Tensor:
@@ -91,45 +103,46 @@ def solve_scf(
     with torch.no_grad():
         density = initial_density(builder.layout, core_charge, n_occupied) if guess is None else guess
         _check_guess(density, builder, n_occupied)
-        first = start(
-            builder, density, n_occupied, 1 if guess is not None else _DIAGONALIZATIONS[n_occupied.shape[1]]
-        )
-        state = iterate(
-            builder, first, n_occupied, options.tolerance, options.max_iterations, options.history
-        )
+        if guess is None:
+            first = start(builder, density, n_occupied, _DIAGONALIZATIONS[n_occupied.shape[1]], _BONDING)
+        else:
+            first = start(builder, density, n_occupied, 1, 1.0)
+        state = iterate(builder, first, n_occupied, options.tolerance, options.max_iterations, options.history)
         left = torch.nonzero(state.residual > options.tolerance).squeeze(1)
         if left.numel():
             state = state.replace_at(
                 left, _fallback(builder.select(left), n_occupied[left], state.select(left), options)
             )
-        energies, orbitals = diagonalize(state.fock, builder.layout)
         if options.probe and guess is None:
-            state = _probe(builder, state, energies, orbitals, n_occupied, options)
-            energies, orbitals = diagonalize(state.fock, builder.layout)
-        return _result(builder, state, energies, orbitals, n_occupied, options.tolerance)
+            state = _probe(builder, state, n_occupied, options)
+    return SCFResult(
+        density=state.density,
+        fock=state.fock,
+        real_rows=builder.layout.real_rows,
+        n_occupied=n_occupied,
+        converged=state.residual <= options.tolerance,
+        iterations=state.iterations,
+        residual=state.residual,
+    )
 
 
-def _probe(
-    builder: FockBuilder,
-    state: Iterate,
-    energies: Tensor,
-    orbitals: Tensor,
-    n_occupied: Tensor,
-    options: SCFOptions,
-) -> Iterate:
+def _probe(builder: FockBuilder, state: Iterate, n_occupied: Tensor, options: SCFOptions) -> Iterate:
     """Restart doubtful systems from exchanged or mixed frontier orbitals and keep what lies lower in energy.
 
     Doubtful is an open shell, or a closed one with a small gap: there the first solution need not be the lowest.
     """
-    gap = _frontier_gap(energies, n_occupied)
-    doubtful = torch.isfinite(gap).all(dim=1) & ((gap < _SMALL_GAP).any(dim=1) | (n_occupied.shape[1] == 2))
+    gap = state.reference.gap.flatten(1)
+    mixable = (n_occupied > 0) & (n_occupied < builder.layout.n_orbitals[:, None])
+    doubtful = mixable.all(dim=1)
+    if n_occupied.shape[1] == 1 and gap.shape[1]:
+        doubtful &= gap.amin(dim=1) < _SMALL_GAP
     index = torch.nonzero(doubtful).squeeze(1)
     if not index.numel():
         return state
     sub, occupied, best = builder.select(index), n_occupied[index], state.select(index)
+    energies, orbitals = diagonalize(best.fock, sub.layout.real_rows)
     for spin, angle in _trials(n_occupied.shape[1]):
-        mixed = mix_frontier(orbitals[index], occupied, spin, angle)
-        trial = at_orbitals(sub, mixed, energies[index], occupied, best)
+        trial = at_orbitals(sub, mix_frontier(orbitals, occupied, spin, angle), energies, occupied, best)
         trial = descend(sub, trial, occupied, 1e-1, 20)
         trial = iterate(
             sub, trial, occupied, options.tolerance, options.max_iterations, options.history, _HOLDING_SHIFT
@@ -146,15 +159,6 @@ def _trials(n_spin: int) -> list[tuple[tuple[float, ...], float]]:
     if n_spin == 1:
         return [((1.0,), half), ((1.0,), 0.5 * eighth)]
     return [((1.0, 0.0), half), ((0.0, 1.0), half), ((1.0, -1.0), eighth)]
-
-
-def _frontier_gap(energies: Tensor, n_occupied: Tensor) -> Tensor:
-    """LUMO minus HOMO, [systems, spin] eV; infinite where one of them is missing."""
-    padded = torch.nn.functional.pad(energies, (0, 1), value=torch.inf)
-    lumo = padded.gather(2, n_occupied[..., None]).squeeze(2)
-    homo = energies.gather(2, (n_occupied - 1).clamp(min=0)[..., None]).squeeze(2)
-    present = (n_occupied > 0) & (lumo < 0.5 * PADDING_LEVEL)
-    return torch.where(present, lumo - homo, torch.inf)
 
 
 def _fallback(builder: FockBuilder, n_occupied: Tensor, state: Iterate, options: SCFOptions) -> Iterate:
@@ -184,26 +188,6 @@ def _check_guess(density: Tensor, builder: FockBuilder, n_occupied: Tensor) -> N
         raise InputError(f"the starting density must have shape {expected}; got {list(density.shape)}")
 
 
-def _result(
-    builder: FockBuilder,
-    state: Iterate,
-    energies: Tensor,
-    orbitals: Tensor,
-    n_occupied: Tensor,
-    tolerance: float,
-) -> SCFResult:
-    real = builder.layout.real_rows[:, None, :]
-    return SCFResult(
-        density=state.density,
-        orbital_energies=torch.where(real, energies, torch.inf),
-        orbitals=orbitals,
-        n_occupied=n_occupied,
-        converged=state.residual <= tolerance,
-        iterations=state.iterations,
-        residual=state.residual,
-    )
-
-
 def check_converged(result: SCFResult) -> None:
     """Raise SCFConvergenceError, naming systems and residuals, unless every system is converged."""
     failed = torch.nonzero(~result.converged).squeeze(1).tolist()
@@ -228,8 +212,8 @@ def merge_results(parts: list[tuple[Tensor, SCFResult]], n_systems: int) -> SCFR
     new = like.density.new_zeros
     merged = SCFResult(
         density=new(n_systems, spins, size, size),
-        orbital_energies=new(n_systems, spins, size) + torch.inf,
-        orbitals=new(n_systems, spins, size, size),
+        fock=new(n_systems, spins, size, size),
+        real_rows=like.real_rows.new_zeros(n_systems, size),
         n_occupied=like.n_occupied.new_zeros(n_systems, spins),
         converged=like.converged.new_zeros(n_systems),
         iterations=like.iterations.new_zeros(n_systems),
@@ -239,10 +223,10 @@ def merge_results(parts: list[tuple[Tensor, SCFResult]], n_systems: int) -> SCFR
         m = part.density.shape[2]
         # a closed shell in a batch with open ones repeats its only spin
         merged.density[index, :, :m, :m] = part.density.expand(-1, spins, -1, -1)
-        merged.orbital_energies[index, :, :m] = part.orbital_energies.expand(-1, spins, -1)
-        merged.orbitals[index, :, :m, :m] = part.orbitals.expand(-1, spins, -1, -1)
+        merged.fock[index, :, :m, :m] = part.fock.expand(-1, spins, -1, -1)
+        merged.real_rows[index, :m] = part.real_rows
         merged.n_occupied[index] = part.n_occupied.expand(-1, spins)
         merged.converged[index] = part.converged
         merged.iterations[index] = part.iterations
         merged.residual[index] = part.residual
-    return replace(merged)
+    return merged

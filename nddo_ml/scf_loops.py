@@ -22,7 +22,7 @@ from nddo_ml.density import (
 from nddo_ml.fock import FockBuilder
 
 _MIN_GAP = 1.0  # eV, floor of orbital-energy differences in the preconditioner
-_MAX_ROTATION = 0.6  # largest element of a step
+_MAX_ROTATION = 1.2  # largest element of a rotation about one reference
 _RENEW = 12  # iterations after which the reference is chosen anew
 
 
@@ -40,9 +40,7 @@ class Iterate:
     def select(self, index: Tensor) -> Iterate:
         """That of some systems."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
-        return Iterate(
-            **{k: v.select(index) if isinstance(v, Reference) else v[index] for k, v in values.items()}
-        )
+        return Iterate(**{k: v.select(index) if isinstance(v, Reference) else v[index] for k, v in values.items()})
 
     def replace_at(self, index: Tensor, other: Iterate) -> Iterate:
         """This with the systems ``index`` taken from ``other``."""
@@ -51,9 +49,7 @@ class Iterate:
             return old.index_copy(0, index, new)
 
         values = {f.name: put(getattr(self, f.name), getattr(other, f.name)) for f in fields(self)[1:]}
-        ref = (
-            put(getattr(self.reference, f.name), getattr(other.reference, f.name)) for f in fields(Reference)
-        )
+        ref = (put(getattr(self.reference, f.name), getattr(other.reference, f.name)) for f in fields(Reference))
         return Iterate(reference=Reference(*ref), **values)
 
 
@@ -63,18 +59,25 @@ def electronic_energy(builder: FockBuilder, density: Tensor, fock: Tensor) -> Te
     return weight * (density * (builder.h_core[:, None] + fock)).sum(dim=(1, 2, 3))
 
 
-def start(builder: FockBuilder, density: Tensor, n_occupied: Tensor, diagonalizations: int) -> Iterate:
-    """Orbitals to begin with: the aufbau occupation of the Fock matrix of ``density``, some times over."""
-    for _ in range(diagonalizations):
-        energies, orbitals = diagonalize(builder.fock(density), builder.layout)
+def start(builder: FockBuilder, density: Tensor, n_occupied: Tensor, diagonalizations: int, bonding: float) -> Iterate:
+    """Orbitals to begin with: the aufbau occupation of the Fock matrix of ``density``, some times over.
+
+    In the first of these the elements between atoms are scaled by ``bonding``: a density without bonds lacks their
+    exchange, which has the sign of the resonance integrals.
+    """
+    fock = builder.fock(density)
+    atom = builder.layout.atom_of_row()
+    same = (atom[:, :, None] == atom[:, None, :])[:, None]
+    fock = torch.where(same, fock, bonding * fock) if bonding != 1 else fock
+    for step in range(diagonalizations):
+        fock = fock if step == 0 else builder.fock(density)
+        energies, orbitals = diagonalize(fock, builder.layout.real_rows)
         ref = reference(energies, orbitals, n_occupied)
         density = density_of(ref.occupied)
     return _at(builder, ref, torch.full_like(n_occupied[:, 0], diagonalizations))
 
 
-def at_orbitals(
-    builder: FockBuilder, orbitals: Tensor, energies: Tensor, n_occupied: Tensor, like: Iterate
-) -> Iterate:
+def at_orbitals(builder: FockBuilder, orbitals: Tensor, energies: Tensor, n_occupied: Tensor, like: Iterate) -> Iterate:
     """The state whose first ``n_occupied`` orbitals are filled; iterations are counted on from ``like``."""
     return _at(builder, reference(energies, orbitals, n_occupied, like.reference), like.iterations)
 
@@ -86,24 +89,20 @@ def _occupy(builder: FockBuilder, state: Iterate, n_occupied: Tensor, shift: Ten
     (1973)); without shift this is the aufbau occupation.
     """
     raised = state.fock - shift[:, None, None, None] * state.density
-    energies, orbitals = diagonalize(raised, builder.layout)
+    energies, orbitals = diagonalize(raised, builder.layout.real_rows)
     return _at(builder, reference(energies, orbitals, n_occupied, state.reference), state.iterations)
 
 
 def _at(builder: FockBuilder, ref: Reference, iterations: Tensor) -> Iterate:
     density = density_of(ref.occupied)
     fock = builder.fock(density)
-    residual = ref.empty.transpose(-1, -2) @ fock @ ref.occupied
+    residual = rotation_residual(ref, ref.occupied, fock)
     energy = electronic_energy(builder, density, fock)
     return Iterate(ref, density, fock, energy, _largest(residual), iterations + 1)
 
 
 def _largest(residual: Tensor) -> Tensor:
-    return (
-        residual.abs().flatten(1).amax(dim=1)
-        if residual[0].numel()
-        else residual.new_zeros(residual.shape[0])
-    )
+    return residual.abs().flatten(1).amax(dim=1) if residual[0].numel() else residual.new_zeros(residual.shape[0])
 
 
 def iterate(
@@ -144,8 +143,8 @@ def _accelerate(builder: FockBuilder, begin: Iterate, tolerance: float, limit: i
     ref = begin.reference
     inverse_gap = 1 / ref.gap.clamp(min=_MIN_GAP)
     x = torch.zeros_like(ref.gap)
-    density, fock, orbitals = begin.density, begin.fock, ref.occupied
-    residual = ref.empty.transpose(-1, -2) @ fock @ ref.occupied
+    density, fock = begin.density, begin.fock
+    residual = rotation_residual(ref, ref.occupied, fock)
     size = _largest(residual)
     count = begin.iterations
     xs: list[Tensor] = []
@@ -157,16 +156,11 @@ def _accelerate(builder: FockBuilder, begin: Iterate, tolerance: float, limit: i
         step = -residual * inverse_gap
         xs, steps = [*xs, x][-history:], [*steps, step][-history:]
         x = _anderson(xs, steps)
-        x = (
-            x
-            * (_MAX_ROTATION * 2 / x.abs().flatten(1).amax(dim=1).clamp(min=_MAX_ROTATION * 2))[
-                :, None, None, None
-            ]
-        )
-        orbitals = rotated_orbitals(ref, x)
-        density = density_of(orbitals)
+        x = x * (_MAX_ROTATION / x.abs().flatten(1).amax(dim=1).clamp(min=_MAX_ROTATION))[:, None, None, None]
+        occupied = rotated_orbitals(ref, x)
+        density = density_of(occupied)
         fock = builder.fock(density)
-        residual = rotation_residual(ref, x, fock)
+        residual = rotation_residual(ref, occupied, fock)
         size = _largest(residual)
         count = count + running
     return Iterate(ref, density, fock, electronic_energy(builder, density, fock), size, count)
@@ -194,9 +188,7 @@ def _anderson(xs: list[Tensor], steps: list[Tensor]) -> Tensor:
     return (weights[:, None, :] @ moved).view_as(xs[-1])
 
 
-def descend(
-    builder: FockBuilder, begin: Iterate, n_occupied: Tensor, tolerance: float, limit: int
-) -> Iterate:
+def descend(builder: FockBuilder, begin: Iterate, n_occupied: Tensor, tolerance: float, limit: int) -> Iterate:
     """Lower the energy with level shifts that adapt until the residual is below ``tolerance``.
 
     A step that raises the energy is taken back and its shift enlarged, so that this ends in a minimum whatever the

@@ -1,0 +1,38 @@
+"""Independent pieces of work on the processor's cores, one torch thread each.
+
+Many small matrices use two cores better as two pieces of work than as matrix products shared by two threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import torch
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def map_threads(function: Callable[[T], R], items: Sequence[T], device: torch.device) -> list[R]:
+    """``[function(item) for item in items]``, on as many threads as torch has for itself, for work on a CPU.
+
+    While they run torch's own number of threads is one; it is restored after. The callers' gradient mode holds in them.
+    """
+    threads = torch.get_num_threads()
+    workers = min(threads, len(items))
+    if workers < 2 or device.type != "cpu":
+        return [function(item) for item in items]
+    recording = torch.is_grad_enabled()
+
+    def call(item: T) -> R:
+        with torch.set_grad_enabled(recording):
+            return function(item)
+
+    torch.set_num_threads(1)
+    try:
+        with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            return list(pool.map(call, items))
+    finally:
+        torch.set_num_threads(threads)
