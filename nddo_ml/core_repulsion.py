@@ -57,16 +57,14 @@ def core_repulsion(numbers: Tensor, parameters: Parameters, method: Method, inte
     """
     layout = integrals.layout
     energy = integrals.h_core.new_zeros(layout.n_systems)
-    function = _FUNCTIONS.get(method.name, classic_energy)
+    function = _FUNCTIONS.get(method.parent, classic_energy)
     for group, gamma, r in zip(layout.pair_groups, integrals.gamma, integrals.distance, strict=True):
         pairs = _pairs(numbers, parameters, method, group, gamma, r)
         energy = energy.index_add(0, layout.system_idx[group.a], function(parameters, pairs))
     return energy
 
 
-def _pairs(
-    numbers: Tensor, p: Parameters, method: Method, group: PairGroup, gamma: Tensor, r: Tensor
-) -> _Pairs:
+def _pairs(numbers: Tensor, p: Parameters, method: Method, group: PairGroup, gamma: Tensor, r: Tensor) -> _Pairs:
     z_a, z_b = numbers[group.a], numbers[group.b]
     charges = p.core_charge[group.a] * p.core_charge[group.b]
     alpha, x = (t.to(r.device)[z_a, z_b].to(r.dtype) for t in (method.pair_alpha, method.pair_x))

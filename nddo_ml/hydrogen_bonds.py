@@ -13,6 +13,7 @@ from torch import Tensor
 from bp_descriptors.geometry import norm
 from bp_descriptors.neighbors import neighbor_list
 from nddo_ml.dispersion import require_molecules
+from nddo_ml.elements import covalent_radii
 from nddo_ml.systems import Systems
 from nddo_ml.units import EV_KCAL_MOL
 
@@ -39,14 +40,6 @@ _REPULSION = (
     -42511.857982217959943,
     17103.650110591705015,
     -2714.952351603469651,
-)
-# Covalent radii in Å, H to Rn; where the paper has none, 0: the element counts for no valence.
-_RADII = (
-    "0 .37 .32 1.34 .90 .82 .77 .75 .73 .71 .69 1.54 1.30 1.18 1.11 1.06 1.02 .99 .97 "
-    "1.96 1.74 1.44 1.36 1.25 1.27 1.39 1.25 1.26 1.21 1.38 1.31 1.26 1.22 1.19 1.16 1.14 1.10 "
-    "2.11 1.92 1.62 1.48 1.37 1.45 1.56 1.26 1.35 1.31 1.53 1.48 1.44 1.41 1.38 1.35 1.33 1.30 "
-    "2.25 1.98 1.69 0 0 0 0 0 0 0 0 0 0 0 0 0 1.60 1.50 1.38 1.46 1.59 1.28 1.37 1.28 1.44 1.49 "
-    "0 0 1.46 0 0 1.45"
 )
 
 
@@ -172,10 +165,7 @@ class HydrogenRepulsion:
 def _neighbors(systems: Systems) -> _Neighbors:
     pairs = neighbor_list(systems.positions, _RANGE, systems.system_idx)
     r = (systems.positions[pairs.j] - systems.positions[pairs.i]).norm(dim=1)
-    radii = torch.zeros(120, dtype=r.dtype)
-    table = [float(v) for v in _RADII.split()]
-    radii[: len(table)] = torch.tensor(table, dtype=r.dtype)
-    radius = radii.to(r.device)[systems.numbers]
+    radius = covalent_radii(systems.numbers, r.dtype)
     full = radius[pairs.i] + radius[pairs.j]
     progress = (r / torch.where(full > 0, full, 1.0) - 1) / 0.6
     return _Neighbors(pairs.i, pairs.j, r, torch.where(full > 0, 1 - _switch(progress), 0.0))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 from dataclasses import dataclass, fields, replace
-from functools import lru_cache
+from functools import cache
 from importlib import resources
 
 import torch
@@ -31,10 +31,10 @@ from nddo_ml.systems import Systems
 from nddo_ml.units import CODATA_2018, MNDO_ERA, Constants
 
 MAX_Z = 120
-SCALARS = (
+SCALARS = tuple(
     "U_ss U_pp U_dd zeta_s zeta_p zeta_d beta_s beta_p beta_d g_ss g_sp g_pp g_p2 h_sp alpha "
-    "zeta_sn zeta_pn zeta_dn F0_sd G2_sd rho_core"
-).split()
+    "zeta_sn zeta_pn zeta_dn F0_sd G2_sd rho_core".split()
+)
 GAUSSIANS = 4
 
 
@@ -43,6 +43,7 @@ class Method:
     """A parameter table: one row an element, indexed by atomic number; absent values are zero."""
 
     name: str
+    parent: str  # the method whose field and core repulsion it has, often itself
     description: str
     reference: str
     scalars: dict[str, Tensor]  # name -> [MAX_Z]
@@ -75,6 +76,7 @@ class MethodInfo:
     description: str
     reference: str
     constants: Constants = CODATA_2018
+    parent: str = ""  # the method whose field and core repulsion it has, if not its own
 
     @property
     def elements(self) -> frozenset[int]:
@@ -119,6 +121,20 @@ _INFOS = (
         "pm6",
         "Parametric Method 6, d orbitals and diatomic core terms for 70 elements",
         "Stewart, J. Mol. Model. 13, 1173 (2007)",
+    ),
+    MethodInfo(
+        "PM6-D3H4",
+        "pm6",
+        "PM6 with D3 dispersion and H4 hydrogen bonds",
+        "Řezáč & Hobza, J. Chem. Theory Comput. 8, 141 (2012)",
+        parent="PM6",
+    ),
+    MethodInfo(
+        "PM6-D3H4X",
+        "pm6",
+        "PM6-D3H4 with halogen bonds",
+        "Brahmkshatriya et al., Curr. Comput.-Aided Drug Des. 9, 118 (2013)",
+        parent="PM6",
     ),
 )
 METHODS: dict[str, MethodInfo] = {info.name: info for info in _INFOS}
@@ -211,7 +227,7 @@ def parameters_of(systems: Systems, method: Method) -> Parameters:
     )
 
 
-@lru_cache(maxsize=None)
+@cache
 def load_method(name: str) -> Method:
     """Read a method's table.
 
@@ -239,6 +255,7 @@ def load_method(name: str) -> Method:
     pair_alpha, pair_x = _pair_tables(info.table)
     return Method(
         name=info.name,
+        parent=info.parent or info.name,
         description=info.description,
         reference=info.reference,
         scalars={key: getattr(table, key) for key in SCALARS},
@@ -263,7 +280,7 @@ def _read(table: str) -> list[dict[str, str]]:
     return list(csv.DictReader(text.splitlines()))
 
 
-@lru_cache(maxsize=None)
+@cache
 def _element_data() -> dict[str, Tensor]:
     data = {
         "core_charge": torch.zeros(MAX_Z, dtype=torch.float64),
@@ -333,9 +350,7 @@ def _transition_metal_integrals(p: Parameters, main_group: Tensor) -> dict[str, 
     radial = slater_condon(zeta, p.period[rows, None].expand(-1, 3), p.constants.hartree_ev)
     f0_ss, f0_sp, g1_sp, f0_pp, f2_pp = radial[:, :SP_TERMS].unbind(dim=1)
     values = (f0_ss, f0_sp, f0_pp + 4 / 25 * f2_pp, f0_pp - 2 / 25 * f2_pp, g1_sp / 3)
-    return {
-        name: getattr(p, name).index_copy(0, rows, value) for name, value in zip(names, values, strict=True)
-    }
+    return {name: getattr(p, name).index_copy(0, rows, value) for name, value in zip(names, values, strict=True)}
 
 
 def _slater_condon(p: Parameters) -> Tensor:
@@ -378,9 +393,7 @@ def isolated_energy(p: Parameters, occupation: Tensor) -> Tensor:
         - 0.5 * exchange * p.g_pp
         - 0.5 * s * pp * p.h_sp
     )
-    f0_sd, f0_dd, g2_sd, f2_dd, f4_dd = (
-        p.slater_condon[:, k - SP_TERMS] for k in (F0_SD, F0_DD, G2_SD, F2_DD, F4_DD)
-    )
+    f0_sd, f0_dd, g2_sd, f2_dd, f4_dd = (p.slater_condon[:, k - SP_TERMS] for k in (F0_SD, F0_DD, G2_SD, F2_DD, F4_DD))
     hund = torch.tensor([_HUND.get(int(n), (0, 0)) for n in d], dtype=energy.dtype)
     parallel = d.clamp(max=5) * s.clamp(max=1) + (d - 5).clamp(min=0) * (s - 1).clamp(min=0)
     repulsion = s * d * f0_sd + 0.5 * d * (d - 1) * f0_dd - parallel * g2_sd / 5

@@ -68,10 +68,7 @@ def product_multipoles(width: int) -> Tensor:
     """
     y = harmonics()
     table = [
-        [
-            sphere_average(multiply(multiply(y[i], y[k]), f)) / (2 * SHELL[lm] + 1) ** 0.5
-            for i, k in packed_pairs(width)
-        ]
+        [sphere_average(multiply(multiply(y[i], y[k]), f)) / (2 * SHELL[lm] + 1) ** 0.5 for i, k in packed_pairs(width)]
         for lm, f in enumerate(y)
     ]
     return torch.tensor(table, dtype=torch.float64)

@@ -93,19 +93,14 @@ def _interactions(pa: Product, pb: Product) -> list[tuple[Model, Model, float]]:
         same, mixed = ((x, x), (y, y)), ((x, y), (y, x))
         return [(a, b, w) for pairs, w in ((same, 0.25), (mixed, -0.25)) for f, g in pairs for a in f for b in g]
     return [
-        (a, b, a.weight * b.weight)
-        for a in models(pa, with_d)
-        for b in models(pb, with_d)
-        if a.symmetry == b.symmetry
+        (a, b, a.weight * b.weight) for a in models(pa, with_d) for b in models(pb, with_d) if a.symmetry == b.symmetry
     ]
 
 
 _Key = tuple[tuple[float, ...], tuple[float, ...], tuple[float, ...], tuple[int, int]]
 
 
-def _charge_pairs(
-    one: Model, two: Model, columns: tuple[int, int], radii: tuple[int, int]
-) -> list[tuple[_Key, float]]:
+def _charge_pairs(one: Model, two: Model, columns: tuple[int, int], radii: tuple[int, int]) -> list[tuple[_Key, float]]:
     """Distances of the charges of A and B as (z, x, y in units of the separations; radii), with their products."""
     # the core's radius stands behind the others
     used = tuple(n if m.radius is None else m.radius for m, n in zip((one, two), radii, strict=True))
