@@ -29,22 +29,31 @@ class Reference:
         return Reference(self.occupied[index], self.empty[index], self.gap[index])
 
 
-def initial_density(layout: OrbitalLayout, core_charge: Tensor, n_occupied: Tensor) -> Tensor:
+_SHELL_OF_ORBITAL = (0, 1, 1, 1, 2, 2, 2, 2, 2)
+_SHELL_SIZES = (1.0, 3.0, 5.0)
+
+
+def initial_density(layout: OrbitalLayout, shells: Tensor, n_occupied: Tensor) -> Tensor:
     """Every atom neutral, its electrons spread evenly over its orbitals, scaled to the electrons of each spin.
 
     Args:
         layout: of the batch.
-        core_charge: [atoms] e.
+        shells: [atoms, 3] electrons in s, p, d of each atom.
         n_occupied: [systems, spin] orbitals to occupy.
 
     Returns:
         [systems, spin, M, M].
     """
-    row = layout.atom_of_row()
-    per_orbital = (core_charge / layout.width)[row.clamp(min=0)] * (row >= 0)
+    per_orbital = shells.new_zeros(layout.n_systems, layout.size)
+    shell_of = torch.tensor(_SHELL_OF_ORBITAL, device=shells.device)
+    for group in layout.atom_groups:
+        orbital = torch.arange(group.width, device=shells.device)
+        rows = layout.first_row[group.atoms, None] + orbital
+        share = (shells / shells.new_tensor(_SHELL_SIZES))[group.atoms][:, shell_of[: group.width]]
+        per_orbital[layout.system_idx[group.atoms, None], rows] = share
     total = per_orbital.sum(dim=1).clamp(min=1.0)
     scaled = n_occupied[:, :, None] / total[:, None, None] * per_orbital[:, None, :]
-    return torch.diag_embed(scaled.to(core_charge.dtype))
+    return torch.diag_embed(scaled.to(shells.dtype))
 
 
 def diagonalize(fock: Tensor, real_rows: Tensor) -> tuple[Tensor, Tensor]:
@@ -75,6 +84,22 @@ def reference(energies: Tensor, orbitals: Tensor, n_occupied: Tensor, like: Refe
     gap = energies[:, :, least:, None] - energies[:, :, None, :most]
     present = ~filled[:, :, least:, None] & filled[:, :, None, :most]
     return Reference(occupied, empty, torch.where(present, gap, torch.inf))
+
+
+def diagonal_gap(ref: Reference, fock: Tensor) -> Tensor:
+    """Smallest empty minus largest occupied diagonal element of ``fock`` in the reference's orbitals, [systems] eV.
+
+    A cheap upper bound of the HOMO–LUMO gap; infinite where there is none.
+    """
+    levels = [
+        (c * (fock @ c)).sum(dim=2).masked_fill((c == 0).all(dim=2), absent)
+        for c, absent in ((ref.occupied, -torch.inf), (ref.empty, torch.inf))
+    ]
+    padding = levels[1] == 0  # rows without an orbital
+    if not levels[0].shape[2] or not levels[1].shape[2]:
+        return fock.new_full(fock.shape[:1], torch.inf)
+    gap = levels[1].masked_fill(padding, torch.inf).amin(dim=2) - levels[0].amax(dim=2)
+    return gap.amin(dim=1)
 
 
 def density_of(occupied: Tensor) -> Tensor:

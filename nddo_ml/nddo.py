@@ -169,7 +169,7 @@ class NDDO(AbstractModel):
             builder = FockBuilder.from_integrals(integrals)
             scf = solve_scf(
                 builder,
-                parameters.core_charge,
+                parameters.shell_populations,
                 n_occupied,
                 self.scf_options,
                 _slice(guess, index, n_occupied, layout.size),

@@ -181,6 +181,19 @@ class Parameters:
     multipoles: Multipoles
     constants: Constants
 
+    @property
+    def shell_populations(self) -> Tensor:
+        """Electrons in s, p, d of neutral atoms, to start a field from, [atoms, 3] e.
+
+        Main-group elements share theirs evenly among s and p, transition metals fill s, then d, then p.
+        """
+        z = self.core_charge
+        s = torch.where(self.width == 1, z, 0.25 * z)
+        even = torch.stack((s, z - s, torch.zeros_like(z)), dim=1)
+        s, d = z.clamp(max=2), (z - 2).clamp(0, 10)
+        metal = (self.width == 9) & (self.principal[:, 2] < self.period)
+        return torch.where(metal[:, None], torch.stack((s, z - s - d, d), dim=1), even)
+
     def shifted(self, deltas: dict[str, Tensor]) -> Parameters:
         """These parameters plus ``deltas`` (name -> [atoms] or [atoms, 4]); what follows from them follows.
 

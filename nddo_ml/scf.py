@@ -8,7 +8,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from nddo_ml.density import diagonalize, initial_density, mix_frontier
+from nddo_ml.density import diagonal_gap, diagonalize, initial_density, mix_frontier
 from nddo_ml.errors import InputError, SCFConvergenceError
 from nddo_ml.fock import FockBuilder
 from nddo_ml.scf_loops import Iterate, at_orbitals, descend, iterate, start
@@ -84,7 +84,7 @@ class SCFResult:
 
 def solve_scf(
     builder: FockBuilder,
-    core_charge: Tensor,
+    shells: Tensor,
     n_occupied: Tensor,
     options: SCFOptions,
     guess: Tensor | None = None,
@@ -95,13 +95,13 @@ def solve_scf(
 
     Args:
         builder: Fock matrices of the batch.
-        core_charge: [atoms] e.
+        shells: [atoms, 3] electrons in s, p, d of each atom, to start from.
         n_occupied: [systems, spin] occupied orbitals; one spin column is a closed shell.
         options: tolerance and limits.
         guess: [systems, spin, M, M] density to start from.
     """
     with torch.no_grad():
-        density = initial_density(builder.layout, core_charge, n_occupied) if guess is None else guess
+        density = initial_density(builder.layout, shells, n_occupied) if guess is None else guess
         _check_guess(density, builder, n_occupied)
         if guess is None:
             first = start(builder, density, n_occupied, _DIAGONALIZATIONS[n_occupied.shape[1]], _BONDING)
@@ -131,11 +131,10 @@ def _probe(builder: FockBuilder, state: Iterate, n_occupied: Tensor, options: SC
 
     Doubtful is an open shell, or a closed one with a small gap: there the first solution need not be the lowest.
     """
-    gap = state.reference.gap.flatten(1)
     mixable = (n_occupied > 0) & (n_occupied < builder.layout.n_orbitals[:, None])
     doubtful = mixable.all(dim=1)
-    if n_occupied.shape[1] == 1 and gap.shape[1]:
-        doubtful &= gap.amin(dim=1) < _SMALL_GAP
+    if n_occupied.shape[1] == 1:
+        doubtful &= diagonal_gap(state.reference, state.fock) < _SMALL_GAP
     index = torch.nonzero(doubtful).squeeze(1)
     if not index.numel():
         return state
