@@ -1,0 +1,121 @@
+"""``nddo-ml label``: reference energies, forces, dipoles and charges with PySCF."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nddo_ml.cli import common
+from nddo_ml.cli.common import Charge, Files, Multiplicity
+from nddo_ml.errors import InputError
+from nddo_ml.io import Structure, addressed
+from nddo_ml.labelling.level import Level
+from nddo_ml.labelling.run import Outcome, Resources, Task, prepare
+from nddo_ml.labelling.run import label as run
+
+DEFAULT = Level()
+
+Output = Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="extxyz file, appended to.")]
+Functional = Annotated[str, typer.Option("--functional", help="Functional, as PySCF calls it.")]
+Basis = Annotated[str, typer.Option("--basis", help="Basis set.")]
+Fitting = Annotated[str, typer.Option("--density-fitting", help="Auxiliary basis set, or `none`.")]
+Grid = Annotated[str, typer.Option("--grid", help="Radial and angular points: 75,302.")]
+Pruning = Annotated[str, typer.Option("--pruning", help="Of the grid: sg1, nwchem, treutler, none.")]
+Response = Annotated[
+    bool, typer.Option("--grid-response", help="Forces with the grid's response: no net force, dearer.")
+]
+Dispersion = Annotated[str | None, typer.Option("--dispersion", help="d3bj, d3zero or d4.")]
+Charges = Annotated[str, typer.Option("--charges", help="mulliken, hirshfeld or cm5 (H, C, N, O).")]
+Workers = Annotated[
+    int | None, typer.Option("--workers", "-j", help="Processes; else by the number of cores.")
+]
+Threads = Annotated[int, typer.Option("--threads", help="Threads of each process.")]
+Scheduler = Annotated[
+    str | None,
+    typer.Option("--scheduler", metavar="ADDRESS", help="Work on a Dask cluster: tcp://host:8786."),
+]
+Retry = Annotated[bool, typer.Option("--retry-failed", help="Try again what failed in an earlier run.")]
+
+
+def label(
+    files: Files,
+    output: Output,
+    functional: Functional = DEFAULT.functional,
+    basis: Basis = DEFAULT.basis,
+    density_fitting: Fitting = DEFAULT.auxiliary_basis or "none",
+    grid: Grid = f"{DEFAULT.grid[0]},{DEFAULT.grid[1]}",
+    pruning: Pruning = DEFAULT.pruning,
+    grid_response: Response = False,
+    dispersion: Dispersion = None,
+    charges: Charges = DEFAULT.charges,
+    charge: Charge = None,
+    multiplicity: Multiplicity = None,
+    workers: Workers = None,
+    threads: Threads = 1,
+    scheduler: Scheduler = None,
+    retry_failed: Retry = False,
+) -> None:
+    """Reference energies, forces, dipoles and charges with PySCF.
+
+    Labels are appended as they come: interrupt the run at any moment and give
+    the same command again, and it goes on where it was. Structures that fail
+    are listed in OUT.failures.jsonl; the exit code is then 1.
+
+    Examples:
+
+      nddo-ml label conformers.xyz --output labels.extxyz --workers 4
+
+      nddo-ml label ions.xyz --output ions.extxyz --charge -1 --functional b3lyp --dispersion d3bj
+
+      nddo-ml label *.xyz --output labels.extxyz --scheduler tcp://cluster:8786
+    """
+    level = Level(
+        functional,
+        basis,
+        None if density_fitting == "none" else density_fitting,
+        _grid(grid),
+        pruning,
+        grid_response,
+        dispersion,
+        charges,
+    )
+    level.check()
+    resources = Resources(workers or max(1, (os.cpu_count() or 1) // threads), threads, scheduler)
+    console = common.console(stderr=True)
+    report = common.Report(console)
+    tasks = _prepare(common.read(files, report), charge, multiplicity, report)
+    with common.progress("labels", len(tasks), console) as advance:
+
+        def tell(outcome: Outcome) -> None:
+            advance(1)
+            if outcome.atoms is None:
+                report.not_converged(f"{outcome.task.source}, frame {outcome.task.frame}: {outcome.reason}")
+
+        summary = run(tasks, output, level, resources, retry_failed, tell)
+    text = f"{output}: {summary.labelled} labelled, {summary.failed} failed, {summary.skipped} done before"
+    console.print(text, highlight=False)
+    raise typer.Exit(report.exit_code)
+
+
+def _prepare(
+    structures: list[Structure], charge: int | None, multiplicity: int | None, report: common.Report
+) -> list[Task]:
+    """Tasks of the structures that can be labelled; the others are reported."""
+    tasks = []
+    for structure in structures:
+        try:
+            tasks.append(prepare(structure, charge, multiplicity))
+        except InputError as error:
+            report.wrong_input(addressed(str(error), [structure]))
+    return tasks
+
+
+def _grid(text: str) -> tuple[int, int]:
+    try:
+        radial, angular = (int(part) for part in text.split(","))
+    except ValueError:
+        raise InputError(f"--grid expects two whole numbers, 75,302; got {text!r}") from None
+    return radial, angular

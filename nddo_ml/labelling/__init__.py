@@ -1,0 +1,1 @@
+"""Reference labels by density functional theory (PySCF): single points, resumable files, many processes."""
