@@ -59,7 +59,8 @@ class NNP(AbstractModel):
 
     Behler & Parrinello, Phys. Rev. Lett. 98, 146401 (2007). Periodic cells of any shape; forces, stress and
     per-atom virials are exact derivatives (conventions in :mod:`nddo_ml.derivatives`). In training mode
-    results keep their graph to the weights; in evaluation mode (the default) they are plain numbers.
+    results keep their graph to the weights; in evaluation mode (the default) they are plain numbers. A committee
+    gives its spread as well; set ``spread = False`` for dynamics, where one derivative is then enough.
 
     Args:
         functions: the symmetry functions.
@@ -93,9 +94,7 @@ class NNP(AbstractModel):
         numbers = [number_of(s) for s in functions.elements]
         if not members:
             raise InputError("a potential needs at least one set of element networks; got none")
-        lacking = [
-            z for z in numbers if z not in reference_energies or any(z not in m.shapes for m in members)
-        ]
+        lacking = [z for z in numbers if z not in reference_energies or any(z not in m.shapes for m in members)]
         if lacking:
             raise InputError(f"element {symbol_of(lacking[0])} has no network or no reference energy")
         self.name = name
@@ -109,6 +108,7 @@ class NNP(AbstractModel):
             reference[z] = energy
         self.register_buffer("reference", reference)
         self.register_buffer("energy_scale", torch.tensor(energy_scale, dtype=torch.float64))
+        self.spread = True
         self.card: dict[str, Any] = {}
         self.eval()
 
@@ -133,9 +133,7 @@ class NNP(AbstractModel):
         differentiate = forces or stress
         keep_graph = self.training or systems.positions.requires_grad or systems.cell.requires_grad
         with torch.set_grad_enabled(torch.is_grad_enabled() if keep_graph else differentiate):
-            pairs = neighbor_list(
-                systems.positions, self.cutoff, systems.system_idx, systems.cell, systems.pbc
-            )
+            pairs = neighbor_list(systems.positions, self.cutoff, systems.system_idx, systems.cell, systems.pbc)
             vectors = pair_vectors(systems.positions, pairs, systems.system_idx, systems.cell)
             if differentiate and not vectors.requires_grad:
                 vectors = vectors.requires_grad_()
@@ -144,7 +142,8 @@ class NNP(AbstractModel):
             energies = self.member_energies(self.scaler(features, systems.numbers), systems.numbers)
             gradients = None
             if differentiate:
-                wanted = energies.mean(0, keepdim=True) if self.training else energies
+                each = self.spread and not self.training
+                wanted = energies if each else energies.mean(0, keepdim=True)
                 several = len(wanted) > 1
                 gradients = torch.stack(
                     [
@@ -180,9 +179,7 @@ class NNP(AbstractModel):
         """
         self.check_elements(systems)
         with torch.no_grad():
-            pairs = neighbor_list(
-                systems.positions, self.cutoff, systems.system_idx, systems.cell, systems.pbc
-            )
+            pairs = neighbor_list(systems.positions, self.cutoff, systems.system_idx, systems.cell, systems.pbc)
             vectors = pair_vectors(systems.positions, pairs, systems.system_idx, systems.cell)
             return self._report(self.functions(systems.numbers, vectors, pairs), systems, margin)
 
@@ -201,9 +198,7 @@ class NNP(AbstractModel):
                 if not key.startswith("members.")
             )
             if not same:
-                raise InputError(
-                    "a committee's members must share symmetry functions, scaling and reference energies"
-                )
+                raise InputError("a committee's members must share symmetry functions, scaling and reference energies")
         merged = cls.from_config(
             {**first.to_config(), "members": [m for x in models for m in x.to_config()["members"]]}
         )
@@ -222,8 +217,7 @@ class NNP(AbstractModel):
             "functions": self.functions.to_dict(),
             "scaler": self.scaler.to_dict(),
             "members": [
-                {symbol_of(z): shape.to_dict() for z, shape in member.shapes.items()}
-                for member in self.networks
+                {symbol_of(z): shape.to_dict() for z, shape in member.shapes.items()} for member in self.networks
             ],
             "extrapolation_margin": self.extrapolation_margin,
         }
@@ -245,9 +239,7 @@ class NNP(AbstractModel):
             ]
             reference = {number_of(s): 0.0 for s in functions.elements}
             margin = config["extrapolation_margin"]
-            return cls(
-                functions, scaler, members, reference, extrapolation_margin=margin, name=config["name"]
-            )
+            return cls(functions, scaler, members, reference, extrapolation_margin=margin, name=config["name"])
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"not the configuration of a potential: {error}") from None
 
@@ -280,9 +272,7 @@ class NNP(AbstractModel):
             n2p2.read_weights(folder / f"weights.{z:03d}.data", networks.of(z))
         reference = {z: (settings.atom_energy[z] + settings.mean_energy) * unit for z in settings.elements}
         scale = unit / settings.conv_energy
-        return cls(
-            functions, scaler, [networks], reference, energy_scale=scale, name=name or folder.resolve().name
-        )
+        return cls(functions, scaler, [networks], reference, energy_scale=scale, name=name or folder.resolve().name)
 
     def to_n2p2(self, folder: str | Path, length_unit: str = "bohr", energy_unit: str = "hartree") -> None:
         """Write input.nn, scaling.data and weights.*.data; a committee into folders member_1, member_2 …
@@ -292,11 +282,7 @@ class NNP(AbstractModel):
         """
         folder = Path(folder)
         unit = _energy_unit(energy_unit)
-        targets = (
-            [folder]
-            if len(self.members) == 1
-            else [folder / f"member_{k + 1}" for k in range(len(self.members))]
-        )
+        targets = [folder] if len(self.members) == 1 else [folder / f"member_{k + 1}" for k in range(len(self.members))]
         reference = {z: float(self.reference[z]) / unit for z in sorted(self.elements)}
         for target, member in zip(targets, self.networks, strict=True):
             n2p2.write_potential(
@@ -325,7 +311,7 @@ class NNP(AbstractModel):
         atomic = energies.mean(0)
         energy = atomic.new_zeros(n).index_add(0, systems.system_idx, atomic)
         results: dict[str, Any] = {"energy": energy.to(dtype), "atomic_energies": atomic.to(dtype)}
-        several = len(self.members) > 1 and not self.training
+        several = self.spread and len(self.members) > 1 and not self.training
         if several:
             totals = energies.new_zeros(len(energies), n).index_add(1, systems.system_idx, energies)
             results["energy_spread"] = totals.std(0).to(dtype)
@@ -364,7 +350,5 @@ def _energy_unit(name: str) -> float:
 
 
 def _detached(prediction: Prediction) -> Prediction:
-    values: dict[str, Any] = {
-        k: v.detach() if isinstance(v, Tensor) else v for k, v in vars(prediction).items()
-    }
+    values: dict[str, Any] = {k: v.detach() if isinstance(v, Tensor) else v for k, v in vars(prediction).items()}
     return Prediction(**values)

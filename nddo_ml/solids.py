@@ -275,9 +275,9 @@ def _thermal_properties(
         phonon.forces = np.array(forces)
         phonon.produce_force_constants()
         phonon.run_mesh([mesh] * 3, is_gamma_center=True)
-        phonon.run_thermal_properties(temperatures=temperatures)
-    found = phonon.get_thermal_properties_dict()
-    return {key: np.asarray(found[key]) for key in ("free_energy", "heat_capacity", "entropy")}  # type: ignore[literal-required]
+        phonon.run_thermal_properties(temperatures=temperatures, cutoff_frequency=1e-2)
+    found = phonon.thermal_properties
+    return {key: np.asarray(getattr(found, key)) for key in ("free_energy", "heat_capacity", "entropy")}
 
 
 def _scaled_cells(atoms: Atoms, span: float, points: int) -> list[Atoms]:
