@@ -21,9 +21,9 @@ MIN_ZETA_P = 0.3  # 1/bohr; and of zeta_p where it sets charge separations
 D_RADII = (0.1, 5.0)  # bohr; the range in which MOPAC looks for the additive radii of products with d orbitals
 _NEWTON_STEPS = 40
 # Columns of ``separation`` and ``radius`` that an atom of each width has: sp and pp, then sd, pd, dd;
-# ss, then sp and pp, then dd (monopole), sd, pd, dd (quadrupole).
+# ss, then sp and pp, then dd (monopole), sd, pd, dd (quadrupole), and sp and pp where they meet d orbitals or cores.
 SEPARATIONS = {1: 0, 4: 2, 9: 5}
-RADII = {1: 1, 4: 3, 9: 7}
+RADII = {1: 1, 4: 3, 9: 9}
 SP_SEPARATION, PD_SEPARATION = 0, 3  # the columns of the dipoles
 
 
@@ -32,8 +32,9 @@ class Multipoles:
     """Point-charge models of the products of orbitals, in bohr; columns as in SEPARATIONS and RADII."""
 
     separation: Tensor  # [atoms, 5] charge separations; 0 where the atom has no such product
-    radius: Tensor  # [atoms, 7] additive radii; 1 where the atom has no such product
+    radius: Tensor  # [atoms, 9] additive radii; 1 where the atom has no such product
     core_radius: Tensor  # [atoms] additive radius of the core
+    own_core: Tensor  # [atoms] bool, whether attraction by a core differs from that by (ss|
     factor: Tensor  # [atoms, 2] radii of sp and pp over the exact solutions of their equations
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Multipoles:
@@ -86,12 +87,20 @@ def solve_multipoles(p: Parameters, parent: Multipoles | None = None) -> Multipo
     separation = [torch.where(has_p, d, 0.0) for d in (d1, d2)]
     radius = [rho0, *(torch.where(has_p, r, one) for r in (factor1 * exact1, factor2 * exact2))]
     d_separation, d_radius = _with_d(p, zeta_s, zeta_p)
+    sp_radius = torch.stack(radius[1:], dim=1)
+    with_d = torch.where(_is_metal(p)[:, None], sp_radius.clamp(*D_RADII), sp_radius)
     return Multipoles(
         separation=torch.cat((torch.stack(separation, dim=1), d_separation), dim=1),
-        radius=torch.cat((torch.stack(radius, dim=1), d_radius), dim=1),
+        radius=torch.cat((rho0[:, None], sp_radius, d_radius, with_d), dim=1),
         core_radius=torch.where(p.rho_core > 0, p.rho_core, rho0),
+        own_core=(p.rho_core > 0) | (with_d != sp_radius).any(dim=1),
         factor=torch.stack([torch.where(has_p, f, one) for f in (factor1, factor2)], dim=1),
     )
+
+
+def _is_metal(p: Parameters) -> Tensor:
+    """Transition metals and lanthanoids: their d shell lies below their valence shell, [atoms] bool."""
+    return (p.width == 9) & (p.principal[:, 2] < p.period)
 
 
 def _with_d(p: Parameters, zeta_s: Tensor, zeta_p: Tensor) -> tuple[Tensor, Tensor]:

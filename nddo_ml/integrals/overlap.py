@@ -11,6 +11,7 @@ heats of formation.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
 from math import comb, factorial
 
@@ -49,26 +50,31 @@ def local_overlap(
     l_a, l_b = _shells(width_a), _shells(width_b)
     quantum = torch.cat((principal_a[:, :l_a], principal_b[:, :l_b]), dim=1)
     overlap = distance_bohr.new_zeros(distance_bohr.shape[0], width_a, width_b)
-    for key in torch.unique(quantum, dim=0):
-        rows = torch.nonzero((quantum == key).all(dim=1)).squeeze(1)
-        numbers = key.tolist()
+    for rows in _alike(quantum):
+        numbers = quantum[rows[0]].tolist()
         series = _series_length(numbers[:l_a], numbers[l_a:])
         block = distance_bohr.new_zeros(rows.shape[0], width_a, width_b)
+        r, z_a, z_b = distance_bohr[rows], zeta_a[rows], zeta_b[rows]
         for la in range(l_a):
             for lb in range(l_b):
-                values = _shell_overlap(
-                    distance_bohr[rows],
-                    zeta_a[rows, la],
-                    zeta_b[rows, lb],
-                    (numbers[la], la),
-                    (numbers[l_a + lb], lb),
-                    series,
-                )
+                shells = (numbers[la], la), (numbers[l_a + lb], lb)
+                values = _shell_overlap(r, z_a[:, la], z_b[:, lb], *shells, series)
                 for m in range(min(la, lb) + 1):
                     for i, k in zip(_ORBITALS[la, m], _ORBITALS[lb, m], strict=True):
                         block[:, i, k] = values[:, m]
+        if rows.shape[0] == overlap.shape[0]:
+            return block
         overlap = overlap.index_copy(0, rows, block)
     return overlap
+
+
+def _alike(quantum: Tensor) -> Iterator[Tensor]:
+    """Indices of the rows of ``quantum`` that are equal, one set after another; there are few."""
+    left = torch.arange(quantum.shape[0], device=quantum.device)
+    while left.numel():
+        same = (quantum[left] == quantum[left[0]]).all(dim=1)
+        yield left[same]
+        left = left[~same]
 
 
 def _shells(width: int) -> int:

@@ -7,7 +7,7 @@ product is its monopole, dipole and quadrupole moments, found from the real Gaun
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from math import sqrt
 
@@ -59,12 +59,22 @@ _SHELLS: dict[tuple[int, int], tuple[int, float, float, dict[int, int]]] = {
 }
 
 
+_APART: dict[int | None, int] = {1: 7, 2: 8}  # columns of the radii of sp and pp beside d orbitals and cores
+
+
 @cache
-def models(product: Product, with_d: bool) -> tuple[Model, ...]:
-    """Multipoles of a product; ``with_d`` is whether d orbitals take part in the integral, on either atom."""
+def models(product: Product, with_d: bool, apart: bool) -> tuple[Model, ...]:
+    """Multipoles of a product.
+
+    Args:
+        product: its orbitals.
+        with_d: whether d orbitals take part in the integral, on either atom.
+        apart: whether sp and pp have the additive radii that they have beside d orbitals and cores.
+    """
     if product == CORE:
         return (Model(1.0, (0, 0), None, _placed(0, 0, 1.0)),)
-    return _multipoles(product) if with_d else _sp_models(product)
+    found = _multipoles(product) if with_d else _sp_models(product)
+    return tuple(replace(m, radius=_APART.get(m.radius, m.radius)) for m in found) if apart else found
 
 
 def _multipoles(product: Product) -> tuple[Model, ...]:

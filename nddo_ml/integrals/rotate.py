@@ -78,15 +78,45 @@ def packed_index(width: int) -> Tensor:
     return index
 
 
+_SHELLS = (slice(0, 1), slice(1, 4), slice(4, 9))  # s, p, d among the orbitals of an atom
+
+
 def product_rotation(rotation: Tensor) -> Tensor:
     """Matrix from local to Cartesian products of orbitals in packed order, [pairs, w(w+1)/2, w(w+1)/2].
 
-    ``|μν) = Σ_{m≥n} R_μm R_νn + R_μn R_νm (once for m = n) |mn)``
+    ``|μν) = Σ_{m≥n} R_μm R_νn + R_μn R_νm (once for m = n) |mn)``; products of two shells mix only with each other.
     """
-    pairs = packed_pairs(rotation.shape[1])
-    m = torch.tensor([p[0] for p in pairs], device=rotation.device)
-    n = torch.tensor([p[1] for p in pairs], device=rotation.device)
-    rows_m, rows_n = rotation[:, m], rotation[:, n]
-    direct = rows_m[:, :, m] * rows_n[:, :, n]
-    exchanged = rows_m[:, :, n] * rows_n[:, :, m]
-    return torch.where(m == n, direct, direct + exchanged)
+    width = rotation.shape[1]
+    index = packed_index(width)
+    products = len(packed_pairs(width))
+    result = rotation.new_zeros(rotation.shape[0], products, products)
+    shells = [s for s in _SHELLS if s.start < width]
+    for i, one in enumerate(shells):
+        for two in shells[: i + 1]:
+            r_one, r_two = rotation[:, one, one], rotation[:, two, two]
+            outer = (r_one[:, :, None, :, None] * r_two[:, None, :, None, :]).flatten(3).flatten(1, 2)
+            block = _symmetrized(outer, r_one.shape[1]) if one == two else outer
+            at = index[one, two].flatten() if one != two else index[one, one][_lower(r_one.shape[1])]
+            at = at.to(rotation.device)
+            result[:, at[:, None], at] = block
+    return result
+
+
+def _lower(size: int) -> tuple[Tensor, Tensor]:
+    rows, columns = torch.tril_indices(size, size)
+    return rows, columns
+
+
+@lru_cache(maxsize=None)
+def _symmetrizer(size: int) -> Tensor:
+    """[size², size(size+1)/2]: sums the products mn and nm."""
+    table = torch.zeros(size * size, size * (size + 1) // 2, dtype=torch.float64)
+    for k, (m, n) in enumerate(packed_pairs(size)):
+        table[m * size + n, k] = table[n * size + m, k] = 1
+    return table
+
+
+def _symmetrized(outer: Tensor, size: int) -> Tensor:
+    """Of R_μm R_νn [pairs, μν, mn] the rows μ ≥ ν, with columns mn and nm summed."""
+    rows = torch.tensor([m * size + n for m, n in packed_pairs(size)], device=outer.device)
+    return outer[:, rows] @ _symmetrizer(size).to(outer)
