@@ -7,6 +7,7 @@ import json
 import os
 import pickle
 import tempfile
+import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -107,7 +108,9 @@ def read_payload(path: Path, expected_format: str) -> dict[str, Any]:
     if not path.is_file():
         raise InputError(f"{path}: expected a file of the format {expected_format!r}; there is no such file")
     try:
-        payload = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of foreign pickles, which are refused anyway
+            payload = torch.load(path, map_location="cpu", weights_only=True)
     except (
         RuntimeError,
         OSError,

@@ -14,6 +14,7 @@ COMMANDS = {
     "methods": "Methods, their elements and references.",
     "train": "Train a model from a configuration and data.",
     "evaluate": "Errors of a model or method against reference data.",
+    "solid": "Lattice, equation of state, elastic constants, thermal expansion of crystals.",
 }
 
 

@@ -58,6 +58,7 @@ class PhaseConfig:
     history: int = 50  # lbfgs: remembered steps
     inner: int = 20  # lbfgs: iterations an epoch
     force_updates: int = 4  # kalman: updates by forces a batch
+    covariance: float = 1.0  # kalman: of the weights at the start; small for weights that are already good
 
 
 @dataclass(frozen=True)

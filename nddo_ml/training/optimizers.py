@@ -142,7 +142,9 @@ class KalmanFilter:
         self.phase, self.parameters, self.objective, self.labels = phase, list(parameters), objective, labels
         self.memory = 0.98
         self.blocks = _blocks([p.numel() for p in self.parameters], LAYER_LIMIT)
-        self.covariance = [torch.eye(stop - start, dtype=torch.float64) for start, stop in self.blocks]
+        self.covariance = [
+            phase.covariance * torch.eye(stop - start, dtype=torch.float64) for start, stop in self.blocks
+        ]
 
     def step(self, index: Tensor, progress: float) -> float:
         """An update by each label, by forces in several parts; the mean of the innovations."""

@@ -173,10 +173,7 @@ def test_inconsistent_cells(tmp_path):
     write(file, [good, good])
     text = file.read_text().splitlines()
     flat = 'Lattice="0 2.7 2.7 0 2.7 2.7 2.7 2.7 0" pbc="T T T" Properties=species:S:1:pos:R:3 energy=1'
-    rest = [
-        line.replace(line, flat) if line.startswith("Lattice") and k > 3 else line
-        for k, line in enumerate(text)
-    ]
+    rest = [line.replace(line, flat) if line.startswith("Lattice") and k > 3 else line for k, line in enumerate(text)]
     file.write_text("\n".join(rest) + "\n")
     with pytest.raises(InputError, match=r"cell.extxyz, frame 1: .*(volume|dependent|lattice vector)"):
         load_dataset([file])

@@ -19,9 +19,7 @@ def frames():
     rng = np.random.default_rng(1)
     made = [molecule(name) for name in ("H2O", "CH3OH", "CO2", "C2H2")]
     small = bulk("C", "diamond", a=3.6)  # cell smaller than the cut-off: atoms neighbour their own images
-    skewed = Atoms(
-        "CO", [[0, 0, 0], [1.2, 0.3, 0.1]], cell=[[2.4, 0, 0], [1.1, 2.9, 0], [0.3, 0.8, 3.0]], pbc=True
-    )
+    skewed = Atoms("CO", [[0, 0, 0], [1.2, 0.3, 0.1]], cell=[[2.4, 0, 0], [1.1, 2.9, 0], [0.3, 0.8, 3.0]], pbc=True)
     slab = Atoms("C2", [[0, 0, 0], [0.7, 0.7, 1.3]], cell=[2.5, 2.5, 12.0], pbc=(True, True, False))
     made += [small, skewed, slab]
     for f in made:
@@ -60,9 +58,7 @@ def test_stress_and_virials(model, frames):
             for sign in (1, -1):
                 strain = torch.eye(3, dtype=torch.float64)
                 strain[a, b] += sign * h
-                energies.append(
-                    model(systems.with_positions(systems.positions @ strain, systems.cell @ strain)).energy
-                )
+                energies.append(model(systems.with_positions(systems.positions @ strain, systems.cell @ strain)).energy)
             numeric[:, a, b] = (energies[0] - energies[1]) / (2 * h) / volume
     torch.testing.assert_close(result.stress, numeric, atol=1e-8, rtol=1e-6)
     torch.testing.assert_close(result.stress, result.stress.mT, atol=1e-12, rtol=0)
@@ -74,9 +70,7 @@ def test_invariance(model, frames):
     systems = Systems.from_ase(frames)
     first = model(systems, forces=True)
     rotation = torch.as_tensor(Rotation.from_euler("xyz", [0.3, 1.1, -0.7]).as_matrix())
-    turned = model(
-        systems.with_positions(systems.positions @ rotation.T + 0.7, systems.cell @ rotation.T), forces=True
-    )
+    turned = model(systems.with_positions(systems.positions @ rotation.T + 0.7, systems.cell @ rotation.T), forces=True)
     torch.testing.assert_close(turned.energy, first.energy, atol=1e-10, rtol=0)
     torch.testing.assert_close(turned.forces, first.forces @ rotation.T, atol=1e-9, rtol=0)
     moved = systems.positions.clone()

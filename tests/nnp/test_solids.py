@@ -77,9 +77,7 @@ def test_constant_energy_dynamics(silicon, silicon_cell):
     atoms = silicon_cell * (2, 2, 2)
     spread = []
     for step in (2.0, 1.0):
-        run = run_nve(
-            atoms, NDDOCalculator(silicon), temperature=600, picoseconds=0.1, timestep=step, every=1
-        )
+        run = run_nve(atoms, NDDOCalculator(silicon), temperature=600, picoseconds=0.1, timestep=step, every=1)
         spread.append(np.std(run["energy"][5:]))
     assert spread[0] / spread[1] == pytest.approx(4.0, rel=0.4)
     assert run["temperature"][0] == pytest.approx(600, rel=0.5)

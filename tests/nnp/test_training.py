@@ -87,9 +87,7 @@ def test_loss_is_the_weighted_mean_square(mixed):
     index = torch.arange(3)
     prediction = DirectPredictor(model, data.systems)(index, forces=True, stress=True)
     loss = Loss({"energy": 2.0, "forces": 3.0}, {})
-    labels = replace(
-        data.labels, weights={**data.labels.weights, "energy": torch.tensor([1.0, 0.5, 0.0]).double()}
-    )
+    labels = replace(data.labels, weights={**data.labels.weights, "energy": torch.tensor([1.0, 0.5, 0.0]).double()})
     sizes = data.systems.atoms_per_system
     value = loss(prediction, labels, data.systems, loss.normalizers(labels, sizes))
     per_atom = ((prediction.energy - data.labels.values["energy"]) / sizes).square()
@@ -201,9 +199,7 @@ def test_every_optimizer_lowers_the_training_loss(config, optimizer):
 def test_early_stopping(config):
     phase = replace(config.phases[0], epochs=50, lr=1e-9, final_lr=1e-9, average=0.0, patience=3)
     log = []
-    worse = replace(
-        config, phases=(replace(phase, lr=2.0, schedule="constant"),), output=f"{config.output}-stop"
-    )
+    worse = replace(config, phases=(replace(phase, lr=2.0, schedule="constant"),), output=f"{config.output}-stop")
     train(worse, on_epoch=log.append)
     assert len(log) < 50
     assert log[-1]["epoch"] - log[-1]["best_epoch"] == 3
@@ -233,9 +229,7 @@ def test_a_killed_training_goes_on_exactly(config, tmp_path, kill_after):
     torch.set_num_threads(1)
     undisturbed = train(config)
     folder = tmp_path / "killed"
-    process = subprocess.Popen(
-        _command(config, folder), stdout=subprocess.PIPE, env=_environment(), text=True
-    )
+    process = subprocess.Popen(_command(config, folder), stdout=subprocess.PIPE, env=_environment(), text=True)
     for line in process.stdout:
         if int(line) >= kill_after:
             break
@@ -330,9 +324,7 @@ def load_sources(path):
 
 
 def test_test_errors_by_group(config, small_data):
-    with_test = replace(
-        config, data=replace(config.data, test=load_sources(small_data)), phases=config.phases[:1]
-    )
+    with_test = replace(config, data=replace(config.data, test=load_sources(small_data)), phases=config.phases[:1])
     errors = train(with_test).test_errors
     assert errors == json.loads((Path(config.output) / "errors.json").read_text())
     assert set(errors["labels"]) == {"energy", "energy_per_atom", "forces", "stress"}
@@ -354,8 +346,4 @@ def test_test_errors_by_group(config, small_data):
 def test_bad_configurations(text, message, tmp_path, small_data):
     (tmp_path / "bad.toml").write_text(text)
     with pytest.raises(InputError, match=message):
-        train(
-            read_config(
-                tmp_path / "bad.toml", {"data.train": str(small_data), "output": str(tmp_path / "run")}
-            )
-        )
+        train(read_config(tmp_path / "bad.toml", {"data.train": str(small_data), "output": str(tmp_path / "run")}))

@@ -1,0 +1,118 @@
+"""``nddo-ml solid``: lattice, equation of state, elastic constants and thermal expansion of crystals."""
+
+from __future__ import annotations
+
+import json as json_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+import typer
+from rich.console import Console
+
+if TYPE_CHECKING:
+    from ase import Atoms
+    from ase.calculators.calculator import Calculator
+
+ModelFile = Annotated[str, typer.Argument(metavar="MODEL", help="Model file or the name of a shipped model.")]
+Files = Annotated[list[Path], typer.Argument(metavar="FILES...", help="Crystals, any format that ASE reads.")]
+Expansion = Annotated[bool, typer.Option("--expansion", help="Quasi-harmonic thermal expansion (needs phonopy).")]
+Supercell = Annotated[int, typer.Option("--supercell", min=1, help="Cells each way for the phonons.")]
+Strain = Annotated[float, typer.Option("--strain", help="Strain for the elastic constants.")]
+Json = Annotated[str | None, typer.Option("--json", metavar="OUT", help="JSON file; - is standard output.")]
+
+
+def solid(
+    model: ModelFile,
+    files: Files,
+    expansion: Expansion = False,
+    supercell: Supercell = 3,
+    strain: Strain = 0.005,
+    json: Json = None,
+) -> None:
+    """Relax crystals; bulk modulus, equation of state, elastic constants.
+
+    Elastic constants are with the atoms relaxed in every strained cell, and
+    beside them with the atoms clamped. Moduli are in GPa.
+
+    Examples:
+
+      nddo-ml solid model.pt silicon.cif
+
+      nddo-ml solid model.pt silicon.cif --expansion --supercell 4 --json -
+    """
+    from nddo_ml.calculator import NDDOCalculator
+    from nddo_ml.checkpoint import load_model
+    from nddo_ml.io import read_files
+
+    loaded = load_model(model)
+    structures, errors = read_files(files)
+    if errors:
+        raise errors[0]
+    records = []
+    for structure in structures:
+        calculator = NDDOCalculator(loaded)
+        record = _properties(structure.atoms, calculator, strain, supercell if expansion else 0)
+        records.append({"structure": structure.address, **record})
+    text = json_module.dumps(records, indent=1)
+    if json == "-":
+        typer.echo(text)
+        return
+    if json is not None:
+        Path(json).write_text(text + "\n")
+    for record in records:
+        _show(record)
+
+
+def _properties(atoms: Atoms, calculator: Calculator, strain: float, supercell: int) -> dict[str, Any]:
+    from nddo_ml.solids import elastic_constants, equation_of_state, relax, thermal_expansion
+
+    cell = relax(atoms, calculator)
+    state = equation_of_state(cell, calculator)
+    elastic = elastic_constants(cell, calculator, strain=strain)
+    clamped = elastic_constants(cell, calculator, strain=strain, internal=False)
+    record = {
+        "cell_angstrom": cell.cell.cellpar().tolist(),
+        "energy_per_atom_eV": cell.get_potential_energy() / len(cell),
+        "volume_per_atom_angstrom3": cell.get_volume() / len(cell),
+        "bulk_modulus_eos_GPa": state.bulk_modulus,
+        "bulk_modulus_voigt_GPa": elastic.bulk_voigt,
+        "bulk_modulus_reuss_GPa": elastic.bulk_reuss,
+        "shear_modulus_voigt_GPa": elastic.shear_voigt,
+        "shear_modulus_reuss_GPa": elastic.shear_reuss,
+        "elastic_constants_GPa": elastic.constants.tolist(),
+        "elastic_constants_clamped_GPa": clamped.constants.tolist(),
+        "stable": elastic.is_stable,
+    }
+    if supercell:
+        found = thermal_expansion(cell, calculator, supercell=(supercell,) * 3)
+        record["thermal_expansion"] = {
+            "temperature_K": found.temperatures.tolist(),
+            "volumetric_per_K": found.expansion.tolist(),
+            "volume_angstrom3": found.volumes.tolist(),
+            "bulk_modulus_GPa": found.bulk_modulus.tolist(),
+        }
+    return record
+
+
+def _show(record: dict[str, Any]) -> None:
+    out = Console()
+    a, b, c, *angles = record["cell_angstrom"]
+    out.print(f"[bold]{record['structure']}[/bold]")
+    out.print(f"cell {a:.4f} {b:.4f} {c:.4f} Å, " + " ".join(f"{x:.2f}°" for x in angles))
+    out.print(
+        f"energy {record['energy_per_atom_eV']:.4f} eV/atom, volume {record['volume_per_atom_angstrom3']:.3f} Å³/atom"
+    )
+    out.print(
+        f"bulk modulus {record['bulk_modulus_eos_GPa']:.1f} GPa (equation of state), "
+        f"{record['bulk_modulus_voigt_GPa']:.1f} (Voigt); shear {record['shear_modulus_voigt_GPa']:.1f} GPa (Voigt)"
+    )
+    for name, key in (("relaxed", "elastic_constants_GPa"), ("clamped", "elastic_constants_clamped_GPa")):
+        out.print(f"elastic constants, {name}, GPa")
+        for row in np.asarray(record[key]):
+            out.print("  " + " ".join(f"{x:8.1f}" for x in row), highlight=False)
+    if "thermal_expansion" in record:
+        table = record["thermal_expansion"]
+        for t in (100, 200, 300, 500, 800):
+            alpha = np.interp(t, table["temperature_K"], table["volumetric_per_K"])
+            out.print(f"thermal expansion at {t} K: {alpha * 1e6 / 3:.2f}e-6 /K (linear)", highlight=False)
