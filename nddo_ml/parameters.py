@@ -16,7 +16,7 @@ from torch import Tensor
 
 from nddo_ml.elements import symbol_of
 from nddo_ml.errors import InputError
-from nddo_ml.integrals.multipoles import Multipoles, solve_multipoles
+from nddo_ml.integrals.multipoles import Multipoles, is_metal, solve_multipoles
 from nddo_ml.integrals.slater_condon import (
     F0_DD,
     F0_SD,
@@ -191,7 +191,7 @@ class Parameters:
         s = torch.where(self.width == 1, z, 0.25 * z)
         even = torch.stack((s, z - s, torch.zeros_like(z)), dim=1)
         s, d = z.clamp(max=2), (z - 2).clamp(0, 10)
-        metal = (self.width == 9) & (self.principal[:, 2] < self.period)
+        metal = is_metal(self)
         return torch.where(metal[:, None], torch.stack((s, z - s - d, d), dim=1), even)
 
     def shifted(self, deltas: dict[str, Tensor]) -> Parameters:
@@ -336,7 +336,7 @@ def _table_parameters(
     constants: Constants,
 ) -> Parameters:
     """The table as Parameters of one atom an element, with all that follows from it."""
-    empty = Multipoles(*(torch.zeros(0),) * 4)
+    empty = Multipoles(*(torch.zeros(0),) * 5)
     table = Parameters(
         **scalars,
         **gaussians,

@@ -42,8 +42,8 @@ def dipole_moment(
 ) -> Tensor:
     """Dipole moment ``Σ_A q_A (R_A − R_0) − 2 Σ_A [D_sp P_s,p(A) + D_pd Σ_pd c P_p,d(A)]``, [systems, 3] e·Å.
 
-    The second term is the polarisation of an atom by its own s–p and p–d mixing. R_0 is the centre of mass, which matters for
-    ions only. Source: Pople & Segal, J. Chem. Phys. 43, S136 (1965).
+    The second term is the polarisation of an atom by its own s–p and p–d mixing. R_0 is the centre of mass, which matters
+    for ions only. Source: Pople & Segal, J. Chem. Phys. 43, S136 (1965).
 
     Args:
         layout: of the batch.

@@ -88,7 +88,7 @@ def solve_multipoles(p: Parameters, parent: Multipoles | None = None) -> Multipo
     radius = [rho0, *(torch.where(has_p, r, one) for r in (factor1 * exact1, factor2 * exact2))]
     d_separation, d_radius = _with_d(p, zeta_s, zeta_p)
     sp_radius = torch.stack(radius[1:], dim=1)
-    with_d = torch.where(_is_metal(p)[:, None], sp_radius.clamp(*D_RADII), sp_radius)
+    with_d = torch.where(is_metal(p)[:, None], sp_radius.clamp(*D_RADII), sp_radius)
     return Multipoles(
         separation=torch.cat((torch.stack(separation, dim=1), d_separation), dim=1),
         radius=torch.cat((rho0[:, None], sp_radius, d_radius, with_d), dim=1),
@@ -98,7 +98,7 @@ def solve_multipoles(p: Parameters, parent: Multipoles | None = None) -> Multipo
     )
 
 
-def _is_metal(p: Parameters) -> Tensor:
+def is_metal(p: Parameters) -> Tensor:
     """Transition metals and lanthanoids: their d shell lies below their valence shell, [atoms] bool."""
     return (p.width == 9) & (p.principal[:, 2] < p.period)
 

@@ -12,7 +12,7 @@ heats of formation.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import cache
 from math import comb, factorial
 
 import numpy as np
@@ -132,7 +132,7 @@ def _exponential(p: Tensor, t: Tensor, nodes: Tensor, series: int) -> Tensor:
     return value
 
 
-@lru_cache(maxsize=None)
+@cache
 def _tables(n_a: int, l_a: int, n_b: int, l_b: int) -> tuple[Tensor, Tensor, Tensor]:
     """Coefficients [m, μ power, ν power], quadrature nodes [g], weighted powers of the nodes [g, ν power]."""
     top = n_a + n_b + 1

@@ -1,8 +1,13 @@
-"""Local frames of pairs and the rotation of orbitals and of products of orbitals."""
+"""Local frames of pairs and the rotation of orbitals and of products of orbitals.
+
+Integrals turn with their pair, so what a rotation of the pair does to them is a constant, sparse generator, and the
+derivative by the direction of the pair is a torque: no rotation matrix needs to be differentiated.
+"""
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -53,7 +58,7 @@ def orbital_rotation(frames: Tensor, width: int) -> Tensor:
     return rotation
 
 
-@lru_cache(maxsize=None)
+@cache
 def _quadratic_forms() -> Tensor:
     """The d functions as symmetric matrices Q of xᵀQx with tr Q² = 1, [5, 3, 3]."""
     forms = torch.zeros(5, 3, 3, dtype=torch.float64)
@@ -63,13 +68,13 @@ def _quadratic_forms() -> Tensor:
     return forms / forms.flatten(1).norm(dim=1)[:, None, None]
 
 
-@lru_cache(maxsize=None)
+@cache
 def packed_pairs(width: int) -> tuple[tuple[int, int], ...]:
     """Products μν of a block in packed order: (0,0), (1,0), (1,1), (2,0) …; a narrower block's order is a prefix."""
     return tuple((m, n) for m in range(width) for n in range(m + 1))
 
 
-@lru_cache(maxsize=None)
+@cache
 def packed_index(width: int) -> Tensor:
     """[width, width] position of the product μν in packed order."""
     index = torch.empty(width, width, dtype=torch.int64)
@@ -107,7 +112,7 @@ def _lower(size: int) -> tuple[Tensor, Tensor]:
     return rows, columns
 
 
-@lru_cache(maxsize=None)
+@cache
 def _symmetrizer(size: int) -> Tensor:
     """[size², size(size+1)/2]: sums the products mn and nm."""
     table = torch.zeros(size * size, size * (size + 1) // 2, dtype=torch.float64)
@@ -120,3 +125,82 @@ def _symmetrized(outer: Tensor, size: int) -> Tensor:
     """Of R_μm R_νn [pairs, μν, mn] the rows μ ≥ ν, with columns mn and nm summed."""
     rows = torch.tensor([m * size + n for m, n in packed_pairs(size)], device=outer.device)
     return outer[:, rows] @ _symmetrizer(size).to(outer)
+
+
+def rotate_blocks(blocks: Tensor, direction: Tensor, widths: tuple[int, int], products: bool) -> Tensor:
+    """Blocks of pairs from the local to the Cartesian frame, ``D_A B D_Bᵀ``, differentiable by blocks and direction.
+
+    Args:
+        blocks: [pairs, n_a, n_b], over the orbitals or the packed products of A and of B; a further last row or column
+            (a core) does not turn.
+        direction: [pairs, 3] unit vectors from A to B.
+        widths: of A and of B.
+        products: whether rows and columns are products of orbitals.
+    """
+    return _RotateBlocks.apply(blocks, direction, widths, products)
+
+
+def _rotations(direction: Tensor, widths: tuple[int, int], products: bool, shape: torch.Size) -> list[Tensor]:
+    frames = local_frames(direction)
+    rotations = []
+    for width, rows in zip(widths, shape[1:], strict=True):
+        matrix = orbital_rotation(frames, width)
+        matrix = product_rotation(matrix) if products else matrix
+        if matrix.shape[1] < rows:
+            core = torch.eye(rows, dtype=matrix.dtype, device=matrix.device).repeat(matrix.shape[0], 1, 1)
+            core[:, :-1, :-1] = matrix
+            matrix = core
+        rotations.append(matrix)
+    return rotations
+
+
+def _turned(blocks: Tensor, rotation_a: Tensor, rotation_b: Tensor) -> Tensor:
+    blocks = blocks if rotation_a.shape[1] == 1 else rotation_a @ blocks
+    return blocks if rotation_b.shape[1] == 1 else blocks @ rotation_b.transpose(1, 2)
+
+
+@cache
+def _generator(width: int, products: bool, rows: int) -> Tensor:
+    """Derivative of the rotation matrix by the angles about x, y, z, [rows * rows, 3], at no rotation."""
+
+    def matrix(angles: Tensor) -> Tensor:
+        x, y, z = angles
+        zero = torch.zeros_like(x)
+        cross = torch.stack((zero, -z, y, z, zero, -x, -y, x, zero)).view(1, 3, 3)
+        frames = (torch.eye(3, dtype=torch.float64) + cross).transpose(1, 2)
+        rotation = orbital_rotation(frames, width)
+        return (product_rotation(rotation) if products else rotation)[0]
+
+    with torch.enable_grad():
+        derivative = torch.autograd.functional.jacobian(matrix, torch.zeros(3, dtype=torch.float64))
+    n = derivative.shape[0]
+    padded = torch.zeros(rows, rows, 3, dtype=torch.float64)
+    padded[:n, :n] = derivative
+    return padded.view(-1, 3)
+
+
+class _RotateBlocks(torch.autograd.Function):
+    """The rotation of blocks with the torque as its derivative by the direction."""
+
+    @staticmethod
+    def forward(ctx: Any, blocks: Tensor, direction: Tensor, widths: tuple[int, int], products: bool) -> Tensor:
+        rotations = _rotations(direction, widths, products, blocks.shape)
+        turned = _turned(blocks, *rotations)
+        ctx.save_for_backward(blocks, direction, turned, *rotations)
+        ctx.widths, ctx.products = widths, products
+        return turned
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
+        blocks, direction, turned, rotation_a, rotation_b = ctx.saved_tensors
+        if torch.is_grad_enabled():  # a second derivative is wanted: differentiate the definition
+            again = _turned(blocks, *_rotations(direction, ctx.widths, ctx.products, blocks.shape))
+            return *torch.autograd.grad(again, (blocks, direction), grad, create_graph=True), None, None
+        local = _turned(grad, rotation_a.transpose(1, 2), rotation_b.transpose(1, 2))
+        torque = torch.zeros_like(direction)
+        ends = ((turned, grad), (turned.transpose(1, 2), grad.transpose(1, 2)))
+        for width, (value, weight) in zip(ctx.widths, ends, strict=True):
+            if width > 1:
+                generator = _generator(width, ctx.products, value.shape[1]).to(grad)
+                torque = torque + (weight @ value.transpose(1, 2)).flatten(1) @ generator
+        return local, torch.linalg.cross(torque, direction), None, None

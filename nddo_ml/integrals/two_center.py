@@ -69,7 +69,7 @@ def _terms(width_a: int, width_b: int, cores: bool) -> _Terms:
     table: dict[_Key, dict[int, float]] = {}
     for i, pa in enumerate(products_a):
         for j, pb in enumerate(products_b):
-            for one, two, factor in _interactions(pa, pb):
+            for one, two, factor in _interactions(pa, pb, width_a == 9, width_b == 9):
                 for key, q in _charge_pairs(one, two, columns, radii):
                     entry = table.setdefault(key, {})
                     column = i * len(products_b) + j
@@ -84,16 +84,20 @@ def _terms(width_a: int, width_b: int, cores: bool) -> _Terms:
     return _Terms(z, x, y, used[:, 0], used[:, 1], weight)
 
 
-def _interactions(pa: Product, pb: Product) -> list[tuple[Model, Model, float]]:
-    """Pairs of multipoles, and their weights, that make up the integral (pa|pb)."""
+def _interactions(pa: Product, pb: Product, wide_a: bool, wide_b: bool) -> list[tuple[Model, Model, float]]:
+    """Pairs of multipoles, and their weights, that make up the integral (pa|pb); wide atoms have d orbitals."""
     with_d = max(*pa, *pb) > 3
+    apart = with_d or CORE in (pa, pb)
     xy = (2, 1)
     if not with_d and pa == xy and pb == xy:  # rotational invariance about the pair
-        x, y = models((1, 1), False), models((2, 2), False)
+        x, y = models((1, 1), False, False), models((2, 2), False, False)
         same, mixed = ((x, x), (y, y)), ((x, y), (y, x))
         return [(a, b, w) for pairs, w in ((same, 0.25), (mixed, -0.25)) for f, g in pairs for a in f for b in g]
     return [
-        (a, b, a.weight * b.weight) for a in models(pa, with_d) for b in models(pb, with_d) if a.symmetry == b.symmetry
+        (a, b, a.weight * b.weight)
+        for a in models(pa, with_d, apart and wide_a)
+        for b in models(pb, with_d, apart and wide_b)
+        if a.symmetry == b.symmetry
     ]
 
 
