@@ -56,17 +56,19 @@ def core_repulsion(numbers: Tensor, parameters: Parameters, method: Method, inte
         integrals: of the same geometry.
     """
     layout = integrals.layout
-    energy = integrals.h_core.new_zeros(layout.n_systems)
+    energy = integrals.core_charge.new_zeros(layout.n_systems)
     function = _FUNCTIONS.get(method.parent, classic_energy)
-    for group, gamma, r in zip(layout.pair_groups, integrals.gamma, integrals.distance, strict=True):
-        pairs = _pairs(numbers, parameters, method, group, gamma, r)
+    for group, r in zip(layout.pair_groups, integrals.distance, strict=True):
+        pairs = _pairs(numbers, parameters, method, group, r)
         energy = energy.index_add(0, layout.system_idx[group.a], function(parameters, pairs))
     return energy
 
 
-def _pairs(numbers: Tensor, p: Parameters, method: Method, group: PairGroup, gamma: Tensor, r: Tensor) -> _Pairs:
+def _pairs(numbers: Tensor, p: Parameters, method: Method, group: PairGroup, r: Tensor) -> _Pairs:
     z_a, z_b = numbers[group.a], numbers[group.b]
     charges = p.core_charge[group.a] * p.core_charge[group.b]
+    radius = p.multipoles.core_radius[group.a] + p.multipoles.core_radius[group.b]
+    gamma = p.constants.hartree_ev * torch.rsqrt((r / p.constants.bohr_angstrom) ** 2 + radius**2)
     alpha, x = (t.to(r.device)[z_a, z_b].to(r.dtype) for t in (method.pair_alpha, method.pair_x))
     return _Pairs(
         group.a,

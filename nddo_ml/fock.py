@@ -1,4 +1,4 @@
-"""Fock matrix of a batch, and the two-particle densities that the same integrals are contracted with."""
+"""Fock matrix of a batch."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from nddo_ml.integrals.hcore import Integrals
+from nddo_ml.integrals.hcore import Integrals, core_hamiltonian, orbital_block
 from nddo_ml.integrals.rotate import packed_index, packed_pairs
 from nddo_ml.orbitals import OrbitalLayout, build_layout
 
@@ -35,9 +35,12 @@ class FockBuilder:
         """The builder of a batch; nothing here carries a gradient."""
         return cls(
             integrals.layout,
-            integrals.h_core.detach(),
+            core_hamiltonian(integrals),
             tuple(w.detach() for w in integrals.one_center),
-            tuple(w.detach() for w in integrals.two_center),
+            tuple(
+                orbital_block(w.detach(), p)
+                for w, p in zip(integrals.two_center, integrals.layout.pair_groups, strict=True)
+            ),
         )
 
     def fock(self, density: Tensor) -> Tensor:
@@ -74,7 +77,7 @@ class FockBuilder:
         total = 2 * flat[0] if n_spin == 1 else flat.sum(dim=0)
         upper = torch.zeros_like(flat)  # blocks of pairs, one triangle
         groups = self.layout.atom_groups
-        charge = [_pack(total[g.block]) for g in groups]
+        charge = [pack_charges(total[g.block]) for g in groups]
         potential = [_matvec(w, q) for w, q in zip(self.one_center, charge, strict=True)]
         of_width = {g.width: k for k, g in enumerate(groups)}
         for pair, w in zip(self.layout.pair_groups, self.two_center, strict=True):
@@ -129,48 +132,12 @@ class FockBuilder:
         return result
 
 
-@dataclass(frozen=True)
-class TwoParticleDensity:
-    """What every two-electron integral is multiplied with in the electronic energy; constants, no gradient."""
-
-    density: Tensor  # [systems, M, M] total density, for h_core
-    one_center: tuple[Tensor, ...]  # like Integrals.one_center
-    two_center: tuple[Tensor, ...]  # like Integrals.two_center
-
-
-def two_particle_density(layout: OrbitalLayout, density: Tensor) -> TwoParticleDensity:
-    """Γ such that ``E_el = Σ P h_core + Σ_A Γ_A (μν|λσ) + Σ_A<B Γ_AB (μν|λσ)``.
-
-    ``Γ_AB[μν,λσ] = P_μν P_λσ − Σ_σ P^σ_μλ P^σ_νσ``, summed over the members of packed products; half where A = B.
-
-    Args:
-        layout: of the batch.
-        density: [systems, spin, M, M] spin densities (length 1: closed shell).
-    """
-    n_spin = density.shape[1]
-    flat = density.transpose(0, 1).reshape(n_spin, -1)
-    total = 2 * flat[0] if n_spin == 1 else flat.sum(dim=0)
-    weight = 2.0 if n_spin == 1 else 1.0
-    charge = [_pack(total[g.block]) for g in layout.atom_groups]
-    one, two = [], []
-    for group, q in zip(layout.atom_groups, charge, strict=True):
-        exchange = sum(_exchange_density(f[group.block]) for f in flat)
-        one.append(0.5 * (q[:, :, None] * q[:, None, :] - weight * exchange))
-    of_width = {g.width: k for k, g in enumerate(layout.atom_groups)}
-    for pair in layout.pair_groups:
-        q_a, q_b = charge[of_width[pair.width_a]][pair.a_local], charge[of_width[pair.width_b]][pair.b_local]
-        exchange = sum(_exchange_density(f[pair.block]) for f in flat)
-        two.append(q_a[:, :, None] * q_b[:, None, :] - weight * exchange)
-    matrix = total.view(density.shape[0], *density.shape[2:])
-    return TwoParticleDensity(matrix, tuple(one), tuple(two))
-
-
 def _matvec(matrix: Tensor, vector: Tensor) -> Tensor:
     return torch.bmm(matrix, vector[:, :, None]).squeeze(2)
 
 
 @cache
-def _exchange_index(width_a: int, width_b: int) -> Tensor:
+def exchange_index(width_a: int, width_b: int) -> Tensor:
     """Where (μν|λσ) of the matrix (μλ) by (νσ) stands in a packed, flattened block."""
     ia, ib = packed_index(width_a), packed_index(width_b)
     columns = width_b * (width_b + 1) // 2
@@ -179,23 +146,12 @@ def _exchange_index(width_a: int, width_b: int) -> Tensor:
 
 
 def _exchange_form(w: Tensor, width_a: int, width_b: int) -> Tensor:
-    return w.flatten(1)[:, _exchange_index(width_a, width_b).to(w.device)]
+    return w.flatten(1)[:, exchange_index(width_a, width_b).to(w.device)]
 
 
-def _pack(block: Tensor) -> Tensor:
+def pack_charges(block: Tensor) -> Tensor:
     """Diagonal blocks [n, w, w] of a density to packed charges [n, products]; off-diagonal products count twice."""
     pairs = packed_pairs(block.shape[1])
     m = torch.tensor([p[0] for p in pairs], device=block.device)
     n = torch.tensor([p[1] for p in pairs], device=block.device)
     return block[:, m, n] + torch.where(m == n, torch.zeros_like(block[:, n, m]), block[:, n, m])
-
-
-def _exchange_density(block: Tensor) -> Tensor:
-    """``Σ P_μλ P_νσ`` over the members of the packed products μν and λσ, [n, products_a, products_b]."""
-    wa, wb = block.shape[1:]
-    index = _exchange_index(wa, wb).to(block.device).flatten()
-    flat = block.flatten(1)
-    outer = (flat[:, :, None] * flat[:, None, :]).flatten(1)
-    packed = outer.new_zeros(block.shape[0], (wa * (wa + 1) // 2) * (wb * (wb + 1) // 2))
-    packed.index_add_(1, index, outer)
-    return packed.view(-1, wa * (wa + 1) // 2, wb * (wb + 1) // 2)

@@ -11,9 +11,9 @@ from nddo_ml.core_repulsion import core_repulsion
 from nddo_ml.corrections import METHOD_TERMS, EnergyTerm
 from nddo_ml.derivatives import forces_from_positions
 from nddo_ml.elements import atomic_masses, symbol_of
-from nddo_ml.energy import electronic_energy
+from nddo_ml.energy import electronic_energy, energy_weights
 from nddo_ml.errors import InputError
-from nddo_ml.fock import FockBuilder, two_particle_density
+from nddo_ml.fock import FockBuilder
 from nddo_ml.integrals.hcore import build_integrals
 from nddo_ml.models import AbstractModel, Prediction
 from nddo_ml.orbitals import build_layout
@@ -174,7 +174,7 @@ class NDDO(AbstractModel):
                 self.scf_options,
                 _slice(guess, index, n_occupied, layout.size),
             )
-            electronic = electronic_energy(integrals, two_particle_density(layout, scf.density))
+            electronic = electronic_energy(integrals, energy_weights(integrals, scf.density))
             core = core_repulsion(systems.numbers, parameters, self.method, integrals)
             energy = electronic + core
             for term in self.terms:
