@@ -13,6 +13,7 @@ COMMANDS = {
     "optimize": "Relax the molecules in files, all of them at once.",
     "methods": "Methods, their elements and references.",
     "train": "Train a model from a configuration and data.",
+    "label": "Reference energies and forces of structures, by density functional theory.",
     "evaluate": "Errors of a model or method against reference data.",
     "solid": "Lattice, equation of state, elastic constants, thermal expansion of crystals.",
 }
