@@ -113,8 +113,8 @@ class Trainer:
         self.model.train()
         for p in self.parameters:
             p.grad = None
-        largest = max(self.loss_function.weights.values())
-        scale = (self.loss_function.weights[label] / largest) ** 0.5
+        smallest = min(self.loss_function.weights[name] for name in self.loss_function.labels)
+        scale = (self.loss_function.weights[label] / smallest) ** 0.5
         share = self.processes.share(index)
         count = total = 0.0
         if share.numel():
