@@ -15,10 +15,11 @@ from nddo_ml.energy import electronic_energy, energy_weights
 from nddo_ml.errors import InputError
 from nddo_ml.fock import FockBuilder
 from nddo_ml.integrals.hcore import build_integrals
+from nddo_ml.methods import load_method
 from nddo_ml.models import AbstractModel, Prediction
 from nddo_ml.orbitals import build_layout
 from nddo_ml.parallel import map_threads
-from nddo_ml.parameters import Method, Parameters, load_method, parameters_of
+from nddo_ml.parameters import Method, Parameters, parameters_of
 from nddo_ml.properties import coulson_charges, dipole_moment
 from nddo_ml.scf import SCFOptions, SCFResult, check_converged, merge_results, solve_scf
 from nddo_ml.systems import Systems
@@ -45,7 +46,7 @@ class NDDO(AbstractModel):
     """Self-consistent field with an NDDO method: ``NDDO("AM1")(systems, forces=True)``.
 
     Args:
-        method: a key of ``nddo_ml.parameters.METHODS``, in upper or lower case.
+        method: a key of ``nddo_ml.methods.METHODS``, in upper or lower case.
         uhf: unrestricted for all systems (True), for none (False), or where the multiplicity exceeds one (None).
         scf: tolerance and limits of the self-consistent field.
         terms: further energy terms, such as ``DispersionD3()``, beside those that the method has of its own.

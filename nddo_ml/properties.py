@@ -42,8 +42,8 @@ def dipole_moment(
 ) -> Tensor:
     """Dipole moment ``Σ_A q_A (R_A − R_0) − 2 Σ_A [D_sp P_s,p(A) + D_pd Σ_pd c P_p,d(A)]``, [systems, 3] e·Å.
 
-    The second term is the polarisation of an atom by its own s–p and p–d mixing. R_0 is the centre of mass, which matters
-    for ions only. Source: Pople & Segal, J. Chem. Phys. 43, S136 (1965).
+    The second term is the polarisation of an atom by its own s–p and p–d mixing. R_0 is the centre of mass,
+    which matters for ions only. Source: Pople & Segal, J. Chem. Phys. 43, S136 (1965).
 
     Args:
         layout: of the batch.
@@ -79,9 +79,11 @@ def _pd_moment(block: Tensor) -> Tensor:
 
 
 def bond_orders(layout: OrbitalLayout, density: Tensor) -> Tensor:
-    """Wiberg bond orders ``B_AB = Σ_μ∈A Σ_λ∈B P_μλ²``, [systems, most atoms, most atoms], zero on the diagonal.
+    """Wiberg bond orders ``B_AB = Σ_μ∈A Σ_λ∈B P_μλ²``, [systems, most atoms, most atoms], zero on the
+    diagonal.
 
-    Rows and columns are the atoms of a system in their order in the batch. Source: Wiberg, Tetrahedron 24, 1083 (1968).
+    Rows and columns are the atoms of a system in their order in the batch. Source: Wiberg, Tetrahedron 24,
+    1083 (1968).
     """
     idx = layout.system_idx
     counts = torch.bincount(idx, minlength=layout.n_systems)

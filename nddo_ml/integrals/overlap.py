@@ -1,12 +1,13 @@
 """Overlap of Slater orbitals in the local frame of a pair.
 
-In prolate spheroidal coordinates the overlap is a polynomial in μ and ν under ``exp(−pμ − tν)``; the polynomials
-are tables made once from the quantum numbers, the integral over μ is elementary and that over ν a Gauss–Legendre
-sum, which is smooth for equal exponents too. Source: Mulliken, Rieke, Orloff & Orloff, J. Chem. Phys. 17, 1248 (1949).
+In prolate spheroidal coordinates the overlap is a polynomial in μ and ν under ``exp(−pμ − tν)``; the
+polynomials are tables made once from the quantum numbers, the integral over μ is elementary and that over ν
+a Gauss–Legendre sum, which is smooth for equal exponents too. Source: Mulliken, Rieke, Orloff & Orloff, J.
+Chem. Phys. 17, 1248 (1949).
 
-The parameters of the MNDO family were fitted with ``exp(−tν)`` replaced by a short power series at small |t|, as MOPAC
-does to this day; so do we (``_SERIES``), since the error of the series, up to 5e-6 in the integral over ν, is visible in
-heats of formation.
+The parameters of the MNDO family were fitted with ``exp(−tν)`` replaced by a short power series at small
+|t|, as MOPAC does to this day; so do we (``_SERIES``), since the error of the series, up to 5e-6 in the
+integral over ν, is visible in heats of formation.
 """
 
 from __future__ import annotations
