@@ -37,9 +37,7 @@ class Cutoff:
 
     def __post_init__(self) -> None:
         if self.kind not in CUTOFF_KINDS:
-            raise ValueError(
-                f"the cut-off function must be one of {', '.join(CUTOFF_KINDS)}; got {self.kind!r}"
-            )
+            raise ValueError(f"the cut-off function must be one of {', '.join(CUTOFF_KINDS)}; got {self.kind!r}")
         if not (isfinite(self.radius) and self.radius > 0):
             raise ValueError(f"the cut-off radius must be a positive number of Å; got {self.radius}")
         if not 0 <= self.inner < 1:

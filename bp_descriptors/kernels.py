@@ -17,7 +17,7 @@ from numba import njit
 
 from bp_descriptors.plan import Plan
 from bp_descriptors.triple_kernels import FORWARD, PULL, PUSH, Work, angular_sums, new_work
-from bp_descriptors.vector_math import compiled, cutoff_arrays, dot, gaussian_arrays
+from bp_descriptors.vector_math import compiled, dot, factor_arrays
 
 __all__ = ["FORWARD", "PULL", "PUSH", "run_atoms"]
 
@@ -44,44 +44,36 @@ def gather(
 
 
 @compiled()
-def radial_sums(
-    plan: Plan, work: Work, mode: int, center: int, charge: np.ndarray, g: np.ndarray, row: np.ndarray
-) -> None:
-    """Radial functions of one centre: add to ``row`` (FORWARD, PUSH) or, weighted by ``g``, to work.along."""
-    value, slope = np.empty(work.r.shape[0]), np.empty(work.r.shape[0])
+def radial_sums(plan: Plan, work: Work, mode: int, center: int, charge: np.ndarray, g: np.ndarray) -> None:
+    """Radial functions of one centre: add to ``g`` (FORWARD, PUSH) or, weighted by ``g``, to work.along."""
+    along = work.along
     for e in range(plan.n_elements):
-        first, n = work.block[e], work.block[e + 1] - work.block[e]
-        channel = center * plan.n_elements + e
-        if n == 0:
+        start, stop = work.block[e], work.block[e + 1]
+        if start == stop:
             continue
-        r, along = work.r[first : first + n], work.along[first : first + n]
-        last = -1
-        for t in range(plan.rad_start[channel], plan.rad_start[channel + 1]):
-            term, column = plan.rad_term[t], plan.rad_column[t]
-            c = plan.rad_cut[term]
-            if c != last:
-                cutoff_arrays(
-                    plan.cut_kind[c], plan.cut_inner[c], plan.cut_radius[c], r, n, work.cut[0], work.cut[1]
-                )
-                last = c
-            kappa = plan.rad_kappa[term]
-            gaussian_arrays(
-                plan.rad_eta[term], plan.rad_shift[term], r, work.cut[0], work.cut[1], n, value, slope
-            )
-            if kappa != 0.0:
-                for k in range(n):
-                    cosine, sine = np.cos(kappa * r[k]), np.sin(kappa * r[k])
-                    slope[k] = cosine * slope[k] - kappa * sine * value[k]
-                    value[k] *= cosine
-            weight = charge[e] if plan.rad_weighted[t] else 1.0
+        channel = center * plan.n_elements + e
+        for t in range(plan.radial_start[channel], plan.radial_start[channel + 1]):
+            column = plan.radial_terms[t, 1]
+            weight = charge[e] if plan.radial_terms[t, 2] else 1.0
+            value, slope = work.radial[0, plan.radial_terms[t, 0]], work.radial[1, plan.radial_terms[t, 0]]
             if mode == FORWARD:
-                for k in range(n):
-                    row[column] += weight * value[k]
+                for k in range(start, stop):
+                    g[column] += weight * value[k]
             elif mode == PULL:
-                for k in range(n):
+                for k in range(start, stop):
                     along[k] += weight * g[column] * slope[k]
             else:
-                row[column] += weight * dot(slope, along, n)
+                g[column] += weight * dot(slope, along, start, stop)
+
+
+@compiled()
+def prepare_along(work: Work, mode: int, n: int, field: np.ndarray) -> None:
+    """Zero dE/dr of the gathered pairs, or set it to the change of r under the displacements."""
+    for k in range(n):
+        work.along[k] = 0.0
+        if mode == PUSH:
+            for x in range(3):
+                work.along[k] += field[work.row[k], x] * work.unit[x, k]
 
 
 @compiled()
@@ -103,54 +95,26 @@ def work_off(
     ``g`` with Σ ∂G/∂r_ij · field. ``first`` [atoms + 1] are rows of the pairs, sorted by centre;
     ``neighbor`` [pairs] is the element of each neighbour, ``charge`` [elements] the atomic numbers.
     """
-    largest = 1
+    largest = np.int64(1)
     for i in range(atoms[0], atoms[1]):
         largest = max(largest, first[i + 1] - first[i])
     work = new_work(plan, largest)
+    everything = np.ones(max(plan.radial.shape[0], plan.parts.shape[0]), np.bool_)
     for i in range(atoms[0], atoms[1]):
         rows = (first[i], first[i + 1])
         n = gather(plan, work, rows, neighbor, vectors, plan.radii[0])
         if n > 0:
             prepare_along(work, mode, n, field)
-            radial_sums(plan, work, mode, element[i], charge, g[i], g[i])
+            factor_arrays(plan.cutoffs, plan.radial, everything, work.r, n, work.cut, work.radial)
+            radial_sums(plan, work, mode, element[i], charge, g[i])
             if mode == PULL:
                 for k in range(n):
                     for x in range(3):
                         field[work.row[k], x] += work.along[k] * work.unit[x, k]
         n = gather(plan, work, rows, neighbor, vectors, plan.radii[1])
         if n > 1:
-            for f in range(plan.pair_eta.shape[0]):
-                c = plan.pair_cut[f]
-                cutoff_arrays(
-                    plan.cut_kind[c],
-                    plan.cut_inner[c],
-                    plan.cut_radius[c],
-                    work.r,
-                    n,
-                    work.cut[0],
-                    work.cut[1],
-                )
-                gaussian_arrays(
-                    plan.pair_eta[f],
-                    plan.pair_shift[f],
-                    work.r,
-                    work.cut[0],
-                    work.cut[1],
-                    n,
-                    work.pair[0, f],
-                    work.pair[1, f],
-                )
-            angular_sums(plan, work, mode, element[i], charge, field, g[i], g[i])
-
-
-@compiled()
-def prepare_along(work: Work, mode: int, n: int, field: np.ndarray) -> None:
-    """Zero dE/dr of the gathered pairs, or set it to the change of r under the displacements."""
-    for k in range(n):
-        work.along[k] = 0.0
-        if mode == PUSH:
-            for x in range(3):
-                work.along[k] += field[work.row[k], x] * work.unit[x, k]
+            factor_arrays(plan.cutoffs, plan.parts, everything, work.r, n, work.cut, work.pair)
+            angular_sums(plan, work, mode, element[i], charge, field, g[i])
 
 
 def _entry(digest: str) -> Callable[..., None]:
@@ -176,9 +140,9 @@ def _entry(digest: str) -> Callable[..., None]:
             work_off(plan, mode, atoms, element, charge, first, neighbor, vectors, field, g)
 
     try:
-        return njit(nogil=True, cache=True)(run_atoms)
+        return njit(nogil=True, cache=True, error_model="numpy")(run_atoms)
     except RuntimeError:  # numba's way to say that it finds no writable place for the cache
-        return njit(nogil=True)(run_atoms)
+        return njit(nogil=True, error_model="numpy")(run_atoms)
 
 
 def _digest() -> str:

@@ -61,9 +61,7 @@ def neighbor_list(
     by_cell_list = pbc.any(1) | (counts > _ALL_PAIRS_ATOMS)
     parts = [_all_pairs(x, cutoff, system_idx, ~by_cell_list, counts)]
     if bool(by_cell_list.any()):
-        parts.append(
-            _cell_lists(x, cutoff, system_idx, cell, pbc, torch.nonzero(by_cell_list).flatten().tolist())
-        )
+        parts.append(_cell_lists(x, cutoff, system_idx, cell, pbc, torch.nonzero(by_cell_list).flatten().tolist()))
     i, j, shift = (torch.cat(p) for p in zip(*parts, strict=True))
     vectors = x[j] - x[i]
     if bool(pbc.any()):
@@ -121,9 +119,7 @@ def _all_pairs(
         stop = max(start + 1, int(torch.searchsorted(ends, done + _CHUNK, right=True)))
         n = n_of_atom[start:stop]
         row = torch.repeat_interleave(torch.arange(start, stop, device=x.device), n)
-        rank = torch.arange(row.shape[0], device=x.device) - torch.repeat_interleave(
-            torch.cumsum(n, 0) - n, n
-        )
+        rank = torch.arange(row.shape[0], device=x.device) - torch.repeat_interleave(torch.cumsum(n, 0) - n, n)
         i, j = order[row], order[first[row] + rank]
         keep = ((x[j] - x[i]).square().sum(1) < cutoff**2) & (i != j)
         found_i.append(i[keep])
@@ -139,9 +135,7 @@ def _cell_lists(
     """Ordered pairs of the systems ``chosen``, found on the CPU by vesin's cell list (a little too many)."""
     device = x.device
     order = torch.argsort(system_idx, stable=True).cpu().numpy()
-    bounds = np.concatenate(
-        [[0], np.cumsum(torch.bincount(system_idx, minlength=cell.shape[0]).cpu().numpy())]
-    )
+    bounds = np.concatenate([[0], np.cumsum(torch.bincount(system_idx, minlength=cell.shape[0]).cpu().numpy())])
     points, cells, periodic = x.cpu().numpy(), cell.cpu().numpy(), pbc.cpu().numpy()
     search = NeighborList(cutoff=cutoff * (1 + _SLACK), full_list=True)
     found = []
@@ -163,9 +157,7 @@ def _check_cell(cell: np.ndarray, pbc: np.ndarray, system: int) -> None:
     lengths = np.linalg.norm(vectors, axis=1)
     volume = np.sqrt(max(np.linalg.det(vectors @ vectors.T), 0.0))
     if not np.isfinite(cell).all() or not volume > 1e-8 * max(np.prod(lengths), 1e-12):
-        raise ValueError(
-            f"system {system}: expected independent cell vectors where periodic; got {vectors.tolist()}"
-        )
+        raise ValueError(f"system {system}: expected independent cell vectors where periodic; got {vectors.tolist()}")
 
 
 def _first_of_both(i: Tensor, j: Tensor, shift: Tensor) -> Tensor:

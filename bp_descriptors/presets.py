@@ -123,9 +123,7 @@ def _parse_line(words: list[str], cutoff_kind: str, inner: float, unit: float, w
     try:
         center, number = words[0], int(words[1])
         if number not in _N2P2_KIND:
-            raise ValueError(
-                f"{where}: symmetry function type {number} is not supported (2, 3, 9, 12, 13 are)"
-            )
+            raise ValueError(f"{where}: symmetry function type {number} is not supported (2, 3, 9, 12, 13 are)")
         n_neighbors = {2: 1, 3: 2, 9: 2}.get(number, 0)
         neighbors = tuple(words[2 : 2 + n_neighbors])
         values = [float(w) for w in words[2 + n_neighbors :]]
@@ -166,10 +164,7 @@ def write_n2p2(functions: Sequence[Function], length_unit: str = "bohr") -> str:
         raise ValueError(f"n2p2 has one cut-off function for the whole set; got {sorted(cutoffs)}")
     ((kind, inner),) = cutoffs
     cutoff_type = {v: k for k, v in N2P2_TYPES.items()}[kind]
-    return (
-        "\n".join([f"cutoff_type {cutoff_type} {inner!r}", *(_format_line(f, unit) for f in functions)])
-        + "\n"
-    )
+    return "\n".join([f"cutoff_type {cutoff_type} {inner!r}", *(_format_line(f, unit) for f in functions)]) + "\n"
 
 
 def _format_line(f: Function, unit: float) -> str:

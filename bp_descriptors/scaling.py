@@ -68,9 +68,7 @@ class Scaler(nn.Module):
         if mode not in MODES:
             raise ValueError(f"the scaling mode must be one of {', '.join(MODES)}; got {mode!r}")
         if not s_max > s_min:
-            raise ValueError(
-                f"the upper limit of scaled functions must be above the lower; got {s_min}, {s_max}"
-            )
+            raise ValueError(f"the upper limit of scaled functions must be above the lower; got {s_min}, {s_max}")
         shape = (4, len(functions.elements), functions.n_features)
         if statistics.shape != shape:
             raise ValueError(f"statistics must have shape {list(shape)}; got {list(statistics.shape)}")
@@ -103,9 +101,7 @@ class Scaler(nn.Module):
             g = g.detach().double().cpu()
             if not bool(torch.isfinite(g).all()):
                 atom = int(torch.nonzero(~torch.isfinite(g).all(1))[0])
-                raise ValueError(
-                    f"symmetry functions must be finite to be scaled; atom {atom} of a batch has others"
-                )
+                raise ValueError(f"symmetry functions must be finite to be scaled; atom {atom} of a batch has others")
             element = functions.element_index(numbers.to(functions._number_to_element.device)).cpu()
             for e in torch.unique(element).tolist():
                 rows = g[element == e]
@@ -181,9 +177,7 @@ class Scaler(nn.Module):
             ValueError: a line that cannot be read, an element or function too many or missing.
         """
         statistics = torch.zeros(4, len(functions.elements), functions.n_features, dtype=torch.float64)
-        missing = {
-            (e, f) for e, s in enumerate(functions.elements) for f in range(len(functions.functions[s]))
-        }
+        missing = {(e, f) for e, s in enumerate(functions.elements) for f in range(len(functions.functions[s]))}
         for number, raw in enumerate(Path(path).read_text().splitlines(), 1):
             words = raw.split("#")[0].split()
             if not words or len(words) == 2:  # two numbers: the range of the energies
@@ -200,9 +194,7 @@ class Scaler(nn.Module):
             missing.remove((e, f))
         if missing:
             e, f = min(missing)
-            raise ValueError(
-                f"{path}: function {f + 1} of element {e + 1} ({functions.elements[e]}) is missing"
-            )
+            raise ValueError(f"{path}: function {f + 1} of element {e + 1} ({functions.elements[e]}) is missing")
         return cls(functions, statistics, mode, s_min, s_max)
 
     def to_n2p2(self) -> str:

@@ -44,9 +44,7 @@ class Function:
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
-            raise ValueError(
-                f"a symmetry function's kind must be one of {', '.join(KINDS)}; got {self.kind!r}"
-            )
+            raise ValueError(f"a symmetry function's kind must be one of {', '.join(KINDS)}; got {self.kind!r}")
         for symbol in (self.center, *self.neighbors):
             if atomic_numbers.get(symbol, 0) < 1:
                 raise ValueError(f"{self.kind}: expected an element's symbol; got {symbol!r}")
@@ -56,9 +54,7 @@ class Function:
             )
         for name in ("eta", "r_s", "kappa", "zeta", "lambda_"):
             if not isfinite(getattr(self, name)):
-                raise ValueError(
-                    f"{self.kind} of {self.center}: {name} must be finite; got {getattr(self, name)}"
-                )
+                raise ValueError(f"{self.kind} of {self.center}: {name} must be finite; got {getattr(self, name)}")
         if self.eta < 0:
             raise ValueError(f"{self.kind} of {self.center}: eta must not be negative; got {self.eta}")
         if not self.is_radial and (self.zeta < 1 or abs(self.lambda_) != 1):
@@ -106,9 +102,7 @@ class Function:
         neighbors = "*" if self.is_weighted else ",".join(self.neighbors)
         inner = f" inner={self.cutoff.inner:.6g}" if self.cutoff.inner else ""
         head = f"{self.kind} {self.center}-({neighbors})"
-        return " ".join(
-            s for s in (head, values, f"cutoff={self.cutoff.radius:.6g} {self.cutoff.kind}{inner}") if s
-        )
+        return " ".join(s for s in (head, values, f"cutoff={self.cutoff.radius:.6g} {self.cutoff.kind}{inner}") if s)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers, strings and lists; :meth:`from_dict` reads them back."""

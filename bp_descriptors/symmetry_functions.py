@@ -45,9 +45,7 @@ class SymmetryFunctions(nn.Module):
                 raise ValueError(f"a symmetry function is given twice: {one.label}")
         symbols = {s for f in ordered for s in (f.center, *f.neighbors)}
         self.elements: list[str] = sorted(symbols, key=atomic_numbers.__getitem__)
-        self.functions: dict[str, list[Function]] = {
-            s: [f for f in ordered if f.center == s] for s in self.elements
-        }
+        self.functions: dict[str, list[Function]] = {s: [f for f in ordered if f.center == s] for s in self.elements}
         self.cutoff: float = max(f.cutoff.radius for f in ordered)  # Å
         self.n_features: int = max(len(fs) for fs in self.functions.values())
         self._blocks = [b for b in map(_Block, _families(ordered), [len(self.elements)] * 4) if b.forms]

@@ -17,7 +17,8 @@ def compiled(
     inline: Literal["never", "always"] = "never", reorder: bool = False
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """numba's njit with the freedom of rounding that vectorising needs; never with that to assume no NaN."""
-    return njit(nogil=True, inline=inline, fastmath=_FREE if reorder else _ORDERED)
+    freedom = _FREE if reorder else _ORDERED
+    return njit(nogil=True, inline=inline, fastmath=freedom, error_model="numpy")
 
 
 @compiled(inline="always")
@@ -137,9 +138,7 @@ def gaussian_arrays(
 
 
 @compiled()
-def power_arrays(
-    zeta: float, lambda_: float, cosine: np.ndarray, n: int, value: np.ndarray, slope: np.ndarray
-) -> None:
+def power_arrays(zeta: float, lambda_: float, cosine: np.ndarray, n: int, value: np.ndarray, slope: np.ndarray) -> None:
     """2^(1−zeta) (1 + lambda c)^zeta and its slope in c, for the first ``n`` of ``cosine``."""
     exponent = int(zeta) - 1
     if exponent + 1 != zeta:
@@ -168,10 +167,41 @@ def power_arrays(
         slope[k] = zeta * lambda_ * q
 
 
+@compiled()
+def factor_arrays(
+    cutoffs: np.ndarray,
+    factors: np.ndarray,
+    chosen: np.ndarray,
+    r: np.ndarray,
+    n: int,
+    cut: np.ndarray,
+    out: np.ndarray,
+) -> None:
+    """Value and slope, ``out`` [2, factors, ·], of all factors of a plan; 1 and 0 for those not ``chosen``."""
+    last = -1
+    for f in range(factors.shape[0]):
+        value, slope = out[0, f], out[1, f]
+        if not chosen[f]:
+            value[:n] = 1.0
+            slope[:n] = 0.0
+            continue
+        c = int(factors[f, 0])
+        if c != last:
+            cutoff_arrays(int(cutoffs[c, 0]), cutoffs[c, 1], cutoffs[c, 2], r, n, cut[0], cut[1])
+            last = c
+        gaussian_arrays(factors[f, 1], factors[f, 2], r, cut[0], cut[1], n, value, slope)
+        kappa = factors[f, 3]
+        if kappa != 0.0:
+            for k in range(n):
+                cosine, sine = math.cos(kappa * r[k]), math.sin(kappa * r[k])
+                slope[k] = cosine * slope[k] - kappa * sine * value[k]
+                value[k] *= cosine
+
+
 @compiled(reorder=True)
-def dot(a: np.ndarray, b: np.ndarray, n: int) -> float:
-    """Σ_k a_k b_k over the first ``n``."""
+def dot(a: np.ndarray, b: np.ndarray, start: int, stop: int) -> float:
+    """Σ_k a_k b_k from ``start`` to ``stop``."""
     total = 0.0
-    for k in range(n):
+    for k in range(start, stop):
         total += a[k] * b[k]
     return total
