@@ -26,6 +26,7 @@ class MethodInfo:
     description: str
     reference: str
     constants: Constants = CODATA_2018
+    with_d: bool = True  # False: the table's elements with d orbitals were never published and are left out
     parent: str = ""  # the method whose field and core repulsion it has, if not its own
 
     @property
@@ -40,6 +41,7 @@ _INFOS = (
         "mndo",
         "modified neglect of diatomic overlap",
         "Dewar & Thiel, J. Am. Chem. Soc. 99, 4899 (1977); Stewart, J. Mol. Model. 10, 155 (2004)",
+        with_d=False,
     ),
     MethodInfo(
         "AM1",
@@ -106,7 +108,7 @@ def load_method(name: str) -> Method:
     width = torch.zeros(MAX_Z, dtype=torch.int64)
     for row in _read(info.table):
         z = int(row["Z"])
-        if not row["zeta_s"] or not bool(elements["principal"][z, 0]):
+        if not row["zeta_s"] or not bool(elements["principal"][z, 0]) or (row.get("zeta_d") and not info.with_d):
             continue
         for key in SCALARS:
             scalars[key][z] = float(row.get(key) or 0.0)
