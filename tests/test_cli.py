@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ase import Atoms
 from ase.build import molecule
 from ase.io import read, write
 from fake_model import MorseModel
@@ -41,7 +42,7 @@ def files(tmp_path: Path) -> list[Path]:
 def fake(monkeypatch: pytest.MonkeyPatch) -> MorseModel:
     """The commands with a cheap model."""
     model = MorseModel()
-    monkeypatch.setattr(common, "load_model", lambda method, model_file: model)
+    monkeypatch.setattr(common, "load_model", lambda *options: model)
     return model
 
 
@@ -60,9 +61,7 @@ def test_json_on_standard_output_is_pure_and_complete(files, capsys):
     prediction = NDDO("AM1")(Systems.from_ase([molecule(n) for n in ("H2O", "CH4", "CH3")]), forces=True)
     for k, row in enumerate(rows):
         assert row["energy_eV"] == pytest.approx(float(prediction.energy[k]), abs=1e-6)
-        assert row["heat_of_formation_kcal_mol"] == pytest.approx(
-            float(prediction.heat_of_formation[k]), abs=1e-4
-        )
+        assert row["heat_of_formation_kcal_mol"] == pytest.approx(float(prediction.heat_of_formation[k]), abs=1e-4)
         dipole = np.linalg.norm(prediction.dipole[k].numpy()) * DEBYE_PER_E_ANGSTROM
         assert row["dipole_D"] == pytest.approx(dipole, abs=1e-4)
         assert row["dipole_D"] == pytest.approx(np.linalg.norm(row["dipole_vector_D"]))
@@ -103,8 +102,7 @@ def test_json_and_extxyz_files(files, tmp_path, capsys):
 def test_results_of_another_program_are_not_kept(fake, tmp_path):
     path, out = tmp_path / "in.xyz", tmp_path / "out.xyz"
     path.write_text(
-        '2\nProperties=species:S:1:pos:R:3:forces:R:3 energy=-99.0 dipole="1 2 3"\n'
-        "H 0 0 0 7 7 7\nH 0 0 0.7 7 7 7\n"
+        '2\nProperties=species:S:1:pos:R:3:forces:R:3 energy=-99.0 dipole="1 2 3"\nH 0 0 0 7 7 7\nH 0 0 0.7 7 7 7\n'
     )
     assert call("energy", path, "--output", out) == 0
     frame = read(out)
@@ -130,7 +128,7 @@ def test_scf_failure_is_reported_and_the_rest_is_done(monkeypatch, files, capsys
     def failing(call: int, systems: Systems) -> list[int]:
         return systems.system_idx[(systems.numbers == 8)].unique().tolist()
 
-    monkeypatch.setattr(common, "load_model", lambda method, model_file: MorseModel(failing=failing))
+    monkeypatch.setattr(common, "load_model", lambda *options: MorseModel(failing=failing))
     assert call("energy", *files, "--json", "-") == 1
     captured = capsys.readouterr()
     assert [r["formula"] for r in json.loads(captured.out)] == ["CH4", "CH3"]
@@ -161,6 +159,15 @@ def test_optimize_says_what_is_not_relaxed(fake, files, tmp_path, capsys):
     assert len(read(out, ":")) == 3
 
 
+def test_uhf_finds_the_diradical(tmp_path, capsys):
+    write(tmp_path / "h2.xyz", Atoms("HH", [[0, 0, 0], [0, 0, 3.0]]))
+    assert call("energy", tmp_path / "h2.xyz", "--json", "-") == 0
+    closed = json.loads(capsys.readouterr().out)[0]
+    assert call("energy", tmp_path / "h2.xyz", "--uhf", "--json", "-") == 0
+    open_shell = json.loads(capsys.readouterr().out)[0]
+    assert open_shell["energy_eV"] < closed["energy_eV"] - 1.0
+
+
 def test_methods_for_people_and_programs(capsys):
     assert call("methods") == 0
     assert "RM1" in capsys.readouterr().out
@@ -182,9 +189,7 @@ def test_help(arguments, capsys):
         assert all(name in out for name in COMMANDS)
 
 
-@pytest.mark.parametrize(
-    "arguments", [["nonsense"], ["energy", "--nonsense"], ["energy", "x.xyz", "--charge", "a"]]
-)
+@pytest.mark.parametrize("arguments", [["nonsense"], ["energy", "--nonsense"], ["energy", "x.xyz", "--charge", "a"]])
 def test_wrong_usage_is_exit_code_2(arguments):
     assert call(*arguments) == 2
 

@@ -29,11 +29,12 @@ T = TypeVar("T")
 
 MAX_BATCH_PAIRS = 100_000  # atoms² summed over a padded batch: about 1 GB of matrices
 
-Files = Annotated[
-    list[Path], typer.Argument(metavar="FILES...", help="Structure files, any format that ASE reads.")
-]
+Files = Annotated[list[Path], typer.Argument(metavar="FILES...", help="Structure files, any format that ASE reads.")]
 Method = Annotated[str, typer.Option("--method", "-m", help="NDDO method; `nddo-ml methods` lists them.")]
 ModelFile = Annotated[Path | None, typer.Option("--model", help="A trained model instead of a method.")]
+Uhf = Annotated[
+    bool, typer.Option("--uhf", help="Unrestricted singlets too, with broken spin symmetry where this is lower.")
+]
 Json = Annotated[str | None, typer.Option("--json", metavar="OUT", help="JSON file; - is standard output.")]
 Charge = Annotated[
     int | None,
@@ -41,9 +42,7 @@ Charge = Annotated[
 ]
 Multiplicity = Annotated[
     int | None,
-    typer.Option(
-        "--multiplicity", "-s", help="2S+1 of every system; else `multiplicity` in the file, else lowest."
-    ),
+    typer.Option("--multiplicity", "-s", help="2S+1 of every system; else `multiplicity` in the file, else lowest."),
 ]
 
 
@@ -73,16 +72,18 @@ def console(stderr: bool = False) -> Console:
     return made if made.is_terminal else Console(stderr=stderr, width=140)
 
 
-def load_model(method: str, model_file: Path | None) -> AbstractModel:
+def load_model(method: str, model_file: Path | None, uhf: bool = False) -> AbstractModel:
     """The NDDO method, or the trained model of a file.
 
     Raises:
-        InputError: an unknown method, or a file that is no model.
+        InputError: an unknown method, a file that is no model, or --uhf with a trained model.
     """
     if model_file is None:
         from nddo_ml.nddo import NDDO
 
-        return NDDO(method)
+        return NDDO(method, uhf=True if uhf else None)
+    if uhf:
+        raise InputError("--uhf belongs to --method; a trained model decides for itself")
     from nddo_ml.checkpoint import load_model as load
 
     return load(model_file)

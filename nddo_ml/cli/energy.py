@@ -8,19 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nddo_ml.cli import common, output
-from nddo_ml.cli.common import Charge, Files, Json, Method, ModelFile, Multiplicity
+from nddo_ml.cli.common import Charge, Files, Json, Method, ModelFile, Multiplicity, Uhf
 from nddo_ml.cli.output import Result
 
 if TYPE_CHECKING:
     from nddo_ml.io import Structure
     from nddo_ml.systems import Systems
 
-Forces = Annotated[
-    bool, typer.Option("--forces", "-f", help="Forces as well, in the JSON and extxyz output.")
-]
-Output = Annotated[
-    Path | None, typer.Option("--output", "-o", metavar="OUT", help="extxyz file with results.")
-]
+Forces = Annotated[bool, typer.Option("--forces", "-f", help="Forces as well, in the JSON and extxyz output.")]
+Output = Annotated[Path | None, typer.Option("--output", "-o", metavar="OUT", help="extxyz file with results.")]
 
 
 def energy(
@@ -29,6 +25,7 @@ def energy(
     model: ModelFile = None,
     charge: Charge = None,
     multiplicity: Multiplicity = None,
+    uhf: Uhf = False,
     forces: Forces = False,
     json: Json = None,
     output_file: Output = None,
@@ -48,7 +45,7 @@ def energy(
       nddo-ml energy ammonium.xyz --charge 1 --forces --json -
     """
     output.check_writable(json, output_file)
-    loaded = common.load_model(method, model)
+    loaded = common.load_model(method, model, uhf)
     console = common.console(stderr=True)
     report = common.Report(console)
     structures = common.read(files, report)

@@ -11,16 +11,12 @@ from rich.console import Console
 from rich.table import Table
 
 ModelFile = Annotated[str, typer.Argument(metavar="MODEL", help="Model file or the name of a shipped model.")]
-DataFiles = Annotated[
-    list[Path], typer.Argument(metavar="FILES...", help="Labelled structures: extxyz, .db, .h5.")
-]
+DataFiles = Annotated[list[Path], typer.Argument(metavar="FILES...", help="Labelled structures: extxyz, .db, .h5.")]
 Json = Annotated[str | None, typer.Option("--json", metavar="OUT", help="JSON file; - is standard output.")]
 Plot = Annotated[Path | None, typer.Option("--plot", metavar="PNG", help="Parity plots.")]
 ShiftZero = Annotated[
     bool,
-    typer.Option(
-        "--fit-zero", help="Fit per-element energies of the data's zero first (another level of theory)."
-    ),
+    typer.Option("--fit-zero", help="Fit per-element energies of the data's zero first (another level of theory)."),
 ]
 Batch = Annotated[int, typer.Option("--batch", min=1, help="Structures computed at once.")]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nddo_ml.cli import common, output
-from nddo_ml.cli.common import Charge, Files, Json, Method, ModelFile, Multiplicity
+from nddo_ml.cli.common import Charge, Files, Json, Method, ModelFile, Multiplicity, Uhf
 from nddo_ml.cli.output import Result
 from nddo_ml.optimize import OptimizationResult
 from nddo_ml.optimize import optimize as relax
@@ -19,9 +19,7 @@ if TYPE_CHECKING:
     from nddo_ml.io import Structure
     from nddo_ml.systems import Systems
 
-Output = Annotated[
-    Path, typer.Option("--output", "-o", metavar="OUT", help="extxyz file of the relaxed frames.")
-]
+Output = Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="extxyz file of the relaxed frames.")]
 Fmax = Annotated[float, typer.Option("--fmax", help="Largest force that counts as relaxed, eV/Å.")]
 Steps = Annotated[int, typer.Option("--max-steps", help="Steps after which a molecule is given up.")]
 Trajectory = Annotated[
@@ -36,6 +34,7 @@ def optimize(
     model: ModelFile = None,
     charge: Charge = None,
     multiplicity: Multiplicity = None,
+    uhf: Uhf = False,
     fmax: Fmax = 0.05,
     max_steps: Steps = 500,
     json: Json = None,
@@ -55,7 +54,7 @@ def optimize(
       nddo-ml optimize *.xyz --method PM3 --fmax 0.01 --output relaxed.xyz
     """
     output.check_writable(output_file, json, trajectory)
-    loaded = common.load_model(method, model)
+    loaded = common.load_model(method, model, uhf)
     console = common.console(stderr=True)
     report = common.Report(console)
     structures = common.read(files, report)
@@ -87,9 +86,7 @@ def optimize(
     raise typer.Exit(report.exit_code)
 
 
-def _results(
-    chosen: list[Structure], relaxed: OptimizationResult, method: str
-) -> list[tuple[Result, list[Atoms]]]:
+def _results(chosen: list[Structure], relaxed: OptimizationResult, method: str) -> list[tuple[Result, list[Atoms]]]:
     """The final results with the outcome of the optimisation, and the path of each structure."""
     results = output.results(chosen, relaxed.systems, relaxed.prediction, method)
     paths = relaxed.trajectories or [[] for _ in chosen]

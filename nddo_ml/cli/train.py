@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,9 +20,7 @@ if TYPE_CHECKING:
 
 MILLI = {"energy": "meV/atom", "forces": "meV/Å", "stress": "meV/Å³", "dipole": "me·Å", "charges": "me"}
 
-ConfigFile = Annotated[
-    Path, typer.Argument(metavar="CONFIG", help="TOML file, for example recipes/solid.toml.")
-]
+ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="TOML file, for example recipes/solid.toml.")]
 TrainFiles = Annotated[
     list[Path] | None,
     typer.Option("--train", metavar="FILE", help="Training data, instead of the configuration's."),
@@ -33,9 +32,7 @@ ValidationFiles = Annotated[
 TestFiles = Annotated[
     list[Path] | None, typer.Option("--test", metavar="FILE", help="Data for the errors reported at the end.")
 ]
-OutputFolder = Annotated[
-    Path | None, typer.Option("--output", "-o", metavar="DIR", help="Folder of the run.")
-]
+OutputFolder = Annotated[Path | None, typer.Option("--output", "-o", metavar="DIR", help="Folder of the run.")]
 Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Another setting, e.g. loss.energy=50.")
 ]
@@ -90,22 +87,25 @@ class _Teller:
     """Moves the bar and says the validation errors."""
 
     def __init__(self, bar: Progress, config: TrainConfig) -> None:
-        import os
 
         self.is_first = os.environ.get("RANK", "0") == "0"
         self.bar = bar
-        per_member = sum(p.epochs for p in config.phases)
-        self.config = config
-        self.task = bar.add_task("training", total=per_member * config.committee, visible=self.is_first)
+        self.errors = ""
+        self.epochs: dict[int, int] = {}  # done, by member
+        total = sum(p.epochs for p in config.phases) * config.committee
+        self.task = bar.add_task("training", total=total, visible=self.is_first)
 
     def __call__(self, entry: Mapping[str, Any]) -> None:
-        per_member = sum(p.epochs for p in self.config.phases)
-        done = (entry.get("member", 1) - 1) * per_member + entry["epoch"]
+        member = entry.get("member", 1)
+        self.epochs[member] = entry["epoch"]
         errors = ", ".join(
             f"{name} {value * 1000:.3g} {MILLI[name]}" for name, value in entry.get("valid_mae", {}).items()
         )
-        text = f"{entry['optimizer']} epoch {entry['epoch']}" + (f": {errors}" if errors else "")
-        self.bar.update(self.task, completed=done, description=text)
+        if errors:
+            self.errors = f": {errors}"
+        who = f"member {member}, " if len(self.epochs) > 1 else ""
+        text = f"{who}{entry['optimizer']} epoch {entry['epoch']}{self.errors}"
+        self.bar.update(self.task, completed=sum(self.epochs.values()), description=text)
 
 
 def _bar(console: Console) -> Progress:
