@@ -12,7 +12,7 @@ from nddo_ml.integrals.hcore import Integrals, core_hamiltonian, orbital_block
 from nddo_ml.integrals.rotate import packed_index, packed_pairs
 from nddo_ml.orbitals import OrbitalLayout, build_layout
 
-_COMPILED_PAIRS = 2000  # pairs of atoms from which the compiled kernels are worth loading
+_COMPILED_PAIRS = 1000  # pairs of atoms from which the compiled kernels are worth loading
 
 
 @dataclass(frozen=True)

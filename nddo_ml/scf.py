@@ -15,7 +15,7 @@ from nddo_ml.scf_loops import Iterate, at_orbitals, descend, iterate, start
 
 _BONDING = 1.5  # scale of the first Fock matrix between atoms
 _DIAGONALIZATIONS = {1: 1, 2: 6}  # to begin with, by number of spins; open shells settle their occupation here
-_SMALL_GAP = 5.0  # eV, below which a closed shell may have a lower solution
+_SMALL_GAP = 7.0  # eV, below which a closed shell may have a lower solution
 _HOLDING_SHIFT = 5.0  # eV, keeps the accelerated loop near the minimum that the descent found
 
 
