@@ -108,8 +108,10 @@ def read_n2p2(path: str | Path, length_unit: str = "bohr") -> list[Function]:
                 alpha = float(words[1])
             elif words[0] == "symfunction_short":
                 lines.append((number, words[1:]))
+            elif words[0].endswith("symfunction_short"):
+                raise ValueError(f"{path}, line {number}: expected symfunction_short; got RuNNer's {words[0]}")
         except (IndexError, ValueError) as error:
-            raise ValueError(f"{path}, line {number}: cannot read {raw.strip()!r}") from error
+            raise ValueError(f"{path}, line {number}: cannot read {raw.strip()!r}: {error}") from error
     if not lines:
         raise ValueError(f"{path}: expected lines symfunction_short; found none")
     if cutoff_type not in N2P2_TYPES:

@@ -94,6 +94,7 @@ def test_default_as_n2p2(input_nn):
     [
         ("cutoff_type 2", "cutoff_type 9", "cutoff_type must be one of"),
         ("cutoff_type 2", "cutoff_type two", "line 3: cannot read"),
+        ("cutoff_type 2", "global_symfunction_short 2 0.1 0 12", "expected symfunction_short; got RuNNer's"),
         ("H  12     0.02  0.3 12.0", "H 12 0.02 0.3", "line 14: cannot read"),
         ("H  12     0.02", "H 21 0.02", "line 14: symmetry function type 21 is not supported"),
         ("O O  0.01  1 2.0", "O O 0.01 one 2.0", "line 12: cannot read"),
