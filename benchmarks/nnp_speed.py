@@ -58,9 +58,7 @@ def measure(model: NNP, systems: Systems, repeat: int, stress: bool) -> dict[str
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", help="model file; default: the published silicon potential (27 functions)")
     parser.add_argument("--sizes", type=int, nargs="+", default=[1000, 4096, 10000, 32768, 100000])
     parser.add_argument("--repeat", type=int, default=5)

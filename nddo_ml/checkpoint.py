@@ -60,9 +60,7 @@ def load_model(path: str | Path, device: torch.device | str = "cpu") -> Abstract
     try:
         model.load_state_dict(payload["state"])
     except RuntimeError as error:
-        raise InputError(
-            f"{path}: the weights do not fit the configuration: {str(error).splitlines()[-1]}"
-        ) from None
+        raise InputError(f"{path}: the weights do not fit the configuration: {str(error).splitlines()[-1]}") from None
     model.card = json.loads(payload["card"])
     return model.to(device).eval()
 
@@ -121,16 +119,12 @@ def read_payload(path: Path, expected_format: str) -> dict[str, Any]:
         zipfile.BadZipFile,
     ) as error:
         reason = str(error).strip().split("\n")[0][:120]
-        raise InputError(
-            f"{path}: corrupt, or not a file of the format {expected_format!r} ({reason})"
-        ) from None
+        raise InputError(f"{path}: corrupt, or not a file of the format {expected_format!r} ({reason})") from None
     if not isinstance(payload, dict) or payload.get("format") != expected_format:
         found = payload.get("format") if isinstance(payload, dict) else type(payload).__name__
         raise InputError(f"{path}: expected a file of the format {expected_format!r}; got {found!r}")
     if payload.get("version", 0) > VERSION:
-        raise InputError(
-            f"{path}: written by a later version of the package (format version {payload['version']})"
-        )
+        raise InputError(f"{path}: written by a later version of the package (format version {payload['version']})")
     return payload
 
 

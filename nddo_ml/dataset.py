@@ -110,9 +110,7 @@ class Dataset:
         counts = torch.zeros(len(self), len(self.elements), dtype=torch.float64)
         lookup = {z: k for k, z in enumerate(self.elements)}
         column = torch.tensor([lookup[z] for z in self.systems.numbers.tolist()])
-        counts.index_put_(
-            (self.systems.system_idx, column), torch.ones(len(column), dtype=torch.float64), True
-        )
+        counts.index_put_((self.systems.system_idx, column), torch.ones(len(column), dtype=torch.float64), True)
         return counts
 
     def select(self, index: Tensor | Sequence[int]) -> Dataset:
@@ -157,9 +155,7 @@ def load_dataset(sources: Iterable[Source | str | Path]) -> Dataset:
         source = entry if isinstance(entry, Source) else Source(str(entry))
         for number, (atoms, raw) in enumerate(read_structures(source.path, source.keys)):
             origin = f"{source.path}, frame {number}"
-            frames.append(
-                (_scaled(atoms, source), _checked_labels(atoms, raw, source, origin), source, origin)
-            )
+            frames.append((_scaled(atoms, source), _checked_labels(atoms, raw, source, origin), source, origin))
     if not frames:
         raise InputError("expected at least one structure; the files have none")
     return _assemble(frames)
@@ -235,9 +231,7 @@ def _scaled(atoms: Atoms, source: Source) -> Atoms:
     return copy
 
 
-def _checked_labels(
-    atoms: Atoms, raw: Mapping[str, object], source: Source, origin: str
-) -> dict[str, np.ndarray]:
+def _checked_labels(atoms: Atoms, raw: Mapping[str, object], source: Source, origin: str) -> dict[str, np.ndarray]:
     """Labels as arrays in eV and Å, of the right shape and finite."""
     labels = {}
     for name, value in raw.items():
@@ -254,15 +248,11 @@ def _checked_labels(
         if not np.isfinite(array).all():
             where = np.argwhere(~np.isfinite(np.atleast_1d(array)))[0]
             atom = f" of atom {where[0]} ({atoms.symbols[where[0]]})" if per_atom else ""
-            raise InputError(
-                f"{origin}: {name}{atom} must be finite; got {np.atleast_1d(array)[tuple(where)]}"
-            )
+            raise InputError(f"{origin}: {name}{atom} must be finite; got {np.atleast_1d(array)[tuple(where)]}")
         energy, length = ENERGY_UNITS[source.energy_unit], LENGTH_UNITS[source.length_unit]
         labels[name] = array * energy**energy_power * length**length_power
     if "stress" in labels and abs(np.linalg.det(np.asarray(atoms.cell))) < 1e-6:
-        raise InputError(
-            f"{origin}: a stress is given but the cell {np.asarray(atoms.cell).tolist()} has no volume"
-        )
+        raise InputError(f"{origin}: a stress is given but the cell {np.asarray(atoms.cell).tolist()} has no volume")
     return labels
 
 
@@ -272,37 +262,28 @@ def _stress_matrix(array: np.ndarray, origin: str) -> np.ndarray:
         matrix = array.reshape(3, 3)
         asymmetry = float(np.abs(matrix - matrix.T).max())
         if asymmetry > 1e-3 * max(1e-3, float(np.abs(matrix).max())):
-            raise InputError(
-                f"{origin}: the stress must be symmetric; it differs from its transpose by {asymmetry}"
-            )
+            raise InputError(f"{origin}: the stress must be symmetric; it differs from its transpose by {asymmetry}")
         return 0.5 * (matrix + matrix.T)
     if array.shape == (6,):
         xx, yy, zz, yz, xz, xy = array
         return np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]])
-    raise InputError(
-        f"{origin}: stress must be nine numbers or six in Voigt order; got shape {list(array.shape)}"
-    )
+    raise InputError(f"{origin}: stress must be nine numbers or six in Voigt order; got shape {list(array.shape)}")
 
 
 def _assemble(frames: Sequence[tuple[Atoms, dict[str, np.ndarray], Source, str]]) -> Dataset:
     for atoms, _, _, origin in frames:
         lattice = np.asarray(atoms.cell)[np.asarray(atoms.pbc)]
         if len(lattice) and np.sqrt(np.abs(np.linalg.det(lattice @ lattice.T))) < 1e-3:
-            raise InputError(
-                f"{origin}: periodic lattice vectors must be independent; got {lattice.tolist()}"
-            )
+            raise InputError(f"{origin}: periodic lattice vectors must be independent; got {lattice.tolist()}")
         try:
             Systems.from_ase(atoms)
         except InputError as error:
-            raise InputError(
-                f"{origin}: {str(error).removeprefix('system 0, ').removeprefix('system 0: ')}"
-            ) from None
+            raise InputError(f"{origin}: {str(error).removeprefix('system 0, ').removeprefix('system 0: ')}") from None
     systems = Systems.from_ase([atoms for atoms, *_ in frames])
     values, weights = {}, {}
     for name, (per_atom, shape, *_) in LABELS.items():
         parts = [
-            labels.get(name, np.zeros((len(atoms), *shape) if per_atom else shape))
-            for atoms, labels, *_ in frames
+            labels.get(name, np.zeros((len(atoms), *shape) if per_atom else shape)) for atoms, labels, *_ in frames
         ]
         stacked = np.concatenate(parts) if per_atom else np.stack(parts)
         values[name] = torch.as_tensor(stacked, dtype=torch.float64)
@@ -333,10 +314,6 @@ def _group(atoms: Atoms, source: Source) -> str:
 
 def describe(dataset: Dataset) -> str:
     """One line: structures, atoms, elements, labels with the number of structures that have them."""
-    labels = ", ".join(
-        f"{name} ({int((dataset.labels.weights[name] > 0).sum())})" for name in dataset.present
-    )
+    labels = ", ".join(f"{name} ({int((dataset.labels.weights[name] > 0).sum())})" for name in dataset.present)
     symbols = " ".join(symbol_of(z) for z in dataset.elements)
-    return (
-        f"{len(dataset)} structures, {dataset.systems.n_atoms} atoms of {symbols}; labels: {labels or 'none'}"
-    )
+    return f"{len(dataset)} structures, {dataset.systems.n_atoms} atoms of {symbols}; labels: {labels or 'none'}"

@@ -28,6 +28,23 @@ def gradient(
     )
 
 
+def contracted_gradient(
+    outputs: Sequence[Tensor], weights: Sequence[Tensor], inputs: Tensor, *, create_graph: bool = False
+) -> Tensor:
+    """``Σ_k weight_k · ∂output_k/∂inputs``: the derivative of a weighted sum at frozen weights.
+
+    With ``create_graph`` the result depends on the weights as well, so that they may carry a gradient of their own.
+    """
+    chosen = [(o, w) for o, w in zip(outputs, weights, strict=True) if o.requires_grad]
+    if not chosen:
+        return torch.zeros_like(inputs)
+    values, factors = zip(*chosen, strict=True)
+    (result,) = torch.autograd.grad(
+        values, [inputs], factors, create_graph=create_graph, retain_graph=create_graph, materialize_grads=True
+    )
+    return result
+
+
 def forces_from_positions(energy: Tensor, positions: Tensor, *, create_graph: bool = False) -> Tensor:
     """Forces −∂E/∂R [atoms, 3] eV/Å of energies [systems] eV that depend on positions [atoms, 3] Å."""
     return -gradient(energy, [positions], create_graph=create_graph)[0]

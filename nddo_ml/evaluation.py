@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -58,9 +58,7 @@ def tabulate(
         InputError: no labels at all, an element the model does not know (with file and frame).
     """
     if not dataset.present:
-        raise InputError(
-            "expected at least one label (energy, forces, stress, dipole, charges); the data have none"
-        )
+        raise InputError("expected at least one label (energy, forces, stress, dipole, charges); the data have none")
     predictor = predictor or DirectPredictor(model, dataset.systems)
     parts: dict[str, list[Table]] = {}
     for index in torch.arange(len(dataset)).split(batch):
@@ -100,9 +98,7 @@ def _tables(name: str, prediction: Prediction, some: Dataset, index: Tensor) -> 
     here = label_weights(name, some.labels, systems, prediction) > 0
     structure = index[systems.system_idx] if LABELS[name][0] else index
     structure = structure.reshape(-1, *[1] * (reference.ndim - 1)).expand(reference.shape)
-    table = Table(
-        (reference + error)[here].reshape(-1), reference[here].reshape(-1), structure[here].reshape(-1)
-    )
+    table = Table((reference + error)[here].reshape(-1), reference[here].reshape(-1), structure[here].reshape(-1))
     if name != "energy":
         return {name: table}
     size = systems.atoms_per_system[here].to(reference.dtype)
@@ -128,12 +124,24 @@ def _frame_of(some: Dataset, model: AbstractModel) -> str:
     return f"{some.origins[0]} to {some.origins[-1]}"
 
 
-def with_fitted_zero(model: AbstractModel, dataset: Dataset, batch: int = 16) -> Dataset:
-    """The data with energies moved to the model's zero by per-element energies fitted on the difference."""
+def fitted_zeros(model: AbstractModel, dataset: Dataset, batch: int = 16) -> dict[str, dict[int, float]]:
+    """Per-element energies, eV, of each reference of the data relative to the model's zero, by least squares.
+
+    Structures whose SCF does not converge take no part.
+    """
     difference = torch.zeros(len(dataset), dtype=torch.float64)
+    weights = dataset.labels.weights["energy"].clone()
     predictor = DirectPredictor(model, dataset.systems)
     for index in torch.arange(len(dataset)).split(batch):
-        energy = predictor(index, forces=False, stress=False).energy.detach()
-        difference[index] = dataset.labels.values["energy"][index] - energy.cpu().double()
-    fitted = fit_references(dataset, difference)
-    return to_common_zero(dataset, fitted, dict.fromkeys(dataset.elements, 0.0))
+        prediction = predictor(index, forces=False, stress=False)
+        difference[index] = dataset.labels.values["energy"][index] - prediction.energy.detach().cpu().double()
+        if prediction.scf is not None:
+            weights[index] *= prediction.scf.converged.cpu().to(weights)
+    labels = replace(dataset.labels, weights={**dataset.labels.weights, "energy": weights})
+    return fit_references(replace(dataset, labels=labels), difference)
+
+
+def with_fitted_zero(model: AbstractModel, dataset: Dataset, batch: int = 16) -> Dataset:
+    """The data with energies moved to the model's zero by :func:`fitted_zeros`."""
+    zeros = fitted_zeros(model, dataset, batch)
+    return to_common_zero(dataset, zeros, dict.fromkeys(dataset.elements, 0.0))

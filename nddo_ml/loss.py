@@ -44,11 +44,7 @@ class Loss:
         found = {}
         for name in self.labels:
             per_atom, shape, *_ = LABELS[name]
-            n = (
-                sizes * 0 + int(torch.Size(shape).numel())
-                if not per_atom
-                else sizes * int(torch.Size(shape).numel())
-            )
+            n = sizes * 0 + int(torch.Size(shape).numel()) if not per_atom else sizes * int(torch.Size(shape).numel())
             found[name] = float((labels.weights[name] * n).sum())
         return found
 
@@ -66,24 +62,20 @@ class Loss:
                 error = errors(name, prediction, labels, systems, per_atom_energy=True)
                 value = self._penalty(name, error)
                 weight = label_weights(name, labels, systems, prediction)
-                total = total + self.weights[name] / normalizers[name] * (value * weight).sum()
+                total = total + self.weights[name] / normalizers[name] * (value * weight.to(value)).sum()
         return total
 
     def _penalty(self, name: str, error: Tensor) -> Tensor:
         """Squared errors (or Huber's function) summed over components, one a system or atom."""
         if name in self.huber:
             delta = self.huber[name]
-            value = 2 * torch.nn.functional.huber_loss(
-                error, torch.zeros_like(error), reduction="none", delta=delta
-            )
+            value = 2 * torch.nn.functional.huber_loss(error, torch.zeros_like(error), reduction="none", delta=delta)
         else:
             value = error * error
         return value.reshape(value.shape[0], -1).sum(1)
 
 
-def errors(
-    name: str, prediction: Prediction, labels: Labels, systems: Systems, *, per_atom_energy: bool
-) -> Tensor:
+def errors(name: str, prediction: Prediction, labels: Labels, systems: Systems, *, per_atom_energy: bool) -> Tensor:
     """Prediction minus label; the energy's divided by the number of atoms where asked.
 
     Raises:
@@ -93,12 +85,10 @@ def errors(
     if predicted is None:
         raise InputError(f"the loss asks for {name}, which this model does not predict")
     error = predicted - labels.values[name].to(predicted)
-    return error / systems.atoms_per_system if name == "energy" and per_atom_energy else error
+    return error / systems.atoms_per_system.to(error) if name == "energy" and per_atom_energy else error
 
 
-def label_weights(
-    name: str, labels: Labels, systems: Systems, prediction: Prediction | None = None
-) -> Tensor:
+def label_weights(name: str, labels: Labels, systems: Systems, prediction: Prediction | None = None) -> Tensor:
     """Weight of each system or atom, zero where the label is missing or the SCF did not converge."""
     weight = labels.weights[name]
     if prediction is not None and prediction.scf is not None:

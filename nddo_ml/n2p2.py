@@ -123,9 +123,7 @@ def read_weights(path: Path, network: FeedForward) -> None:
                 raise InputError(f"{path}, line {n}: expected a number first; got {tokens[0]!r}") from None
     expected = sum(p.numel() for p in network.parameters())
     if len(values) != expected:
-        raise InputError(
-            f"{path}: expected {expected} weights for layers {_widths(network.shape)}; got {len(values)}"
-        )
+        raise InputError(f"{path}: expected {expected} weights for layers {_widths(network.shape)}; got {len(values)}")
     flat = torch.tensor(values, dtype=torch.float64)
     if not bool(torch.isfinite(flat).all()):
         raise InputError(
@@ -213,12 +211,8 @@ def write_potential(
         InputError: symmetry functions or activation functions that n2p2 does not have.
     """
     shapes = networks.shapes
-    if energy_scale != 1.0 and any(
-        s.activations[-1] != "linear" or s.normalize_nodes for s in shapes.values()
-    ):
-        raise InputError(
-            "a potential with an energy scale needs linear, not normalised, output nodes for n2p2"
-        )
+    if energy_scale != 1.0 and any(s.activations[-1] != "linear" or s.normalize_nodes for s in shapes.values()):
+        raise InputError("a potential with an energy scale needs linear, not normalised, output nodes for n2p2")
     try:
         functions_text = functions.to_n2p2(length_unit)
     except ValueError as error:
@@ -248,9 +242,7 @@ def settings_lines(shapes: Mapping[int, NetworkShape], atom_energy: Mapping[int,
     for z, shape in sorted(shapes.items())[: 1 if shared else None]:
         unknown = [a for a in shape.activations if a not in CODE_OF_ACTIVATION]
         if unknown:
-            raise InputError(
-                f"n2p2 has no activation function {unknown[0]!r}; it has {', '.join(CODE_OF_ACTIVATION)}"
-            )
+            raise InputError(f"n2p2 has no activation function {unknown[0]!r}; it has {', '.join(CODE_OF_ACTIVATION)}")
         scope, name = ("global", "") if shared else ("element", f" {symbol_of(z)}")
         codes = [CODE_OF_ACTIVATION[a] for a in shape.activations]
         lines.append(f"{scope}_hidden_layers_short{name} {len(shape.hidden)}")
@@ -285,16 +277,12 @@ def _tokens(settings: N2P2Settings, keyword: str, element: int) -> tuple[list[li
         return own, True
     shared = settings.keywords.get(f"global_{keyword}")
     if not shared:
-        raise InputError(
-            f"{settings.path}: expected global_{keyword}, or element_{keyword} {symbol}; found neither"
-        )
+        raise InputError(f"{settings.path}: expected global_{keyword}, or element_{keyword} {symbol}; found neither")
     return shared, False
 
 
 def _hidden_layers(settings: N2P2Settings, element: int) -> int:
-    return int(
-        _number(settings.path, "hidden_layers_short", _tokens(settings, "hidden_layers_short", element)[0][0])
-    )
+    return int(_number(settings.path, "hidden_layers_short", _tokens(settings, "hidden_layers_short", element)[0][0]))
 
 
 def _per_layer(settings: N2P2Settings, keyword: str, element: int, n: int) -> list[str]:
@@ -309,8 +297,7 @@ def _per_layer(settings: N2P2Settings, keyword: str, element: int, n: int) -> li
             values[int(_number(settings.path, f"element_{keyword}", tokens)) - 1] = tokens[1]
     if len(values) < n or "" in values[:n]:
         raise InputError(
-            f"{settings.path}: expected {n} values of {keyword} for {symbol_of(element)}; "
-            f"got {' '.join(values)!r}"
+            f"{settings.path}: expected {n} values of {keyword} for {symbol_of(element)}; got {' '.join(values)!r}"
         )
     return values[:n]
 

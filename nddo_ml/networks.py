@@ -96,9 +96,7 @@ class FeedForward(nn.Module):
             for layer in self.linears:
                 fan_out, fan_in = layer.weight.shape
                 std = (2.0 / (fan_in + fan_out)) ** 0.5
-                layer.weight.copy_(
-                    torch.randn(fan_out, fan_in, dtype=layer.weight.dtype, generator=generator) * std
-                )
+                layer.weight.copy_(torch.randn(fan_out, fan_in, dtype=layer.weight.dtype, generator=generator) * std)
                 layer.bias.zero_()
 
     def forward(self, x: Tensor) -> Tensor:

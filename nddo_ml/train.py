@@ -7,7 +7,7 @@ import json
 import multiprocessing
 import shutil
 from collections.abc import Callable, Mapping
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from nddo_ml.checkpoint import load_model, save_model
 from nddo_ml.dataset import Dataset, describe, load_dataset, split
 from nddo_ml.elements import symbol_of
 from nddo_ml.errors import InputError
-from nddo_ml.evaluation import summarize, tabulate
+from nddo_ml.evaluation import fitted_zeros, summarize, tabulate
 from nddo_ml.models import AbstractModel
 from nddo_ml.nnp import NNP
 from nddo_ml.training.build import build_model
@@ -26,7 +26,8 @@ from nddo_ml.training.checks import check_dataset
 from nddo_ml.training.config import TrainConfig
 from nddo_ml.training.parallel import Processes, processes
 from nddo_ml.training.references import fit_references, to_common_zero
-from nddo_ml.training.trainer import Trainer
+from nddo_ml.training.state import read_log
+from nddo_ml.training.trainer import LOG, Trainer
 
 MODEL = "model.pt"
 Report = Callable[[Mapping[str, Any]], None]
@@ -41,9 +42,7 @@ class TrainResult:
     test_errors: dict[str, Any] | None
 
 
-def train(
-    config: TrainConfig, *, restart: bool = False, on_epoch: Report = lambda entry: None
-) -> TrainResult:
+def train(config: TrainConfig, *, restart: bool = False, on_epoch: Report = lambda entry: None) -> TrainResult:
     """Train the model of a configuration to the end, resuming what an earlier call has done.
 
     Writes into ``config.output``: model.pt, log.jsonl, checkpoint.pt (a folder a member for a committee), and
@@ -93,20 +92,21 @@ def train_member(
     """Train one model with the configuration's seed."""
     torch.manual_seed(config.seed)
     model = build_model(config.model.kind, config.model.options, data, config.seed)
-    data = _with_common_zero(model, data)
+    mark = fingerprint(config, data)
     if config.data.validation:
         valid = load_dataset(config.data.validation)
         check_elements(model, valid)
-        train_part, valid = data, _with_common_zero(model, valid, data)
     else:
-        train_part, valid = split(data, config.data.validation_fraction, config.seed)
-    trainer = Trainer(model, train_part, valid, config, folder, fingerprint(config, data), group, on_epoch)
+        data, valid = split(data, config.data.validation_fraction, config.seed)
+    model.to(group.device(config.device))
+    data, valid = on_one_zero(model, data, valid)
+    trainer = Trainer(model, data, valid, config, folder, mark, group, on_epoch)
     return trainer.run()
 
 
 def fingerprint(config: TrainConfig, data: Dataset) -> str:
     """A hash of what determines a training: configuration (but for paths and pace) and data."""
-    settings = asdict(replace(config, output="", checkpoint_seconds=0.0, workers=1, card={}))
+    settings = asdict(replace(config, output="", checkpoint_seconds=0.0, workers=1, device="cpu", card={}))
     for part in ("train", "validation", "test"):
         settings["data"].pop(part)
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
@@ -124,13 +124,25 @@ def check_elements(model: AbstractModel, data: Dataset) -> None:
             raise InputError(f"{origin}: the model has no element {symbol_of(number)}; it has {known}")
 
 
-def _with_common_zero(model: AbstractModel, data: Dataset, fitted_on: Dataset | None = None) -> Dataset:
-    """Several references' energies moved to one zero: the first's for a potential."""
-    if not isinstance(model, NNP) or len(set(data.references)) == 1:
-        return data
-    source = fitted_on or data
-    references = fit_references(source, source.labels.values["energy"])
-    return to_common_zero(data, references, references[source.references[0]])
+def on_one_zero(model: AbstractModel, data: Dataset, valid: Dataset) -> tuple[Dataset, Dataset]:
+    """Energies of all references moved to one zero: the first reference's for a potential, which has its own
+    per-element energies; the model's own for every other model. The shifts are fitted on the training data.
+
+    Raises:
+        InputError: validation data with a reference or element that the training data lack.
+    """
+    if isinstance(model, NNP):
+        if len(set(data.references)) == 1:
+            return data, valid
+        zeros = fit_references(data, data.labels.values["energy"])
+        zero = zeros[data.references[0]]
+    else:
+        zeros = fitted_zeros(model, data)
+        zero = dict.fromkeys(data.elements, 0.0)
+    for k, name in enumerate(valid.references):
+        if name not in zeros or not set(valid.elements) <= set(data.elements):
+            raise InputError(f"{valid.origins[k]}: its reference {name!r} or an element is not in the training data")
+    return to_common_zero(data, zeros, zero), to_common_zero(valid, zeros, zero)
 
 
 def _train_committee(
@@ -142,10 +154,7 @@ def _train_committee(
         for k in range(config.committee)
     ]
     if config.workers > 1 and group.world == 1:
-        context = multiprocessing.get_context("spawn")
-        threads = max(1, torch.get_num_threads() // config.workers)
-        with ProcessPoolExecutor(config.workers, mp_context=context) as pool:
-            list(pool.map(_member_job, [job for job, _ in jobs], [threads] * len(jobs)))
+        _train_in_workers([job for job, _ in jobs], config.workers, on_epoch)
         models = [load_model(Path(job.output) / MODEL) for job, _ in jobs]
     else:
         models = []
@@ -160,6 +169,24 @@ def _train_committee(
 
 def _as_member(number: int, on_epoch: Report) -> Report:
     return lambda entry: on_epoch({"member": number, **entry})
+
+
+def _train_in_workers(jobs: list[TrainConfig], workers: int, on_epoch: Report) -> None:
+    """Members in processes of their own; their logs tell how far they are."""
+    threads = max(1, torch.get_num_threads() // workers)
+    told = [0] * len(jobs)
+    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+        pending = {pool.submit(_member_job, job, threads) for job in jobs}
+        while pending:
+            done, pending = wait(pending, timeout=1.0, return_when=FIRST_COMPLETED)
+            for future in done:
+                future.result()
+            for k, job in enumerate(jobs):
+                log = Path(job.output) / LOG
+                entries = read_log(log) if log.exists() else []
+                for entry in entries[told[k] :]:
+                    on_epoch({"member": k + 1, **entry})
+                told[k] = len(entries)
 
 
 def _member_job(config: TrainConfig, threads: int) -> None:

@@ -85,9 +85,7 @@ def build_nnp(
     missing = [symbol_of(z) for z in dataset.elements if z not in reference]
     if missing:
         raise InputError(f"model.reference_energies lacks {missing[0]}; the data have {' '.join(symbols)}")
-    shapes = {
-        z: NetworkShape.uniform(descriptors.features_of(z), hidden, activation) for z in dataset.elements
-    }
+    shapes = {z: NetworkShape.uniform(descriptors.features_of(z), hidden, activation) for z in dataset.elements}
     scale = automatic_scale(dataset, reference) if energy_scale == "auto" else float(energy_scale)
     return NNP(descriptors, scaler, [ElementNetworks(shapes, seed)], reference, energy_scale=scale, name=name)
 

@@ -53,13 +53,9 @@ def _energies(dataset: Dataset) -> str | None:
     expected = dataset.composition[here] @ (-0.5 * HARTREE_EV * z**2.4)
     ratio = float((dataset.labels.values["energy"][here] / expected).median())
     if abs(ratio * HARTREE_EV - 1) < 0.15:
-        return (
-            'total energies are those of all electrons in hartree; eV is expected (energy_unit = "hartree")'
-        )
+        return 'total energies are those of all electrons in hartree; eV is expected (energy_unit = "hartree")'
     if abs(ratio / EV_KCAL_MOL - 1) < 0.15:
-        return (
-            'total energies are those of all electrons in kcal/mol; eV is expected (energy_unit = "kcal/mol")'
-        )
+        return 'total energies are those of all electrons in kcal/mol; eV is expected (energy_unit = "kcal/mol")'
     return None
 
 
@@ -96,11 +92,7 @@ def _work(dataset: Dataset) -> tuple[Tensor, Tensor]:
     work, change = [], []
     for k in range(min(len(dataset) - 1, 400)):
         n = int(sizes[k])
-        if (
-            not bool(both[k] & both[k + 1])
-            or n != int(sizes[k + 1])
-            or not torch.equal(s.cell[k], s.cell[k + 1])
-        ):
+        if not bool(both[k] & both[k + 1]) or n != int(sizes[k + 1]) or not torch.equal(s.cell[k], s.cell[k + 1]):
             continue
         a, b = slice(int(starts[k]), int(starts[k]) + n), slice(int(starts[k + 1]), int(starts[k + 1]) + n)
         step = s.positions[b] - s.positions[a]
@@ -117,7 +109,5 @@ def _stress(dataset: Dataset) -> str | None:
         return None
     size = float(dataset.labels.values["stress"][here].norm(dim=(1, 2)).median())
     if size > 1.0:
-        return (
-            f"stresses of {size:.3g} (median) would be {160 * size:.0f} GPa: GPa or kbar? eV/Å³ is expected"
-        )
+        return f"stresses of {size:.3g} (median) would be {160 * size:.0f} GPa: GPa or kbar? eV/Å³ is expected"
     return None

@@ -50,9 +50,7 @@ class PhaseConfig:
     schedule: str = "cosine"  # cosine | exponential | constant
     weight_decay: float = 0.0
     clip: float = 0.0  # largest norm of the gradient; 0: no limit
-    average: float = (
-        0.0  # decay a step of the averaged weights, which are the ones validated and kept; 0: none
-    )
+    average: float = 0.0  # decay a step of the averaged weights, which are the ones validated and kept; 0: none
     patience: int = 0  # epochs without a better validation loss before the phase ends; 0: never
     validate_every: int = 1
     history: int = 50  # lbfgs: remembered steps
@@ -81,6 +79,7 @@ class TrainConfig:
     seed: int = 1
     committee: int = 1
     workers: int = 1  # committee members trained at once, each in a process of its own
+    device: str = "cpu"  # cpu | cuda; with several processes each takes the GPU of its local rank
     checkpoint_seconds: float = 60.0
     card: Mapping[str, Any] = field(default_factory=dict)
 
@@ -91,17 +90,11 @@ class TrainConfig:
             if phase.optimizer not in ("adam", "lbfgs", "kalman"):
                 raise InputError(f"phases: optimizer must be adam, lbfgs or kalman; got {phase.optimizer!r}")
             if phase.schedule not in ("cosine", "exponential", "constant"):
-                raise InputError(
-                    f"phases: schedule must be cosine, exponential or constant; got {phase.schedule!r}"
-                )
+                raise InputError(f"phases: schedule must be cosine, exponential or constant; got {phase.schedule!r}")
             if min(phase.epochs, phase.batch, phase.validate_every) < 1 or not phase.lr > 0:
-                raise InputError(
-                    f"phases: epochs, batch, validate_every and lr must be positive; got {phase}"
-                )
+                raise InputError(f"phases: epochs, batch, validate_every and lr must be positive; got {phase}")
         if self.committee < 1 or self.workers < 1:
-            raise InputError(
-                f"committee and workers must be at least 1; got {self.committee} and {self.workers}"
-            )
+            raise InputError(f"committee and workers must be at least 1; got {self.committee} and {self.workers}")
 
 
 def read_config(path: str | Path, overrides: Mapping[str, Any] | None = None) -> TrainConfig:

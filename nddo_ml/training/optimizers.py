@@ -68,9 +68,7 @@ class FirstOrder:
 
     def __init__(self, phase: PhaseConfig, parameters: Sequence[nn.Parameter], objective: Objective) -> None:
         self.phase, self.parameters, self.objective = phase, list(parameters), objective
-        self.adam = torch.optim.AdamW(
-            self.parameters, lr=phase.lr, weight_decay=phase.weight_decay, foreach=True
-        )
+        self.adam = torch.optim.AdamW(self.parameters, lr=phase.lr, weight_decay=phase.weight_decay, foreach=True)
 
     def step(self, index: Tensor, progress: float) -> float:
         """One step; the loss before it."""
@@ -158,9 +156,7 @@ class KalmanFilter:
     def _update(self, error: float, n: int) -> float:
         if error == 0.0:
             return error
-        h = torch.cat(
-            [torch.zeros_like(p).flatten() if p.grad is None else p.grad.flatten() for p in self.parameters]
-        )
+        h = torch.cat([torch.zeros_like(p).flatten() if p.grad is None else p.grad.flatten() for p in self.parameters])
         products = [p @ h[a:b] for p, (a, b) in zip(self.covariance, self.blocks, strict=True)]
         gain = 1.0 / (
             self.memory * len(products)

@@ -14,6 +14,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from nddo_ml.errors import InputError
+
 
 @dataclass(frozen=True)
 class Processes:
@@ -25,6 +27,18 @@ class Processes:
     @property
     def is_first(self) -> bool:
         return self.rank == 0
+
+    def device(self, name: str) -> torch.device:
+        """The device of a name for this process.
+
+        Raises:
+            InputError: CUDA is asked for and not there.
+        """
+        if name.startswith("cuda") and not torch.cuda.is_available():
+            raise InputError(f"device must be cpu on this machine; got {name!r}, and CUDA is not available")
+        if name == "cuda" and self.world > 1:
+            return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        return torch.device(name)
 
     def share(self, index: Tensor) -> Tensor:
         """This process's part of a batch's structures."""

@@ -42,7 +42,7 @@ def predictor_for(model: AbstractModel, dataset: Dataset) -> Predictor:
 
 @dataclass
 class DirectPredictor:
-    """Calls the model on the selected systems."""
+    """Calls the model on the selected systems, on the model's device."""
 
     model: AbstractModel
     systems: Systems
@@ -51,6 +51,9 @@ class DirectPredictor:
         systems, _ = take(self.systems, index)
         if stress:
             systems = _with_volume(systems)
+        weight = next(self.model.parameters(), None)
+        if weight is not None:
+            systems = systems.to(weight.device)
         return self.model(systems, forces=forces, stress=stress)
 
 
@@ -136,9 +139,7 @@ def cache_bytes(model: NNP, systems: Systems, needs_derivatives: Tensor) -> floa
     return atoms * (per_atom * 3 + 9) * model.functions.n_features * 4 * 1.3
 
 
-def _features(
-    model: NNP, one: Systems, derivatives: bool, dtype: torch.dtype
-) -> tuple[Tensor, _Jacobian | None]:
+def _features(model: NNP, one: Systems, derivatives: bool, dtype: torch.dtype) -> tuple[Tensor, _Jacobian | None]:
     """Scaled features of one structure and, where asked for, their derivatives."""
     pairs = neighbor_list(one.positions, model.cutoff, one.system_idx, one.cell, one.pbc)
     vectors = pair_vectors(one.positions, pairs, one.system_idx, one.cell).requires_grad_(derivatives)
@@ -153,9 +154,7 @@ def _features(
     if bool(torch.linalg.det(one.cell).abs() > 1e-6):
         n_features = scaled.shape[1]
         outer = (vectors.detach()[:, :, None, None] * slope[:, None]).reshape(-1, 9 * n_features)
-        per_atom = outer.new_zeros(one.n_atoms, 9 * n_features).index_add(0, pairs.i, outer) / volumes(
-            one.cell
-        )
+        per_atom = outer.new_zeros(one.n_atoms, 9 * n_features).index_add(0, pairs.i, outer) / volumes(one.cell)
         strain = per_atom.reshape(one.n_atoms, 9, n_features).transpose(0, 1).reshape(9, -1).to(dtype)
     return scaled.detach(), _Jacobian(atoms, positions.to(dtype), strain)
 

@@ -85,9 +85,7 @@ def _read_ase(path: Path) -> Iterator[Atoms]:
         AttributeError,
         StopIteration,
     ) as error:
-        raise InputError(
-            f"{path}, frame {number}: cannot be read ({type(error).__name__}: {error})"
-        ) from None
+        raise InputError(f"{path}, frame {number}: cannot be read ({type(error).__name__}: {error})") from None
 
 
 def _read_database(path: Path) -> Iterator[Atoms]:
@@ -125,9 +123,7 @@ def _read_hdf5(path: Path, keys: Mapping[str, str]) -> Iterator[tuple[Atoms, dic
         if _is_molecule(file):
             groups.append(file)
         if not groups:
-            raise InputError(
-                f"{path}: expected groups with {' or '.join(_NUMBERS)} and {' or '.join(_POSITIONS)}"
-            )
+            raise InputError(f"{path}: expected groups with {' or '.join(_NUMBERS)} and {' or '.join(_POSITIONS)}")
         for group in groups:
             numbers = _symbols_or_numbers(_first(group, _NUMBERS))
             positions = _first(group, _POSITIONS)
@@ -166,7 +162,6 @@ def _hdf5_labels(path: Path, group: Any, keys: Mapping[str, str], n: int) -> dic
             columns[label] = np.asarray(group[name])
             if len(columns[label]) != n:
                 raise InputError(
-                    f"{path}, group {group.name}: {name} must have {n} rows, one a conformer; "
-                    f"got {len(columns[label])}"
+                    f"{path}, group {group.name}: {name} must have {n} rows, one a conformer; got {len(columns[label])}"
                 )
     return columns

@@ -19,15 +19,11 @@ def fit_references(dataset: Dataset, energy: Tensor) -> dict[str, dict[int, floa
     counts, sizes = dataset.composition, dataset.systems.atoms_per_system.to(torch.float64)
     found = {}
     for name in dict.fromkeys(dataset.references):
-        chosen = torch.tensor([r == name for r in dataset.references]) & (
-            dataset.labels.weights["energy"] > 0
-        )
+        chosen = torch.tensor([r == name for r in dataset.references]) & (dataset.labels.weights["energy"] > 0)
         weight = (dataset.labels.weights["energy"][chosen] / sizes[chosen]).sqrt()
         if bool(chosen.any()):
             left = counts[chosen] * weight[:, None]
-            solution = torch.linalg.lstsq(left, (energy[chosen] * weight)[:, None], driver="gelsd").solution[
-                :, 0
-            ]
+            solution = torch.linalg.lstsq(left, (energy[chosen] * weight)[:, None], driver="gelsd").solution[:, 0]
         else:
             solution = torch.zeros(len(dataset.elements), dtype=torch.float64)
         found[name] = dict(zip(dataset.elements, solution.tolist(), strict=True))

@@ -93,5 +93,6 @@ class JsonLog:
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:
-    """All entries of a log."""
-    return [json.loads(line) for line in path.read_text().splitlines() if line.strip()]
+    """All complete entries of a log."""
+    lines = path.read_text().split("\n")[:-1]
+    return [json.loads(line) for line in lines if line.strip()]

@@ -124,7 +124,7 @@ class Trainer:
             weight = label_weights(label, some.labels, some.systems, prediction)
             if LABELS[label][0] and parts > 1:
                 weight = weight * (_local_index(some) % parts == part)
-            weight = weight.reshape(-1, *[1] * (error.ndim - 1)).expand(error.shape)
+            weight = weight.reshape(-1, *[1] * (error.ndim - 1)).expand(error.shape).to(error)
             count, total = float(weight.sum()), float((weight * error.detach().abs()).sum())
             if count > 0:
                 (-scale * (weight * error.detach().sign() * error).sum()).backward()
@@ -209,7 +209,7 @@ class Trainer:
             sums["loss"] += float(self.loss_function(prediction, some.labels, some.systems, normalizers))
             for name in names:
                 error = errors(name, prediction, some.labels, some.systems, per_atom_energy=True)
-                here = error[label_weights(name, some.labels, some.systems, prediction) > 0].abs()
+                here = error.cpu()[label_weights(name, some.labels, some.systems, prediction) > 0].abs()
                 sums[name] += float(here.sum())
                 sums[f"{name} count"] += here.numel()
         sums = self.processes.sum_values(sums)
@@ -217,9 +217,7 @@ class Trainer:
         mae = {n: sums[n] / sums[f"{n} count"] for n in names if sums[f"{n} count"]}
         return {"valid_loss": sums["loss"], "valid_mae": mae}
 
-    def _loss_of(
-        self, data: Dataset, predict: Predictor, part: Tensor, normalizers: Mapping[str, float]
-    ) -> Tensor:
+    def _loss_of(self, data: Dataset, predict: Predictor, part: Tensor, normalizers: Mapping[str, float]) -> Tensor:
         some = data.select(part)
         prediction = self._ask(predict, part, [n for n in self.loss_function.labels if normalizers[n] > 0])
         if prediction.scf is not None:
@@ -275,9 +273,7 @@ class Trainer:
             return
         state = optimizer.state_dict() if optimizer else {}
         path = self.folder / CHECKPOINT
-        write_checkpoint(
-            path, self.fingerprint, self.progress, self._weights(), state, self.average, self.best
-        )
+        write_checkpoint(path, self.fingerprint, self.progress, self._weights(), state, self.average, self.best)
         self.last_save = time.monotonic()
 
     def _restore(self, path: Path) -> dict[str, Any]:
@@ -297,7 +293,5 @@ def _local_index(some: Dataset) -> Tensor:
 
 
 def _detached(prediction: Prediction) -> Prediction:
-    values: dict[str, Any] = {
-        k: v.detach() if isinstance(v, Tensor) else v for k, v in vars(prediction).items()
-    }
+    values: dict[str, Any] = {k: v.detach() if isinstance(v, Tensor) else v for k, v in vars(prediction).items()}
     return Prediction(**values)
