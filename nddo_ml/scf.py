@@ -11,6 +11,7 @@ from torch import Tensor
 from nddo_ml.density import diagonal_gap, diagonalize, initial_density, mix_frontier
 from nddo_ml.errors import InputError, SCFConvergenceError
 from nddo_ml.fock import FockBuilder
+from nddo_ml.properties import spin_squared
 from nddo_ml.scf_loops import Iterate, at_orbitals, descend, iterate, start
 
 _BONDING = 1.5  # scale of the first Fock matrix between atoms
@@ -65,6 +66,11 @@ class SCFResult:
     def total_density(self) -> Tensor:
         """P_α + P_β, [systems, M, M]."""
         return 2 * self.density[:, 0] if self.density.shape[1] == 1 else self.density.sum(dim=1)
+
+    @property
+    def spin_squared(self) -> Tensor:
+        """⟨S²⟩, [systems]; zero for a closed shell."""
+        return spin_squared(self.density, self.n_occupied)
 
     @property
     def homo(self) -> Tensor:

@@ -21,8 +21,9 @@ import torch
 from torch import Tensor
 
 _NODES = 24  # the sum is exact to rounding wherever the overlap is not below 1e-15
-# (largest |t|, degree of the power series of exp(−tν)); beyond the last the exponential itself
-_SERIES = ((0.5, 6), (1.0, 7), (2.0, 12), (3.0, 15))
+# (largest |t|, degree of the power series of exp(−tν), half the range of |t| over which it goes over into the next);
+# beyond the last the exponential itself. MOPAC jumps; the ranges are wide where the jump is small, narrow where not.
+_SERIES = ((0.5, 6, 0.02), (1.0, 7, 0.004), (2.0, 12, 0.02), (3.0, 15, 0.02))
 
 # position of the orbitals with quantum numbers l and ±m: s, px, py, pz, d as in ``angular``
 _ORBITALS = {(0, 0): (0,), (1, 0): (3,), (1, 1): (1, 2), (2, 0): (6,), (2, 1): (5, 7), (2, 2): (4, 8)}
@@ -119,17 +120,16 @@ def _series_length(shells_a: list[int], shells_b: list[int]) -> int:
 def _exponential(p: Tensor, t: Tensor, nodes: Tensor, series: int) -> Tensor:
     """``exp(−p − tν)`` at the nodes ν, by its power series in tν where |t| is small, [pairs, nodes]."""
     x = -t * nodes
-    value = torch.exp(x - p)
-    size, decay, lower = t.detach().abs(), torch.exp(-p), -1.0
-    for upper, degree in _SERIES[:series]:
-        inside = (size > lower) & (size <= upper)
-        lower = upper
-        if not bool(inside.any()):
+    value, decay, size = torch.exp(x - p), torch.exp(-p), t.abs()
+    for upper, degree, blend in reversed(_SERIES[:series]):
+        beyond = ((size - upper + blend) / (2 * blend)).clamp(0, 1)
+        if bool((beyond == 1).all()):
             continue
+        beyond = beyond * beyond * beyond * (10 + beyond * (6 * beyond - 15))  # smooth to second order
         total = torch.ones_like(x)
         for m in range(degree, 0, -1):
             total = 1 + total * x / m
-        value = torch.where(inside, decay * total, value)
+        value = beyond * value + (1 - beyond) * decay * total
     return value
 
 
