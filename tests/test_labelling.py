@@ -1,6 +1,10 @@
 """Reference labels by PySCF: their values, the file that grows and resumes, failures, processes and Dask."""
 
 import json
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor, Executor, Future
 from contextlib import contextmanager
@@ -236,3 +240,33 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch
     assert read(output).get_potential_energy() < -25
     with pytest.raises(InputError, match="two whole numbers"):
         command([tmp_path / "good.xyz"], output, grid="75x302")
+
+
+INTERRUPTED = """
+import sys
+from pathlib import Path
+from ase import Atoms
+from nddo_ml.io import Structure
+from nddo_ml.labelling.level import Level
+from nddo_ml.labelling.run import Resources, label, prepare
+
+frames = [Atoms("N2", [[0, 0, 0], [0, 0, 1.0 + 0.01 * k]]) for k in range(int(sys.argv[2]))]
+tasks = [prepare(Structure("n2.xyz", k, frame)) for k, frame in enumerate(frames)]
+print(label(tasks, Path(sys.argv[1]), Level("pbe", "sto-3g", grid=(75, 302)), Resources(workers=2)).skipped)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["SIGINT", "SIGKILL"])
+def test_a_killed_run_goes_on(tmp_path: Path, name: str) -> None:
+    output = tmp_path / "labels.extxyz"
+    arguments = [sys.executable, "-c", INTERRUPTED, str(output)]
+    with subprocess.Popen([*arguments, "1000"], stderr=subprocess.DEVNULL) as process:
+        while process.poll() is None and (not output.exists() or output.stat().st_size == 0):
+            time.sleep(0.05)
+        process.send_signal(signal.Signals[name])
+    assert process.returncode != 0
+    done = len(read(output, ":"))
+    again = subprocess.run([*arguments, str(done + 2)], capture_output=True, text=True, check=True)
+    assert int(again.stdout) <= done
+    assert sorted(f.info["frame"] for f in read(output, ":"))[: done + 2] == list(range(done + 2))

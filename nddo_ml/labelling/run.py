@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -9,8 +10,10 @@ from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context, parent_process
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING
 
 from nddo_ml.errors import InputError
@@ -165,8 +168,7 @@ def _drain(pending: deque[Task], pool: Executor, slots: int, level: Level, threa
 def _executor(resources: Resources) -> Iterator[tuple[Executor, int]]:
     """A pool and the number of tasks that it should hold at a time."""
     if resources.scheduler is None:
-        context = get_context("spawn")
-        with ProcessPoolExecutor(resources.workers, context, initializer=_interruptible) as pool:
+        with _processes(resources.workers) as pool:
             yield pool, resources.workers
         return
     if find_spec("distributed") is None:
@@ -181,6 +183,27 @@ def _executor(resources: Resources) -> Iterator[tuple[Executor, int]]:
         yield pool, max(1, 2 * sum(client.nthreads().values()))
 
 
-def _interruptible() -> None:
-    """Let a worker end quietly at Ctrl-C."""
+@contextmanager
+def _processes(workers: int) -> Iterator[Executor]:
+    """A pool of fresh processes; an interruption ends their calculations at once."""
+    others = set(active_children())
+    with ProcessPoolExecutor(workers, get_context("spawn"), initializer=_start_worker) as pool:
+        try:
+            yield pool
+        except BaseException:
+            for process in set(active_children()) - others:
+                process.terminate()
+            raise
+
+
+def _start_worker() -> None:
+    """Let a worker end quietly at Ctrl-C, and when its parent is gone."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    parent = parent_process()
+    if parent is not None:
+        Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: BaseProcess) -> None:
+    parent.join()
+    os._exit(1)
