@@ -26,18 +26,14 @@ def molecules() -> list[Atoms]:
 def mixed(molecules) -> list[Atoms]:
     """Molecules, a skewed cell below the cut-off, a slab and a wire; H, C, N and O."""
     rng = np.random.default_rng(7)
-    skewed = Atoms(
-        "CHON", rng.random((4, 3)) * 3.5, cell=[[3.4, 0, 0], [1.6, 3.0, 0], [-1.0, 1.2, 3.3]], pbc=True
-    )
+    skewed = Atoms("CHON", rng.random((4, 3)) * 3.5, cell=[[3.4, 0, 0], [1.6, 3.0, 0], [-1.0, 1.2, 3.3]], pbc=True)
     slab = Atoms(
         "COC",
         rng.random((3, 3)) * 2.5,
         cell=[[2.5, 0, 0], [0.7, 2.6, 0], [0, 0, 20]],
         pbc=[True, True, False],
     )
-    wire = Atoms(
-        "NHO", rng.random((3, 3)) * 3, cell=[[0, 0, 0], [0, 2.7, 0], [0, 0, 0]], pbc=[False, True, False]
-    )
+    wire = Atoms("NHO", rng.random((3, 3)) * 3, cell=[[0, 0, 0], [0, 2.7, 0], [0, 0, 0]], pbc=[False, True, False])
     return [*molecules[:3], skewed, slab, molecules[4], wire]
 
 

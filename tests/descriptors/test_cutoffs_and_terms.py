@@ -83,9 +83,7 @@ def test_terms_written_out():
 def test_angular_term_is_differentiable_when_collinear(zeta):
     cosine = torch.tensor([-1.0, 1.0, 0.3], dtype=torch.float64, requires_grad=True)
     value = terms.angular(cosine, zeta, 1.0)
-    torch.testing.assert_close(
-        value.detach(), 2 ** (1 - zeta) * (1 + cosine.detach()) ** zeta, rtol=1e-12, atol=1e-12
-    )
+    torch.testing.assert_close(value.detach(), 2 ** (1 - zeta) * (1 + cosine.detach()) ** zeta, rtol=1e-12, atol=1e-12)
     (first,) = torch.autograd.grad(value.sum(), cosine, create_graph=True)
     (second,) = torch.autograd.grad(first.sum(), cosine) if first.requires_grad else (torch.zeros(3),)
     assert torch.isfinite(first).all()
@@ -97,8 +95,6 @@ def test_norm_of_zero_has_finite_derivatives():
     r = norm(v)
     assert r.tolist() == [5.0, 0.0]
     (slope,) = torch.autograd.grad(r.sum(), v, create_graph=True)
-    torch.testing.assert_close(
-        slope.detach(), torch.tensor([[0.6, 0.8, 0.0], [0.0, 0.0, 0.0]], dtype=torch.float64)
-    )
+    torch.testing.assert_close(slope.detach(), torch.tensor([[0.6, 0.8, 0.0], [0.0, 0.0, 0.0]], dtype=torch.float64))
     (second,) = torch.autograd.grad(slope.sum(), v)
     assert torch.isfinite(second).all()

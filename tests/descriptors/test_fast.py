@@ -103,9 +103,7 @@ def test_more_triples_than_one_run(describe_inputs):
     atoms = bulk("Cu", cubic=True)
     cutoff = Cutoff(6.0)
     shapes = [{"zeta": z, "lambda_": s} for z in (1.0, 4.0) for s in (1.0, -1.0)]
-    sf = SymmetryFunctions(
-        [Function("Cu", k, cutoff, ("Cu", "Cu"), 0.05, **s) for k in ("G4", "G5") for s in shapes]
-    )
+    sf = SymmetryFunctions([Function("Cu", k, cutoff, ("Cu", "Cu"), 0.05, **s) for k in ("G4", "G5") for s in shapes])
     inputs = describe_inputs(sf, [atoms])
     fast, definition = both(sf, inputs)
     torch.testing.assert_close(fast, definition, rtol=1e-12, atol=0)

@@ -58,18 +58,14 @@ def cells() -> dict[str, Atoms]:
         "skewed": Atoms("N3", rng.random((3, 3)) @ skew, cell=skew, pbc=True),
         "left-handed": Atoms("N3", rng.random((3, 3)) @ skew, cell=skew[[1, 0, 2]], pbc=True),
         "outside the cell": Atoms("N4", (rng.random((4, 3)) * 3 - 1) @ skew, cell=skew, pbc=True),
-        "slab": Atoms(
-            "N4", rng.random((4, 3)) * 3, cell=[[3, 0, 0], [1.4, 2.7, 0], [0, 0, 9]], pbc=[1, 1, 0]
-        ),
+        "slab": Atoms("N4", rng.random((4, 3)) * 3, cell=[[3, 0, 0], [1.4, 2.7, 0], [0, 0, 9]], pbc=[1, 1, 0]),
         "slab, skewed third vector": Atoms(
             "N4", rng.random((4, 3)) * 3, cell=[[3, 0, 0], [0, 3, 0], [5, 5, 2]], pbc=[1, 1, 0]
         ),
         "slab without third vector": Atoms(
             "N3", rng.random((3, 3)) * 3, cell=[[3, 0, 0], [0, 3, 0], [0, 0, 0]], pbc=[1, 1, 0]
         ),
-        "wire": Atoms(
-            "N3", rng.random((3, 3)) * 3, cell=[[9, 0, 0], [0, 9, 0], [1, 0.5, 2.6]], pbc=[0, 0, 1]
-        ),
+        "wire": Atoms("N3", rng.random((3, 3)) * 3, cell=[[9, 0, 0], [0, 9, 0], [1, 0.5, 2.6]], pbc=[0, 0, 1]),
         "wire without other vectors": Atoms(
             "N3", rng.random((3, 3)) * 8, cell=[[0, 0, 0], [0, 2.4, 0.3], [0, 0, 0]], pbc=[0, 1, 0]
         ),
@@ -96,9 +92,7 @@ def test_batch_equals_loop_in_any_order():
     batch = structures_of(frames)
     together = pairs_of(frames, 3.7)
     mixed_up = torch.randperm(batch.numbers.shape[0])
-    shuffled = neighbor_list(
-        batch.positions[mixed_up], 3.7, batch.system_idx[mixed_up], batch.cell, batch.pbc
-    )
+    shuffled = neighbor_list(batch.positions[mixed_up], 3.7, batch.system_idx[mixed_up], batch.cell, batch.pbc)
     back = {(int(mixed_up[i]), int(mixed_up[j]), *s) for i, j, *s in as_set(shuffled)}
     assert back == as_set(together)
     start, expected = 0, set()
@@ -120,9 +114,7 @@ def test_vectors_are_within_the_cutoff_and_differentiable():
     assert torch.isfinite(positions.grad).all()
     assert cell.grad[3].abs().sum() > 0
     assert cell.grad[0].abs().sum() == 0
-    alone = pair_vectors(
-        torch.tensor(frames[3].positions), one, None, torch.tensor(frames[3].cell.array)[None]
-    )
+    alone = pair_vectors(torch.tensor(frames[3].positions), one, None, torch.tensor(frames[3].cell.array)[None])
     mine = batch.system_idx[pairs.i] == 3
     torch.testing.assert_close(vectors[mine].norm(dim=1).sort()[0], alone.norm(dim=1).sort()[0])
 
@@ -209,8 +201,6 @@ def test_triples_are_all_couples():
     assert list(zip(triples.a.tolist(), triples.b.tolist(), strict=True)) == [(0, 1), (0, 2), (1, 2), (4, 5)]
     order = torch.tensor([4, 0, 3, 1, 5, 2])
     unsorted = triples_of(i[order])
-    found = {
-        (int(order[a]), int(order[b])) for a, b in zip(unsorted.a.tolist(), unsorted.b.tolist(), strict=True)
-    }
+    found = {(int(order[a]), int(order[b])) for a, b in zip(unsorted.a.tolist(), unsorted.b.tolist(), strict=True)}
     assert {tuple(sorted(t)) for t in found} == {(0, 1), (0, 2), (1, 2), (4, 5)}
     assert bool((unsorted.a < unsorted.b).all())

@@ -8,7 +8,7 @@ import torch
 from bp_descriptors import SymmetryFunctions
 from bp_descriptors.presets import read_n2p2
 
-SILICON = Path(__file__).parent / "data" / "n2p2" / "input.nn"
+SILICON = Path(__file__).parents[1] / "data" / "mlearn_si" / "n2p2_model" / "input.nn"
 MIXED = """
 elements O H  # a comment
 cutoff_type 2
@@ -74,9 +74,7 @@ def test_types_order_and_units(input_nn):
 def test_write_and_read_again(input_nn, unit, head):
     text = MIXED.replace("cutoff_type 2", head)
     sf = SymmetryFunctions.from_n2p2(input_nn(text), unit)
-    assert {f.cutoff.inner for f in sf.functions["H"]} == {
-        0.25 if "0.25" in head else 0.1 if "alpha" in head else 0.0
-    }
+    assert {f.cutoff.inner for f in sf.functions["H"]} == {0.25 if "0.25" in head else 0.1 if "alpha" in head else 0.0}
     again = SymmetryFunctions.from_n2p2(input_nn(sf.to_n2p2(unit)), unit)
     assert again.labels == sf.labels
     for one, other in zip(again.functions["H"], sf.functions["H"], strict=True):

@@ -1,4 +1,4 @@
-"""Values of other programs: DScribe's ACSF, and energies and forces of n2p2 (see data/README.md)."""
+"""Values of other programs: DScribe's ACSF, and energies and forces of n2p2 (see data and ../data, README.md)."""
 
 import json
 from itertools import pairwise
@@ -7,12 +7,16 @@ from pathlib import Path
 import pytest
 import torch
 from ase import Atoms
+from ase.io import read
 
 from bp_descriptors import Cutoff, Function, Scaler, SymmetryFunctions, neighbor_list, pair_vectors
 
 DATA = Path(__file__).parent / "data"
 DSCRIBE = json.loads((DATA / "dscribe_acsf.json").read_text())
-N2P2 = json.loads((DATA / "n2p2_si.json").read_text())
+SILICON = Path(__file__).parents[1] / "data" / "mlearn_si"
+MODEL = SILICON / "n2p2_model"
+N2P2 = json.loads((SILICON / "n2p2_reference.json").read_text())["results"]
+BOHR_THERE = 0.52917721092  # Å, of the reference data
 
 
 def as_atoms(record: dict) -> Atoms:
@@ -32,9 +36,7 @@ def dscribe_columns() -> list[list[Function]]:
     for couple in couples:
         for kind, name in (("G4", "g4_params"), ("G5", "g5_params")):
             for eta, zeta, lambda_ in p[name]:
-                columns.append(
-                    {"kind": kind, "neighbors": couple, "eta": eta, "zeta": zeta, "lambda_": lambda_}
-                )
+                columns.append({"kind": kind, "neighbors": couple, "eta": eta, "zeta": zeta, "lambda_": lambda_})
     return [[Function(center=s, cutoff=cutoff, **c) for s in symbols] for c in columns]
 
 
@@ -64,11 +66,11 @@ def test_dscribe_g1_to_g5(record, compiled):
 
 
 def n2p2_network(scaled: torch.Tensor) -> torch.Tensor:
-    """The network of data/n2p2: 27-24-24-1, tanh, tanh, linear; weights as (value, kind, from, to)."""
+    """The network of the silicon model: 27-24-24-1, tanh, tanh, linear; weights as (value, kind, from, to)."""
     sizes = (27, 24, 24, 1)
     weights = [torch.zeros(a, b, dtype=torch.float64) for a, b in pairwise(sizes)]
     biases = [torch.zeros(b, dtype=torch.float64) for b in sizes[1:]]
-    for line in (DATA / "n2p2" / "weights.014.data").read_text().splitlines():
+    for line in (MODEL / "weights.014.data").read_text().splitlines():
         words = line.split()
         if words[1] == "a":
             weights[int(words[5]) - 1][int(words[4]) - 1, int(words[6]) - 1] = float(words[0])
@@ -81,13 +83,12 @@ def n2p2_network(scaled: torch.Tensor) -> torch.Tensor:
     return h.sum()
 
 
-@pytest.mark.parametrize("record", N2P2["structures"], ids=lambda r: r["group"])
+@pytest.mark.parametrize("record", N2P2, ids=lambda r: r["group"])
 def test_n2p2_energy_and_forces(record):
     """n2p2's energy; its forces, which leave out the push of an atom's own images (they cancel in ∂E/∂R)."""
-    bohr = N2P2["bohr_angstrom"]
-    sf = SymmetryFunctions.from_n2p2(DATA / "n2p2" / "input.nn")
-    scaler = Scaler.from_n2p2(sf, DATA / "n2p2" / "scaling.data")
-    atoms = as_atoms(record)
+    sf = SymmetryFunctions.from_n2p2(MODEL / "input.nn")
+    scaler = Scaler.from_n2p2(sf, MODEL / "scaling.data")
+    atoms = read(SILICON / "test_sample.extxyz", record["frame"])
     x, cell, pbc = (
         torch.tensor(atoms.positions),
         torch.tensor(atoms.cell.array)[None],
@@ -99,10 +100,6 @@ def test_n2p2_energy_and_forces(record):
     assert abs(energy.item() - record["energy_hartree"]) < 1e-8
     (slope,) = torch.autograd.grad(energy, vectors)
     other = (pairs.i != pairs.j).unsqueeze(1)
-    forces = (
-        torch.zeros_like(x)
-        .index_add(0, pairs.i, slope)
-        .index_add(0, pairs.j, torch.where(other, -slope, 0.0))
-    )
+    forces = torch.zeros_like(x).index_add(0, pairs.i, slope).index_add(0, pairs.j, torch.where(other, -slope, 0.0))
     expected = torch.tensor(record["forces_hartree_per_bohr"], dtype=torch.float64)
-    torch.testing.assert_close(forces * bohr, expected, rtol=0, atol=1e-8)
+    torch.testing.assert_close(forces * BOHR_THERE, expected, rtol=0, atol=1e-8)

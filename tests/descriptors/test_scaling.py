@@ -9,7 +9,7 @@ import torch
 from bp_descriptors import Scaler, SymmetryFunctions
 from bp_descriptors.structures import structures_of
 
-N2P2 = Path(__file__).parent / "data" / "n2p2"
+N2P2 = Path(__file__).parents[1] / "data" / "mlearn_si" / "n2p2_model"
 
 
 @pytest.fixture(scope="module")

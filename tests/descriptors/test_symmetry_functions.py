@@ -88,9 +88,7 @@ def test_invariance(sf, mixed):
 
 def test_another_cell_of_the_same_lattice(sf):
     rng = np.random.default_rng(5)
-    atoms = Atoms(
-        "CHON", rng.random((4, 3)) * 3, cell=[[3.4, 0, 0], [0.5, 3.2, 0], [0.1, 0.2, 3.6]], pbc=True
-    )
+    atoms = Atoms("CHON", rng.random((4, 3)) * 3, cell=[[3.4, 0, 0], [0.5, 3.2, 0], [0.1, 0.2, 3.6]], pbc=True)
     g = sf.describe(atoms)
     skewed = atoms.copy()
     skewed.set_cell(np.array([[1, 0, 0], [2, 1, 0], [-3, 1, 1]]) @ atoms.cell.array)
@@ -158,13 +156,9 @@ def test_no_neighbours_and_one_atom(sf):
 def test_smooth_at_the_cutoff():
     """A neighbour, and a third side, that enter at the cut-off: value and slope go to zero with the gap."""
     cutoff = Cutoff(3.0, "poly2")
-    sf = SymmetryFunctions(
-        [Function("C", "G1", cutoff, ("H",)), Function("C", "G4", cutoff, ("H", "H"), lambda_=-1.0)]
-    )
+    sf = SymmetryFunctions([Function("C", "G1", cutoff, ("H",)), Function("C", "G4", cutoff, ("H", "H"), lambda_=-1.0)])
     for gap in (1e-3, 0.0, -1e-3):
-        x = torch.tensor(
-            [[0.0, 0, 0], [0, 0, 3.0 - gap], [1.5, 0, 0], [1.5 - 3.0 + gap, 0, 0]], dtype=torch.float64
-        )
+        x = torch.tensor([[0.0, 0, 0], [0, 0, 3.0 - gap], [1.5, 0, 0], [1.5 - 3.0 + gap, 0, 0]], dtype=torch.float64)
         x.requires_grad_()
         pairs = neighbor_list(x, 3.5)
         g = sf(torch.tensor([6, 1, 1, 1]), pair_vectors(x, pairs), pairs)
@@ -213,9 +207,7 @@ def test_dictionary_round_trip(sf, mixed):
 
 def test_order_given_does_not_matter(mixed):
     functions = [f for fs in everything().functions.values() for f in fs]
-    torch.testing.assert_close(
-        SymmetryFunctions(functions[::-1]).describe(mixed), everything().describe(mixed)
-    )
+    torch.testing.assert_close(SymmetryFunctions(functions[::-1]).describe(mixed), everything().describe(mixed))
 
 
 def test_value_by_hand():
@@ -230,9 +222,7 @@ def test_value_by_hand():
     )
     fc = 0.5 * (1 + math.cos(math.pi / 4))
     expected = [2 * math.exp(-0.5 * 0.16) * fc, 2.0**-2 * math.exp(-0.4) * fc**2]
-    torch.testing.assert_close(
-        sf.describe(water)[0], torch.tensor(expected, dtype=torch.float64), rtol=1e-13, atol=0
-    )
+    torch.testing.assert_close(sf.describe(water)[0], torch.tensor(expected, dtype=torch.float64), rtol=1e-13, atol=0)
 
 
 def test_bad_input(sf, describe_inputs):
