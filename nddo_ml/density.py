@@ -28,6 +28,14 @@ class Reference:
         """Those of some systems."""
         return Reference(self.occupied[index], self.empty[index], self.gap[index])
 
+    def replace_at(self, index: Tensor, other: Reference) -> Reference:
+        """This with the systems ``index`` taken from ``other``."""
+        return Reference(
+            self.occupied.index_copy(0, index, other.occupied),
+            self.empty.index_copy(0, index, other.empty),
+            self.gap.index_copy(0, index, other.gap),
+        )
+
 
 _SHELL_OF_ORBITAL = (0, 1, 1, 1, 2, 2, 2, 2, 2)
 _SHELL_SIZES = (1.0, 3.0, 5.0)

@@ -7,14 +7,14 @@ pair of block widths, so that its loops have known lengths.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 from numba import njit
 
 from nddo_ml.integrals.rotate import packed_index, packed_pairs
 
-_OPTIONS = {"cache": True, "nogil": True, "fastmath": True, "boundscheck": False}
+_compiled = partial(njit, cache=True, nogil=True, fastmath=True, boundscheck=False)
 
 
 @cache
@@ -27,7 +27,7 @@ def one_center_kernel(width: int) -> Callable[..., None]:
     rows = np.array(packed_pairs(width))
     products = len(rows)
 
-    @njit(**_OPTIONS)
+    @_compiled()
     def kernel(w, system, first, density, g, charge):  # type: ignore[no-untyped-def]
         spins = density.shape[1]
         scale = 2.0 if spins == 1 else 1.0
@@ -66,7 +66,7 @@ def two_center_kernel(width_a: int, width_b: int) -> Callable[..., None]:
     products_a, products_b = width_a * (width_a + 1) // 2, width_b * (width_b + 1) // 2
     index_a, index_b = packed_index(width_a).numpy(), packed_index(width_b).numpy()
 
-    @njit(**_OPTIONS)
+    @_compiled()
     def kernel(  # type: ignore[no-untyped-def]
         w, system, first_a, first_b, a, b, charge_a, charge_b, potential_a, potential_b, density, g
     ):
@@ -114,7 +114,7 @@ def coulomb_kernel(width: int) -> Callable[..., None]:
     rows = np.array(packed_pairs(width))
     products = len(rows)
 
-    @njit(**_OPTIONS)
+    @_compiled()
     def kernel(w, charge, potential, system, first, g):  # type: ignore[no-untyped-def]
         for a in range(w.shape[0]):
             k, r = system[a], first[a]

@@ -6,7 +6,7 @@ matrix products; diagonalisation is needed only to choose the reference.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -39,18 +39,21 @@ class Iterate:
 
     def select(self, index: Tensor) -> Iterate:
         """That of some systems."""
-        values = {f.name: getattr(self, f.name) for f in fields(self)}
-        return Iterate(**{k: v.select(index) if isinstance(v, Reference) else v[index] for k, v in values.items()})
+        return Iterate(
+            self.reference.select(index),
+            *(t[index] for t in (self.density, self.fock, self.energy, self.residual, self.iterations)),
+        )
 
     def replace_at(self, index: Tensor, other: Iterate) -> Iterate:
         """This with the systems ``index`` taken from ``other``."""
-
-        def put(old: Tensor, new: Tensor) -> Tensor:
-            return old.index_copy(0, index, new)
-
-        values = {f.name: put(getattr(self, f.name), getattr(other, f.name)) for f in fields(self)[1:]}
-        ref = (put(getattr(self.reference, f.name), getattr(other.reference, f.name)) for f in fields(Reference))
-        return Iterate(reference=Reference(*ref), **values)
+        return Iterate(
+            self.reference.replace_at(index, other.reference),
+            self.density.index_copy(0, index, other.density),
+            self.fock.index_copy(0, index, other.fock),
+            self.energy.index_copy(0, index, other.energy),
+            self.residual.index_copy(0, index, other.residual),
+            self.iterations.index_copy(0, index, other.iterations),
+        )
 
 
 def electronic_energy(builder: FockBuilder, density: Tensor, fock: Tensor) -> Tensor:

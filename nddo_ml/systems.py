@@ -115,7 +115,7 @@ class Systems:
         Raises:
             InputError: as :meth:`build`.
         """
-        frames = [atoms] if hasattr(atoms, "get_atomic_numbers") else list(atoms)
+        frames: list[Atoms] = [atoms] if hasattr(atoms, "get_atomic_numbers") else list(atoms)  # type: ignore[list-item]
         if not frames:
             raise InputError("expected at least one structure; got an empty list")
         for k, frame in enumerate(frames):

@@ -137,7 +137,8 @@ def rotate_blocks(blocks: Tensor, direction: Tensor, widths: tuple[int, int], pr
         widths: of A and of B.
         products: whether rows and columns are products of orbitals.
     """
-    return _RotateBlocks.apply(blocks, direction, widths, products)
+    rotations = _rotations(direction.detach(), widths, products, blocks.shape)
+    return _RotateBlocks.apply(blocks, direction, rotations, _generators(blocks, widths, products), False)
 
 
 def _rotations(direction: Tensor, widths: tuple[int, int], products: bool, shape: torch.Size) -> list[Tensor]:
@@ -179,28 +180,45 @@ def _generator(width: int, products: bool, rows: int) -> Tensor:
     return padded.view(-1, 3)
 
 
+def _generators(blocks: Tensor, widths: tuple[int, int], products: bool) -> tuple[Tensor | None, Tensor | None]:
+    """Those of A and of B; None where nothing turns."""
+    a, b = (
+        _generator(width, products, rows).to(blocks) if width > 1 else None
+        for width, rows in zip(widths, blocks.shape[1:], strict=True)
+    )
+    return a, b
+
+
 class _RotateBlocks(torch.autograd.Function):
-    """The rotation of blocks with the torque as its derivative by the direction."""
+    """``D_A B D_Bᵀ`` or, transposed, ``D_Aᵀ B D_B``, with the torque as derivative by the direction.
+
+    Each is the other's derivative by the blocks, so that derivatives of every order are of this kind.
+    """
 
     @staticmethod
-    def forward(ctx: Any, blocks: Tensor, direction: Tensor, widths: tuple[int, int], products: bool) -> Tensor:
-        rotations = _rotations(direction, widths, products, blocks.shape)
-        turned = _turned(blocks, *rotations)
-        ctx.save_for_backward(blocks, direction, turned, *rotations)
-        ctx.widths, ctx.products = widths, products
+    def forward(
+        ctx: Any,
+        blocks: Tensor,
+        direction: Tensor,
+        rotations: list[Tensor],
+        generators: tuple[Tensor | None, Tensor | None],
+        transposed: bool,
+    ) -> Tensor:
+        turned = _turned(blocks, *(r.transpose(1, 2) if transposed else r for r in rotations))
+        ctx.save_for_backward(blocks, direction, turned)
+        ctx.rotations, ctx.generators, ctx.transposed = rotations, generators, transposed
         return turned
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
-        blocks, direction, turned, rotation_a, rotation_b = ctx.saved_tensors
-        if torch.is_grad_enabled():  # a second derivative is wanted: differentiate the definition
-            again = _turned(blocks, *_rotations(direction, ctx.widths, ctx.products, blocks.shape))
-            return *torch.autograd.grad(again, (blocks, direction), grad, create_graph=True), None, None
-        local = _turned(grad, rotation_a.transpose(1, 2), rotation_b.transpose(1, 2))
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None, None, None]:
+        blocks, direction, turned = ctx.saved_tensors
+        back = _RotateBlocks.apply(grad, direction, ctx.rotations, ctx.generators, not ctx.transposed)
+        if not ctx.needs_input_grad[1]:
+            return back, None, None, None, None
+        value, weight = (back, blocks) if ctx.transposed else (turned, grad)
         torque = torch.zeros_like(direction)
-        ends = ((turned, grad), (turned.transpose(1, 2), grad.transpose(1, 2)))
-        for width, (value, weight) in zip(ctx.widths, ends, strict=True):
-            if width > 1:
-                generator = _generator(width, ctx.products, value.shape[1]).to(grad)
-                torque = torque + (weight @ value.transpose(1, 2)).flatten(1) @ generator
-        return local, torch.linalg.cross(torque, direction), None, None
+        ends = ((value, weight), (value.transpose(1, 2), weight.transpose(1, 2)))
+        for generator, (v, w) in zip(ctx.generators, ends, strict=True):
+            if generator is not None:
+                torque = torque + (w @ v.transpose(1, 2)).flatten(1) @ generator
+        return back, torch.linalg.cross(torque, direction), None, None, None
