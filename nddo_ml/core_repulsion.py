@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -43,7 +44,13 @@ class _Pairs:
         return forward | (torch.isin(self.z_b, first) & torch.isin(self.z_a, second))
 
 
-def core_repulsion(numbers: Tensor, parameters: Parameters, method: Method, integrals: Integrals) -> Tensor:
+def core_repulsion(
+    numbers: Tensor,
+    parameters: Parameters,
+    method: Method,
+    integrals: Integrals,
+    factors: Sequence[Tensor | None] | None = None,
+) -> Tensor:
     """Core–core energy of every system, [systems] eV.
 
     Sums over pairs the method's function of the distance, with γ the repulsion of the two cores' charges:
@@ -54,13 +61,16 @@ def core_repulsion(numbers: Tensor, parameters: Parameters, method: Method, inte
         parameters: [atoms] each.
         method: the parent method, for its diatomic parameters.
         integrals: of the same geometry.
+        factors: a pair group: [pairs], what multiplies the repulsion; None multiplies with one.
     """
     layout = integrals.layout
     energy = integrals.core_charge.new_zeros(layout.n_systems)
     function = _FUNCTIONS.get(method.parent, classic_energy)
-    for group, r in zip(layout.pair_groups, integrals.distance, strict=True):
-        pairs = _pairs(numbers, parameters, method, group, r)
-        energy = energy.index_add(0, layout.system_idx[group.a], function(parameters, pairs))
+    factors = [None] * len(layout.pair_groups) if factors is None else factors
+    for group, r, factor in zip(layout.pair_groups, integrals.distance, factors, strict=True):
+        of_pairs = function(parameters, _pairs(numbers, parameters, method, group, r))
+        of_pairs = of_pairs if factor is None else of_pairs * factor
+        energy = energy.index_add(0, layout.system_idx[group.a], of_pairs)
     return energy
 
 

@@ -14,12 +14,28 @@ from nddo_ml.orbitals import PairGroup
 
 @dataclass(frozen=True)
 class EnergyWeights:
-    """What every integral is multiplied with in the electronic energy at a density; constants, no gradient."""
+    """What every integral is multiplied with in the electronic energy at a density."""
 
     one_electron: tuple[Tensor, ...]  # like the fields of Integrals of the same names
     one_center: tuple[Tensor, ...]
     two_center: tuple[Tensor, ...]
     resonance: tuple[Tensor, ...]
+
+    @property
+    def flat(self) -> list[Tensor]:
+        """All blocks, in the order of :func:`flat_integrals`."""
+        return [*self.one_electron, *self.one_center, *self.two_center, *self.resonance]
+
+    def detached(self) -> EnergyWeights:
+        """The same as constants."""
+        values = (self.one_electron, self.one_center, self.two_center, self.resonance)
+        return EnergyWeights(*(tuple(t.detach() for t in blocks) for blocks in values))
+
+
+def flat_integrals(integrals: Integrals) -> list[Tensor]:
+    """All blocks that the electronic energy is linear in."""
+    i = integrals
+    return [*i.one_electron, *i.one_center, *i.two_center, *i.resonance]
 
 
 def electronic_energy(integrals: Integrals, weights: EnergyWeights) -> Tensor:
@@ -42,9 +58,8 @@ def electronic_energy(integrals: Integrals, weights: EnergyWeights) -> Tensor:
     return energy
 
 
-@torch.no_grad()
 def energy_weights(integrals: Integrals, density: Tensor) -> EnergyWeights:
-    """Weights of the integrals at a density.
+    """Weights of the integrals at a density, with a gradient if the density has one.
 
     A two-centre integral has ``Γ_AB[μν,λσ] = P_μν P_λσ − Σ_σ P^σ_μλ P^σ_νσ``, summed over the members of packed
     products, a one-centre integral half of that; the attraction of core B adds ``−Z_B P_μν`` to the element
@@ -72,9 +87,32 @@ def energy_weights(integrals: Integrals, density: Tensor) -> EnergyWeights:
         q_a, q_b = (charge[k][at] for k, at in ends)
         exchange = sum(_exchange_density(f[pair.block]) for f in flat)
         weight = q_a[:, :, None] * q_b[:, None, :] - scale * exchange
-        two.append(_with_cores(weight, block.shape, *(attracted[k][at] for k, at in ends), integrals.core_charge, pair))
+        felt_a, felt_b = (attracted[k][at] for k, at in ends)
+        two.append(_with_cores(weight, block.shape, felt_a, felt_b, integrals.core_charge, pair))
     resonance = tuple(2 * total[pair.block] for pair in layout.pair_groups)
     return EnergyWeights(tuple(charge), tuple(one), tuple(two), resonance)
+
+
+@torch.no_grad()
+def fock_weights(integrals: Integrals, density: Tensor, direction: Tensor) -> list[Tensor]:
+    """Weights of the integrals in ``Σ_σ tr Λ_σ F_σ(P)``, in the order of :func:`flat_integrals`.
+
+    The Fock matrix is the energy's derivative by the density, and the energy's weights w are quadratic in it, so
+    these are ``[w(P + Λ) − w(P − Λ)]/2`` exactly; half of that for a closed shell, whose one spin stands for two.
+
+    Args:
+        integrals: of the batch, for its layout and core charges.
+        density: [systems, spin, M, M] spin densities P.
+        direction: [systems, spin, M, M] symmetric matrices Λ.
+    """
+    size = direction.abs().flatten(1).amax(dim=1).clamp(min=1e-300)
+    unit = direction / size[:, None, None, None]
+    factor = size * (0.25 if density.shape[1] == 1 else 0.5)
+    plus, minus = (energy_weights(integrals, density + s * unit).flat for s in (1, -1))
+    layout = integrals.layout
+    atoms = [*[g.atoms for g in layout.atom_groups] * 2, *[g.a for g in layout.pair_groups] * 2]
+    scales = (factor[layout.system_idx[at]].view(-1, 1, 1) for at in atoms)
+    return [(p - m) * f.view(-1, *(1,) * (p.ndim - 1)) for p, m, f in zip(plus, minus, scales, strict=True)]
 
 
 def _with_cores(

@@ -15,3 +15,11 @@ class SCFConvergenceError(NDDOMLError, RuntimeError):
     def __init__(self, message: str, systems: list[int]) -> None:
         super().__init__(message)
         self.systems = systems
+
+
+class ResponseError(NDDOMLError, RuntimeError):
+    """The response of the density was not solved; ``systems`` holds the indices of the systems concerned."""
+
+    def __init__(self, message: str, systems: list[int]) -> None:
+        super().__init__(message)
+        self.systems = systems

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, final
 
 import torch
 from torch import Tensor
 
 from nddo_ml.core_repulsion import core_repulsion
 from nddo_ml.corrections import METHOD_TERMS, EnergyTerm
-from nddo_ml.derivatives import forces_from_positions
+from nddo_ml.derivatives import contracted_gradient
+from nddo_ml.dispersion import DispersionD3
 from nddo_ml.elements import atomic_masses, symbol_of
-from nddo_ml.energy import electronic_energy, energy_weights
+from nddo_ml.energy import electronic_energy, energy_weights, flat_integrals
 from nddo_ml.errors import InputError
 from nddo_ml.fock import FockBuilder
-from nddo_ml.integrals.hcore import build_integrals
+from nddo_ml.hybrid.correction import Correction, Corrections
+from nddo_ml.implicit import ResponseOptions, implicit_density
+from nddo_ml.integrals.hcore import Integrals, build_integrals
 from nddo_ml.methods import load_method
 from nddo_ml.models import AbstractModel, Prediction
-from nddo_ml.orbitals import build_layout
+from nddo_ml.orbitals import OrbitalLayout, build_layout
 from nddo_ml.parallel import map_threads
 from nddo_ml.parameters import Method, Parameters, parameters_of
 from nddo_ml.properties import coulson_charges, dipole_moment
@@ -42,17 +47,36 @@ class _Part:
     forces: Tensor | None  # [n, 3] eV/Å
 
 
+@dataclass(frozen=True)
+class _Field:
+    """What the field of one batch is made of, with its graph."""
+
+    parameters: Parameters
+    layout: OrbitalLayout
+    integrals: Integrals
+    core: Tensor  # [systems] eV
+    other: Tensor  # [systems] eV, energies beside the field and the core repulsion
+
+
+@final
 class NDDO(AbstractModel):
     """Self-consistent field with an NDDO method: ``NDDO("AM1")(systems, forces=True)``.
 
+    With corrections it is a hybrid: ``NDDO("AM1", correction=ParameterCorrection(features))``. Results carry a graph
+    where ``systems.positions`` requires one, and in training mode to the networks' weights; the density's is that of
+    :func:`nddo_ml.implicit.implicit_density`. Otherwise, and in evaluation mode (the default), they are plain numbers.
+
     Args:
         method: a key of ``nddo_ml.methods.METHODS``, in upper or lower case.
+        correction: one or several corrections by networks, applied in order.
         uhf: unrestricted for all systems (True), for none (False), or where the multiplicity exceeds one (None).
         scf: tolerance and limits of the self-consistent field.
+        response: tolerance and limit of the density's response, where a gradient needs it.
         terms: further energy terms, such as ``DispersionD3()``, beside those that the method has of its own.
+        name: left out, the method's, with "+NN" for a hybrid.
 
     Raises:
-        InputError: an unknown method.
+        InputError: an unknown method; a correction that is none.
     """
 
     periodic = False
@@ -61,17 +85,25 @@ class NDDO(AbstractModel):
         self,
         method: str,
         *,
+        correction: Correction | Sequence[Correction] = (),
         uhf: bool | None = None,
         scf: SCFOptions | None = None,
+        response: ResponseOptions | None = None,
         terms: tuple[EnergyTerm, ...] = (),
+        name: str | None = None,
     ) -> None:
         super().__init__()
         self.method: Method = load_method(method)
-        self.name = self.method.name
-        self.elements = self.method.elements
+        self.corrections = Corrections([correction] if isinstance(correction, Correction) else correction)
+        self.name = name or self.method.name + ("+NN" if len(self.corrections) else "")
+        self.elements = self.corrections.elements(self.method.elements)
         self.uhf = uhf
-        self.terms = (*METHOD_TERMS.get(self.name, ()), *terms)
+        self.own_terms = METHOD_TERMS.get(self.method.name, ())
+        self.terms = tuple(terms)
         self.scf_options = SCFOptions() if scf is None else scf
+        self.response_options = ResponseOptions() if response is None else response
+        self.card: dict[str, Any] = {}
+        self.eval()
 
     def forward(
         self,
@@ -99,9 +131,10 @@ class NDDO(AbstractModel):
         """
         self._check(systems, stress, on_failure)
         n_occupied = self._occupations(systems)
+        keep_graph = self._keeps_graph(systems)
         chunks = _chunks(systems, self.method, self._open_shell(systems))
         parts = map_threads(
-            lambda index: self._solve(systems, index, n_occupied[index], forces, guess),
+            lambda index: self._solve(systems, index, n_occupied[index], forces, guess, keep_graph),
             chunks,
             systems.positions.device,
         )
@@ -125,7 +158,8 @@ class NDDO(AbstractModel):
         if not self.uhf and bool((systems.multiplicity > 1).any()):
             k = int(torch.nonzero(systems.multiplicity > 1)[0, 0])
             raise InputError(
-                f"system {k}: multiplicity {int(systems.multiplicity[k])} needs an unrestricted field; uhf=False was given"
+                f"system {k}: multiplicity {int(systems.multiplicity[k])} needs an unrestricted field; "
+                "uhf=False was given"
             )
         return torch.full_like(systems.multiplicity, self.uhf, dtype=torch.bool)
 
@@ -155,38 +189,64 @@ class NDDO(AbstractModel):
             )
         return torch.stack((n_alpha, n_beta), dim=1)
 
-    def _solve(self, batch: Systems, index: Tensor, n_occupied: Tensor, forces: bool, guess: Tensor | None) -> _Part:
+    def _keeps_graph(self, systems: Systems) -> bool:
+        trained = self.training and any(p.requires_grad for p in self.corrections.parameters())
+        return torch.is_grad_enabled() and (systems.positions.requires_grad or trained)
+
+    def _solve(
+        self,
+        batch: Systems,
+        index: Tensor,
+        n_occupied: Tensor,
+        forces: bool,
+        guess: Tensor | None,
+        keep_graph: bool,
+    ) -> _Part:
         systems, atoms = batch.select_with_atoms(index)
         if bool((self._open_shell(systems) == 0).all()):
             n_occupied = n_occupied[:, :1]
+        if forces and not systems.positions.requires_grad:
+            systems = systems.with_positions(systems.positions.detach().requires_grad_())
         positions = systems.positions
-        if forces and not positions.requires_grad:
-            positions = positions.detach().requires_grad_()
-        with torch.set_grad_enabled(positions.requires_grad and (forces or torch.is_grad_enabled())):
-            systems = systems.with_positions(positions)
-            parameters = parameters_of(systems, self.method)
-            layout = build_layout(systems.system_idx, parameters.width, systems.n_systems)
-            integrals = build_integrals(positions, layout, parameters)
+        with torch.set_grad_enabled(keep_graph or forces):
+            field = self._field(systems)
+            integrals, layout, parameters = field.integrals, field.layout, field.parameters
             builder = FockBuilder.from_integrals(integrals)
-            scf = solve_scf(
-                builder,
-                parameters.shell_populations,
-                n_occupied,
-                self.scf_options,
-                _slice(guess, index, n_occupied, layout.size),
-            )
-            electronic = electronic_energy(integrals, energy_weights(integrals, scf.density))
-            core = core_repulsion(systems.numbers, parameters, self.method, integrals)
-            energy = electronic + core
-            for term in self.terms:
-                energy = energy + term.energy(systems)
-            force = forces_from_positions(energy, positions) if forces else None
-        charges = coulson_charges(layout, parameters, scf.total_density)
-        masses = atomic_masses(systems.numbers, positions.dtype)
-        dipole = dipole_moment(layout, parameters, scf.total_density, positions.detach(), charges, masses)
-        keep_graph = batch.positions.requires_grad
-        electronic, core, energy = (t if keep_graph else t.detach() for t in (electronic, core, energy))
+            start = _slice(guess, index, n_occupied, layout.size)
+            scf = solve_scf(builder, parameters.shell_populations, n_occupied, self.scf_options, start)
+            density = scf.density
+            if keep_graph:
+                density = implicit_density(integrals, builder, scf, self.response_options, index)
+            weights = energy_weights(integrals, density)
+            electronic = electronic_energy(integrals, weights.detached())
+            force = None
+            if forces:
+                rest = (field.core + field.other).sum()
+                outputs, factors = [*flat_integrals(integrals), rest], [*weights.flat, torch.ones_like(rest)]
+                force = -contracted_gradient(outputs, factors, positions, create_graph=keep_graph)
+        with torch.set_grad_enabled(keep_graph):
+            total = 2 * density[:, 0] if density.shape[1] == 1 else density.sum(dim=1)
+            charges = coulson_charges(layout, parameters, total)
+            masses = atomic_masses(systems.numbers, positions.dtype)
+            dipole = dipole_moment(layout, parameters, total, positions, charges, masses)
+        energies = (electronic, field.core, electronic + field.core + field.other)
+        electronic, core, energy = (t if keep_graph else t.detach() for t in energies)
         return _Part(index, atoms, scf, electronic, core, energy, charges, dipole, force)
+
+    def _field(self, systems: Systems) -> _Field:
+        """Parameters, integrals and energies beside the field, corrected."""
+        corrections = self.corrections.at(systems)
+        parameters = corrections.shifted(self.parameters_of(systems))
+        layout = build_layout(systems.system_idx, parameters.width, systems.n_systems)
+        factors = corrections.pair_factors(layout)
+        resonance = [None if f is None else f.resonance for f in factors]
+        repulsion = [None if f is None else f.core for f in factors]
+        integrals = build_integrals(systems.positions, layout, parameters, resonance)
+        core = core_repulsion(systems.numbers, parameters, self.method, integrals, repulsion)
+        other = corrections.energy()
+        for term in (*self.own_terms, *self.terms):
+            other = other + term.energy(systems)
+        return _Field(parameters, layout, integrals, core, other)
 
     def _prediction(self, systems: Systems, parts: list[_Part], scf: SCFResult) -> Prediction:
         def of_systems(name: str) -> Tensor:
@@ -222,8 +282,48 @@ class NDDO(AbstractModel):
         )
 
     def parameters_of(self, systems: Systems) -> Parameters:
-        """The parameters that the method gives these atoms."""
+        """The parameters that the method, without corrections, gives these atoms."""
         return parameters_of(systems, self.method)
+
+    def to_config(self) -> dict[str, Any]:
+        """Plain data; :meth:`from_config` builds the same model with new weights.
+
+        Raises:
+            InputError: an energy term that cannot be saved.
+        """
+        for term in self.terms:
+            if type(term) is not DispersionD3:
+                raise InputError(f"of the energy terms only DispersionD3 can be saved; got {type(term).__name__}")
+        return {
+            "method": self.method.name,
+            "name": self.name,
+            "uhf": self.uhf,
+            "scf": asdict(self.scf_options),
+            "response": asdict(self.response_options),
+            "dispersion": [asdict(term) for term in self.terms if isinstance(term, DispersionD3)],
+            "corrections": self.corrections.to_config(),
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> NDDO:
+        """A model of the configuration, its weights yet to be loaded.
+
+        Raises:
+            InputError: not a configuration of :meth:`to_config`.
+        """
+        try:
+            corrections = Corrections.from_config(config["corrections"])
+            return cls(
+                config["method"],
+                correction=[*corrections],
+                uhf=config["uhf"],
+                scf=SCFOptions(**config["scf"]),
+                response=ResponseOptions(**config["response"]),
+                terms=tuple(DispersionD3(**values) for values in config["dispersion"]),
+                name=config["name"],
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(f"not the configuration of a method: {error}") from None
 
     def extra_repr(self) -> str:
         return f"{self.name!r}, {len(self.elements)} elements ({symbol_of(min(self.elements))} …)"

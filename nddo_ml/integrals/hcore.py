@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -33,16 +34,24 @@ class Integrals:
     distance: tuple[Tensor, ...]  # a pair group: [n] Å
 
 
-def build_integrals(positions: Tensor, layout: OrbitalLayout, parameters: Parameters) -> Integrals:
+def build_integrals(
+    positions: Tensor,
+    layout: OrbitalLayout,
+    parameters: Parameters,
+    resonance_factors: Sequence[Tensor | None] | None = None,
+) -> Integrals:
     """One- and two-electron integrals of a batch (Dewar & Thiel, J. Am. Chem. Soc. 99, 4899 (1977)).
 
     Args:
         positions: [atoms, 3] Å.
         layout: the batch's orbital layout.
         parameters: [atoms] each.
+        resonance_factors: a pair group: [pairs, width_a, width_b], what multiplies the resonance integrals in the
+            local frame of a pair; None multiplies with one.
     """
     groups = layout.atom_groups
-    pairs = [_pair_blocks(positions, parameters, pair) for pair in layout.pair_groups]
+    factors = [None] * len(layout.pair_groups) if resonance_factors is None else resonance_factors
+    pairs = [_pair_blocks(positions, parameters, *item) for item in zip(layout.pair_groups, factors, strict=True)]
     return Integrals(
         layout,
         parameters.core_charge,
@@ -117,7 +126,9 @@ def _by_orbital(shells: tuple[Tensor, Tensor, Tensor], atoms: Tensor, width: int
     return torch.stack(columns + [d[atoms]] * 5 if width == 9 else columns, dim=1)
 
 
-def _pair_blocks(positions: Tensor, p: Parameters, pair: PairGroup) -> tuple[Tensor, Tensor, Tensor]:
+def _pair_blocks(
+    positions: Tensor, p: Parameters, pair: PairGroup, factor: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor]:
     """Two-electron blocks and resonance integrals in the Cartesian frame, and distances in Å, of a pair group."""
     widths = (pair.width_a, pair.width_b)
     vector = positions[pair.b] - positions[pair.a]
@@ -128,6 +139,7 @@ def _pair_blocks(positions: Tensor, p: Parameters, pair: PairGroup) -> tuple[Ten
     beta = (p.beta_s, p.beta_p, p.beta_d)
     beta_a, beta_b = _by_orbital(beta, pair.a, pair.width_a), _by_orbital(beta, pair.b, pair.width_b)
     resonance = 0.5 * (beta_a[:, :, None] + beta_b[:, None, :]) * overlap
+    resonance = resonance if factor is None else resonance * factor
     blocks = rotate_blocks(_local_blocks(r_bohr, p, pair), direction, widths, True)
     return blocks, rotate_blocks(resonance, direction, widths, False), r
 

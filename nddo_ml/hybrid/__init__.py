@@ -1,0 +1,1 @@
+"""Corrections of the field by networks on symmetry functions."""

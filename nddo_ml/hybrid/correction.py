@@ -1,0 +1,164 @@
+"""Corrections: what a network may change in a method, and their composition.
+
+A hybrid is ``NDDO(method, correction=…)``. A correction may shift atomic parameters, scale the resonance integrals and
+core repulsions of near pairs, or add an energy; it never changes a charge, and nothing beyond its cut-off.
+"""
+
+from __future__ import annotations
+
+import importlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor, nn
+
+from nddo_ml.errors import InputError
+from nddo_ml.hybrid.features import AtomFeatures, Features
+from nddo_ml.orbitals import OrbitalLayout, PairGroup
+from nddo_ml.parameters import Parameters
+from nddo_ml.systems import Systems
+
+KINDS: Mapping[str, str] = {  # class -> its module
+    "ParameterCorrection": "nddo_ml.hybrid.parameter_shifts",
+    "PairCorrection": "nddo_ml.hybrid.pair_functions",
+    "AtomicEnergyCorrection": "nddo_ml.hybrid.atomic_energy",
+}
+
+
+@dataclass(frozen=True)
+class PairFactors:
+    """Factors of a pair group; one where nothing changes."""
+
+    resonance: Tensor  # [pairs, width_a, width_b], of the resonance integrals in the local frame
+    core: Tensor  # [pairs], of the core repulsion
+
+    def __mul__(self, other: PairFactors) -> PairFactors:
+        return PairFactors(self.resonance * other.resonance, self.core * other.core)
+
+
+class Correction(nn.Module, ABC):
+    """One way to change a method; final classes are those of KINDS.
+
+    A correction whose networks are new changes nothing, and none changes an isolated atom.
+    """
+
+    features: AtomFeatures
+
+    def shifted(self, parameters: Parameters, features: Features) -> Parameters:
+        """The parameters of the atoms [atoms], changed."""
+        return parameters
+
+    def pair_factors(self, pair: PairGroup, distance: Tensor, features: Features) -> PairFactors | None:
+        """Factors of a pair group at distances [pairs] Å; None changes nothing."""
+        return None
+
+    def atomic_energies(self, features: Features) -> Tensor | None:
+        """An energy of every atom, [atoms] eV; None adds nothing."""
+        return None
+
+    @abstractmethod
+    def to_config(self) -> dict[str, Any]:
+        """Plain data without the features; ``from_config(config, features)`` reads it."""
+
+    @classmethod
+    @abstractmethod
+    def from_config(cls, config: dict[str, Any], features: AtomFeatures) -> Correction:
+        """A correction of the configuration, its weights yet to be loaded."""
+
+
+class Corrections(nn.Module):
+    """Several corrections, applied in order; those that share an ``AtomFeatures`` share its work."""
+
+    def __init__(self, members: Sequence[Correction] = ()) -> None:
+        super().__init__()
+        for member in members:
+            if not isinstance(member, Correction):
+                raise InputError(f"a correction must be one of {', '.join(KINDS)}; got {type(member).__name__}")
+        self.members = nn.ModuleList(members)
+
+    def __len__(self) -> int:
+        return len(self.members)
+
+    def __iter__(self) -> Iterator[Correction]:
+        return iter(self._list)
+
+    def elements(self, of_method: frozenset[int]) -> frozenset[int]:
+        """Atomic numbers that the method and every correction know."""
+        for member in self._list:
+            of_method = of_method & member.features.elements
+        return of_method
+
+    def at(self, systems: Systems) -> CorrectionsAt:
+        """The corrections for a batch; features are computed once."""
+        features: dict[AtomFeatures, Features] = {}
+        for member in self._list:
+            if member.features not in features:
+                features[member.features] = member.features(systems)
+        return CorrectionsAt(systems, [(m, features[m.features]) for m in self._list])
+
+    def to_config(self) -> dict[str, Any]:
+        """Plain data: the distinct features, and the corrections with the number of theirs."""
+        distinct = list(dict.fromkeys(m.features for m in self._list))
+        members = [
+            {"kind": type(m).__name__, "features": distinct.index(m.features), "options": m.to_config()}
+            for m in self._list
+        ]
+        return {"features": [f.to_config() for f in distinct], "members": members}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Corrections:
+        """Corrections of the configuration, their weights yet to be loaded.
+
+        Raises:
+            InputError: an unknown kind of correction.
+        """
+        features = [AtomFeatures.from_config(c) for c in config["features"]]
+        members = []
+        for entry in config["members"]:
+            if entry["kind"] not in KINDS:
+                raise InputError(f"a correction must be one of {', '.join(KINDS)}; got {entry['kind']!r}")
+            kind = getattr(importlib.import_module(KINDS[entry["kind"]]), entry["kind"])
+            members.append(kind.from_config(entry["options"], features[entry["features"]]))
+        return cls(members)
+
+    @property
+    def _list(self) -> list[Correction]:
+        return list(self.members)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class CorrectionsAt:
+    """Corrections with the features of one batch."""
+
+    systems: Systems
+    members: list[tuple[Correction, Features]] = field(default_factory=list)
+
+    def shifted(self, parameters: Parameters) -> Parameters:
+        """The method's parameters with all shifts."""
+        for correction, features in self.members:
+            parameters = correction.shifted(parameters, features)
+        return parameters
+
+    def pair_factors(self, layout: OrbitalLayout) -> tuple[PairFactors | None, ...]:
+        """The product of all factors, one entry a pair group; None where nothing changes."""
+        return tuple(self._of_group(group) for group in layout.pair_groups)
+
+    def energy(self) -> Tensor:
+        """The sum of all added energies, [systems] eV."""
+        energy = self.systems.positions.new_zeros(self.systems.n_systems)
+        for correction, features in self.members:
+            atomic = correction.atomic_energies(features)
+            if atomic is not None:
+                energy = energy.index_add(0, self.systems.system_idx, atomic)
+        return energy
+
+    def _of_group(self, group: PairGroup) -> PairFactors | None:
+        x = self.systems.positions
+        product: PairFactors | None = None
+        for correction, features in self.members:
+            factors = correction.pair_factors(group, (x[group.b] - x[group.a]).norm(dim=1), features)
+            if factors is not None:
+                product = factors if product is None else product * factors
+        return product
