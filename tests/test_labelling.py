@@ -187,6 +187,8 @@ def test_dask_cluster(tmp_path: Path) -> None:
     ("settings", "match"),
     [
         ({"functional": "no-such-thing"}, "functional"),
+        ({"basis": "no-such-set"}, "basis set .* 'no-such-set'"),
+        ({"auxiliary_basis": "no-such-fit"}, "basis set .* 'no-such-fit'"),
         ({"grid": (75, 300)}, "angular points must be one of .*302"),
         ({"charges": "esp"}, "mulliken, hirshfeld, cm5"),
         ({"pruning": "hard"}, "sg1"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -58,7 +59,7 @@ class Level:
         """Raise before any work is done, if PySCF or what it needs is missing or a name is unknown.
 
         Raises:
-            InputError: PySCF or its dispersion module is not installed; an unknown functional or grid.
+            InputError: PySCF or its dispersion module is not installed; an unknown functional, basis or grid.
         """
         if find_spec("pyscf") is None:
             raise InputError("labelling needs PySCF; install it with: pip install 'nddo-ml[label]'")
@@ -73,6 +74,9 @@ class Level:
             raise InputError(
                 f"expected a functional that PySCF knows (b3lyp, wb97x, pbe, …); got {self.functional!r}"
             ) from error
+        for basis in (self.basis, self.auxiliary_basis):
+            if basis is not None:
+                _check_basis(basis)
         if self.grid[0] < 1 or self.grid[1] not in LEBEDEV_NGRID:
             known = ", ".join(str(n) for n in LEBEDEV_NGRID if 50 <= n <= 1000)
             raise InputError(f"the grid's angular points must be one of {known}; got {self.grid}")
@@ -110,6 +114,18 @@ def single_point(atoms: Atoms, level: Level, threads: int = 1) -> Atoms:
         charges=charges,
     )
     return labelled
+
+
+def _check_basis(name: str) -> None:
+    from pyscf.gto import basis
+    from pyscf.lib.exceptions import BasisNotFoundError
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # advice on a further package of basis sets
+            basis.load(name, "H")
+    except BasisNotFoundError as error:
+        raise InputError(f"expected a basis set that PySCF knows (6-31g(d), …); got {name!r}") from error
 
 
 def _mean_field(atoms: Atoms, level: Level) -> Any:
