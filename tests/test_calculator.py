@@ -121,12 +121,13 @@ def test_ase_vibrations(tmp_path):
 def test_ase_molecular_dynamics_conserves_energy():
     atoms = water(NDDOCalculator(NDDO("AM1")))
     atoms.set_velocities(0.1 * np.random.default_rng(1).standard_normal((3, 3)))
-    start = atoms.get_total_energy()
-    kinetic = atoms.get_kinetic_energy()
+    total, kinetic = [], []
     with VelocityVerlet(atoms, timestep=0.1 * units.fs) as dynamics:
+        dynamics.attach(lambda: total.append(atoms.get_total_energy()))
+        dynamics.attach(lambda: kinetic.append(atoms.get_kinetic_energy()))
         dynamics.run(50)
-    assert abs(atoms.get_kinetic_energy() - kinetic) > 0.005
-    assert atoms.get_total_energy() == pytest.approx(start, abs=1e-3)
+    assert np.ptp(kinetic) > 0.02
+    assert np.ptp(total) < 1e-3
 
 
 def test_density_reuse_changes_nothing_but_the_work():
