@@ -108,19 +108,10 @@ def _faces(corners: np.ndarray) -> list[tuple[int, int, int]]:
     distance = np.linalg.norm(corners[:, None] - corners[None], axis=2)
     near = (distance > 0) & (distance < 1.2 * np.min(distance[distance > 0]))
     n = len(corners)
-    return [
-        (i, j, k)
-        for i in range(n)
-        for j in range(i)
-        if near[i, j]
-        for k in range(j)
-        if near[i, k] and near[j, k]
-    ]
+    return [(i, j, k) for i in range(n) for j in range(i) if near[i, j] for k in range(j) if near[i, k] and near[j, k]]
 
 
-def _tripled(
-    corners: np.ndarray, faces: list[tuple[int, int, int]]
-) -> tuple[np.ndarray, list[tuple[int, int, int]]]:
+def _tripled(corners: np.ndarray, faces: list[tuple[int, int, int]]) -> tuple[np.ndarray, list[tuple[int, int, int]]]:
     """Each face's centre becomes a corner; a new triangle has two such centres and one end of their edge."""
     centres = np.array([corners[list(f)].mean(axis=0) for f in faces])
     centres /= np.linalg.norm(centres, axis=1, keepdims=True)

@@ -39,9 +39,7 @@ def main() -> None:
     finish(report, arguments.out)
 
 
-def _groups(
-    molecules: int, pulled: int
-) -> dict[str, tuple[Callable[[], Iterator[Atoms] | list[Atoms]], bool | None]]:
+def _groups(molecules: int, pulled: int) -> dict[str, tuple[Callable[[], Iterator[Atoms] | list[Atoms]], bool | None]]:
     """Name -> the systems, and whether the field is unrestricted."""
     return {
         "QM9": (lambda: qm9(molecules), None),
@@ -73,9 +71,7 @@ def _run(model: NDDO, molecules: list[Atoms], batch: int) -> Report:
         if prediction.scf is None:
             raise RuntimeError("expected the result of a self-consistent field")
         converged = prediction.scf.converged.tolist()
-        iterations += [
-            n for n, good in zip(prediction.scf.iterations.tolist(), converged, strict=True) if good
-        ]
+        iterations += [n for n, good in zip(prediction.scf.iterations.tolist(), converged, strict=True) if good]
         failed += [f"{first + k}: {part[k].symbols}" for k, good in enumerate(converged) if not good]
     return {
         "systems": len(molecules),

@@ -38,9 +38,7 @@ def read_structures(path: str | Path) -> list[Structure]:
 
     path = Path(path)
     if not path.is_file():
-        raise InputError(
-            f"{path}: expected a structure file; there is {'a folder' if path.is_dir() else 'none'}"
-        )
+        raise InputError(f"{path}: expected a structure file; there is {'a folder' if path.is_dir() else 'none'}")
     if path.stat().st_size == 0:
         raise InputError(f"{path}: expected at least one structure; the file is empty")
     structures: list[Structure] = []

@@ -35,9 +35,7 @@ def model_hessian(systems: Systems, slot: Tensor, size: int) -> Tensor:
         size: length of these lists; places without an atom have the small constant on the diagonal.
     """
     x = systems.positions.detach() / BOHR_ANGSTROM
-    pairs = neighbor_list(
-        systems.positions.detach(), CUTOFF, systems.system_idx, systems.cell, systems.pbc, half=False
-    )
+    pairs = neighbor_list(systems.positions.detach(), CUTOFF, systems.system_idx, systems.cell, systems.pbc, half=False)
     i, j = pairs.i, pairs.j
     lattice = systems.cell.to(x.dtype)[systems.system_idx[i]] / BOHR_ANGSTROM
     vectors = x[j] - x[i] + torch.einsum("pk,pkl->pl", pairs.shift.to(x.dtype), lattice)

@@ -127,9 +127,7 @@ class _Optimizer:
         positions[self.order] = self.x.reshape(-1, self.size, 3)[self.filled]
         final = self.systems.with_positions(positions)
         prediction = self.model(final, forces=True, **self._guess(slice(None)))
-        return OptimizationResult(
-            final, prediction, self._largest_force() <= self.fmax, self.steps, self.frames
-        )
+        return OptimizationResult(final, prediction, self._largest_force() <= self.fmax, self.steps, self.frames)
 
     def _step(self, active: Tensor) -> None:
         """One trial step of the systems ``active``: accepted where the energy falls, else taken back."""
@@ -139,9 +137,7 @@ class _Optimizer:
         scale = (self.radius[active] / longest).clamp(max=1.0)
         step = scale[:, None] * newton
         found, energy, new_gradient = self._evaluate(active, self.x[active] + step)
-        self.inverse[active] = torch.where(
-            found[:, None, None], _bfgs(inverse, step, new_gradient - gradient), inverse
-        )
+        self.inverse[active] = torch.where(found[:, None, None], _bfgs(inverse, step, new_gradient - gradient), inverse)
         slope = (gradient * step).sum(1)
         change = energy - self.energy[active]
         better = found & (change <= ENERGY_NOISE)

@@ -35,9 +35,7 @@ class Result:
     frame: Atoms  # the structure with the results attached as ASE results
 
 
-def results(
-    structures: Sequence[Structure], systems: Systems, prediction: Prediction, method: str
-) -> list[Result]:
+def results(structures: Sequence[Structure], systems: Systems, prediction: Prediction, method: str) -> list[Result]:
     """The results of a batch, one a structure, at the positions of ``systems``."""
     orders = systems.system_idx.argsort(stable=True).split(systems.atoms_per_system.tolist())
     made = []
@@ -96,9 +94,7 @@ def energy_table(rows: Sequence[Record]) -> Table:
             _number(r["scf_iterations"], 0),
         ]
         if relaxed:
-            cells.append(
-                f"{r['optimization_steps']}{'' if r['optimization_converged'] else ' (not relaxed)'}"
-            )
+            cells.append(f"{r['optimization_steps']}{'' if r['optimization_converged'] else ' (not relaxed)'}")
         table.add_row(*map(escape, cells))
     return table
 
