@@ -35,9 +35,7 @@ ATOM_SPIN = {1: 2, 2: 1, 3: 2, 4: 3, 5: 4, 6: 3, 7: 2}
 def occupations() -> dict[str, tuple[int, int, int]]:
     """Valence electrons (s, p, d) of the neutral atoms."""
     with (TABLES / "elements.csv").open(newline="") as file:
-        return {
-            r["symbol"]: (int(r["occ_s"]), int(r["occ_p"]), int(r["occ_d"])) for r in csv.DictReader(file)
-        }
+        return {r["symbol"]: (int(r["occ_s"]), int(r["occ_p"]), int(r["occ_d"])) for r in csv.DictReader(file)}
 
 
 def valence_electrons(symbol: str) -> int:
@@ -85,9 +83,7 @@ def main_group(symbol: str, seed: int) -> list[Geometry]:
         systems += [bound(symbol, "H", -1, +1), bound(symbol, "H", 1 if v == 3 else -1, -1)]
     else:
         ion = Geometry(symbol, (symbol,), np.zeros((1, 3)), v)
-        systems.append(
-            merged(f"{symbol}.H2O", ion, g2("H2O"), -(bond(symbol, "O", 1.1) + 0.12) * np.eye(3)[2])
-        )
+        systems.append(merged(f"{symbol}.H2O", ion, g2("H2O"), -(bond(symbol, "O", 1.1) + 0.12) * np.eye(3)[2]))
     return systems
 
 

@@ -38,12 +38,8 @@ class Geometry:
         return frozenset(self.symbols)
 
 
-def of(
-    name: str, atoms: Atoms, charge: int = 0, multiplicity: int | None = None, uhf: bool = False
-) -> Geometry:
-    return Geometry(
-        name, tuple(atoms.get_chemical_symbols()), atoms.positions.copy(), charge, multiplicity, uhf
-    )
+def of(name: str, atoms: Atoms, charge: int = 0, multiplicity: int | None = None, uhf: bool = False) -> Geometry:
+    return Geometry(name, tuple(atoms.get_chemical_symbols()), atoms.positions.copy(), charge, multiplicity, uhf)
 
 
 def displaced(g: Geometry, sigma: float, seed: int) -> Geometry:
@@ -149,9 +145,7 @@ def qm9(indices: list[int]) -> list[Geometry]:
             for row in csv.DictReader(file):
                 if int(row["Index"]) in wanted:
                     symbols = tuple(json.loads(row["Elements"].replace("'", '"')))
-                    found.append(
-                        Geometry(f"qm9:{row['Index']}", symbols, np.array(json.loads(row["XYZ_Ang"])))
-                    )
+                    found.append(Geometry(f"qm9:{row['Index']}", symbols, np.array(json.loads(row["XYZ_Ang"]))))
     return sorted(found, key=lambda g: int(g.name[4:]))
 
 

@@ -75,17 +75,11 @@ def run_mopac(g: Geometry, method: str, keywords: str = KEYWORDS) -> dict:
         path.write_text(deck(g, method, keywords))
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         try:
-            subprocess.run(
-                ["mopac", path], cwd=folder, env=environment, capture_output=True, timeout=120, check=False
-            )
+            subprocess.run(["mopac", path], cwd=folder, env=environment, capture_output=True, timeout=120, check=False)
         except subprocess.TimeoutExpired:
             raise ValueError("more than 120 s") from None
-        out = (
-            path.with_suffix(".out").read_text(errors="replace") if path.with_suffix(".out").exists() else ""
-        )
-        aux = (
-            path.with_suffix(".aux").read_text(errors="replace") if path.with_suffix(".aux").exists() else ""
-        )
+        out = path.with_suffix(".out").read_text(errors="replace") if path.with_suffix(".out").exists() else ""
+        aux = path.with_suffix(".aux").read_text(errors="replace") if path.with_suffix(".aux").exists() else ""
     return parse(g, method, out, aux)
 
 
@@ -114,9 +108,7 @@ def parse(g: Geometry, method: str, out: str, aux: str) -> dict:
         raise ValueError(refusals[-1].strip() if refusals else "no converged SCF")
     n = len(g.symbols)
     positions = np.reshape(values(aux, "ATOM_X:ANGSTROMS"), (-1, 3))
-    gradients = (
-        values(aux, "GRADIENTS:KCAL/MOL/ANGSTROM") if n > 1 else [0.0] * 3
-    )  # MOPAC prints none for an atom
+    gradients = values(aux, "GRADIENTS:KCAL/MOL/ANGSTROM") if n > 1 else [0.0] * 3  # MOPAC prints none for an atom
     if positions.shape != (n, 3) or np.abs(positions - g.positions).max() > 1e-9 or len(gradients) != 3 * n:
         raise ValueError("MOPAC changed the frame or gave no gradient")
     dipole = values(aux, "DIP_VEC:DEBYE") or [0.0] * 3  # not printed where it is zero

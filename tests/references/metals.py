@@ -79,18 +79,14 @@ def complex_of(
     return Geometry(label, tuple(symbols), np.vstack(positions), charge, multiplicity)
 
 
-def sandwich(
-    metal: str, ring: int, distance: float, charge: int = 0, multiplicity: int | None = None
-) -> Geometry:
+def sandwich(metal: str, ring: int, distance: float, charge: int = 0, multiplicity: int | None = None) -> Geometry:
     """Two parallel C_n H_n rings: ferrocene, dibenzenechromium."""
     angle = 2 * np.pi * np.arange(ring) / ring
     circle = np.column_stack([np.cos(angle), np.sin(angle), np.zeros(ring)])
     carbon = 1.42 / (2 * np.sin(np.pi / ring))
     rings = [r * circle + s * distance * Z for s in (1, -1) for r in (carbon, carbon + 1.08)]
     symbols = (metal, *(["C"] * ring + ["H"] * ring) * 2)
-    return Geometry(
-        f"{metal}(C{ring}H{ring})2", symbols, np.vstack([np.zeros((1, 3)), *rings]), charge, multiplicity
-    )
+    return Geometry(f"{metal}(C{ring}H{ring})2", symbols, np.vstack([np.zeros((1, 3)), *rings]), charge, multiplicity)
 
 
 def high_spin(d: int) -> int:
@@ -128,40 +124,23 @@ def complexes() -> list[Geometry]:
         complex_of("Tc", [*["CO"] * 5, "Br"], 1),
         complex_of("Rh", ["CO", "CO", "Cl", "Cl"], 1, shape=SQUARE),
     ]
+    systems += [complex_of(m, ["H2O"] * 6, q, s) for m, q, s in (("Sc", 3, 1), ("Ti", 3, 2), ("V", 2, 4), ("Cr", 3, 4))]
     systems += [
-        complex_of(m, ["H2O"] * 6, q, s)
-        for m, q, s in (("Sc", 3, 1), ("Ti", 3, 2), ("V", 2, 4), ("Cr", 3, 4))
+        complex_of(m, ["H2O"] * 6, q, s) for m, q, s in (("Mn", 2, 6), ("Fe", 2, 5), ("Fe", 3, 6), ("Co", 2, 4))
     ]
-    systems += [
-        complex_of(m, ["H2O"] * 6, q, s)
-        for m, q, s in (("Mn", 2, 6), ("Fe", 2, 5), ("Fe", 3, 6), ("Co", 2, 4))
-    ]
-    systems += [
-        complex_of(m, ["H2O"] * 6, q, s)
-        for m, q, s in (("Ni", 2, 3), ("Cu", 2, 2), ("Zn", 2, 1), ("Y", 3, 1))
-    ]
-    systems += [
-        complex_of(m, ["H2O"] * 6, q) for m, q in (("La", 3), ("Lu", 3), ("Mg", 2), ("Al", 3), ("Cd", 2))
-    ]
-    systems += [
-        complex_of(m, ["NH3"] * 6, q) for m, q in (("Co", 3), ("Ru", 2), ("Rh", 3), ("Ir", 3), ("Os", 2))
-    ]
+    systems += [complex_of(m, ["H2O"] * 6, q, s) for m, q, s in (("Ni", 2, 3), ("Cu", 2, 2), ("Zn", 2, 1), ("Y", 3, 1))]
+    systems += [complex_of(m, ["H2O"] * 6, q) for m, q in (("La", 3), ("Lu", 3), ("Mg", 2), ("Al", 3), ("Cd", 2))]
+    systems += [complex_of(m, ["NH3"] * 6, q) for m, q in (("Co", 3), ("Ru", 2), ("Rh", 3), ("Ir", 3), ("Os", 2))]
     systems += [complex_of(m, ["NH3"] * 2, 1) for m in ("Cu", "Ag", "Au")]
     systems += [complex_of(m, ["NH3", "NH3", "Cl", "Cl"], 2, shape=SQUARE) for m in ("Pd", "Pt", "Ni")]
+    systems += [complex_of(m, ["Cl"] * 4, q, shape=SQUARE) for m, q in (("Pd", 2), ("Pt", 2), ("Au", 3), ("Rh", 1))]
     systems += [
-        complex_of(m, ["Cl"] * 4, q, shape=SQUARE) for m, q in (("Pd", 2), ("Pt", 2), ("Au", 3), ("Rh", 1))
+        complex_of(m, [x] * 6, q) for m, x, q in (("Pt", "Cl", 4), ("Zr", "F", 4), ("Ti", "F", 4), ("Hf", "Cl", 4))
     ]
     systems += [
-        complex_of(m, [x] * 6, q)
-        for m, x, q in (("Pt", "Cl", 4), ("Zr", "F", 4), ("Ti", "F", 4), ("Hf", "Cl", 4))
+        complex_of(m, [x] * 6, q, s) for m, x, q, s in (("Ir", "F", 6, 4), ("Re", "Cl", 4, 4), ("Os", "Cl", 4, 3))
     ]
-    systems += [
-        complex_of(m, [x] * 6, q, s)
-        for m, x, q, s in (("Ir", "F", 6, 4), ("Re", "Cl", 4, 4), ("Os", "Cl", 4, 3))
-    ]
-    systems += [
-        complex_of(m, ["O"] * 4, q) for m, q in (("V", 5), ("Cr", 6), ("Mn", 7), ("Mo", 6), ("Tc", 7))
-    ]
+    systems += [complex_of(m, ["O"] * 4, q) for m, q in (("V", 5), ("Cr", 6), ("Mn", 7), ("Mo", 6), ("Tc", 7))]
     systems += [complex_of(m, ["O"] * 4, q) for m, q in (("W", 6), ("Re", 7), ("Ru", 8), ("Os", 8))]
     systems += [complex_of("Mn", ["O"] * 4, 6, 2), complex_of("Fe", ["O"] * 4, 6, 3)]
     systems += [complex_of("V", ["O", "Cl", "Cl", "Cl"], 5), complex_of("Nb", ["O", "Cl", "Cl", "Cl"], 5)]
@@ -171,9 +150,7 @@ def complexes() -> list[Geometry]:
         for m, n, q in (("Fe", 6, 2), ("Co", 6, 3), ("Ag", 2, 1), ("Au", 2, 1), ("Zn", 4, 2))
     ]
     systems += [complex_of("Fe", ["CN"] * 6, 3, 2), complex_of("Ni", ["CN"] * 4, 2, shape=SQUARE)]
-    systems += [
-        complex_of(m, ["CH3"] * n, q) for m, n, q in (("Ti", 4, 4), ("Zr", 4, 4), ("Ta", 5, 5), ("W", 6, 6))
-    ]
+    systems += [complex_of(m, ["CH3"] * n, q) for m, n, q in (("Ti", 4, 4), ("Zr", 4, 4), ("Ta", 5, 5), ("W", 6, 6))]
     systems += [complex_of(m, ["CH3"] * 2, 2) for m in ("Zn", "Cd", "Hg")]
     systems += [complex_of("Ti", ["CH3", "Cl", "Cl", "Cl"], 4), complex_of("Au", ["CH3", "PH3"], 1)]
     systems += [
@@ -184,9 +161,7 @@ def complexes() -> list[Geometry]:
         complex_of("Ir", ["PH3", "PH3", "CO", "Cl"], 1, shape=SQUARE),
         complex_of("Ni", ["PH3"] * 4, 0),
     ]
-    systems += [
-        sandwich(m, 5, z, q, s) for m, z, q, s in (("Fe", 1.65, 0, 1), ("Fe", 1.68, 1, 2), ("Ru", 1.82, 0, 1))
-    ]
+    systems += [sandwich(m, 5, z, q, s) for m, z, q, s in (("Fe", 1.65, 0, 1), ("Fe", 1.68, 1, 2), ("Ru", 1.82, 0, 1))]
     systems += [
         sandwich("Co", 5, 1.64, 1),
         sandwich("Cr", 6, 1.61),

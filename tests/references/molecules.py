@@ -25,9 +25,7 @@ def core_set() -> list[Geometry]:
     distorted = "H2O CH4 C6H6 CH3OH CH3 CH3SH"
     systems = [g2(name) for name in (neutral + " " + radicals).split()]
     systems += [displaced(g2(name), 0.1, k) for k, name in enumerate(distorted.split())]
-    systems += [
-        Geometry(f"atom:{s}", (s,), np.zeros((1, 3)), q) for s, q in [("Cl", -1), ("H", -1), ("F", -1)]
-    ]
+    systems += [Geometry(f"atom:{s}", (s,), np.zeros((1, 3)), q) for s, q in [("Cl", -1), ("H", -1), ("F", -1)]]
     ammonium, hydronium = star("N", "H", 4, +1), star("O", "H", 3, +1)
     systems += [ammonium, hydronium, displaced(ammonium, 0.08, 1), diatomic("O", "H", 0.97, X, charge=-1)]
     systems += [g2("CN", -1, 1), g2("NO", +1, 1), g2("H2O", +1, 2), g2("C6H6", +1, 2), g2("O2", -1, 2)]
@@ -38,9 +36,7 @@ def core_set() -> list[Geometry]:
 
 def organic_set(symbols: list[str], part: int, parts: int) -> list[Geometry]:
     """Every ``parts``-th molecule of the g2 set with these elements, by turns as it is and displaced."""
-    known = [
-        name for name in sorted(g2_names.names) if set(g2_names[name].get_chemical_symbols()) <= set(symbols)
-    ]
+    known = [name for name in sorted(g2_names.names) if set(g2_names[name].get_chemical_symbols()) <= set(symbols)]
     known = [name for name in known if len(g2_names[name]) > 2][part::parts]
     return [displaced(rotated(g2(name), k), 0.07, k) if k % 2 else g2(name) for k, name in enumerate(known)]
 
@@ -93,8 +89,6 @@ def stretched() -> list[Geometry]:
     """Bonds pulled apart in UHF, triplets, and singlets whose spin symmetry MOPAC's guess may break."""
     systems = [diatomic("H", "H", d, X, multiplicity=m, uhf=True) for d in (0.74, 1.5, 3.0) for m in (1, 3)]
     systems += [diatomic("H", "F", d, Z, multiplicity=1, uhf=True) for d in (0.92, 2.5)]
-    systems += [
-        diatomic("N", "N", d, Y, multiplicity=m, uhf=m > 1) for d, m in ((1.1, 1), (1.8, 3), (2.5, 7))
-    ]
+    systems += [diatomic("N", "N", d, Y, multiplicity=m, uhf=m > 1) for d, m in ((1.1, 1), (1.8, 3), (2.5, 7))]
     systems += [g2(name, 0, 3) for name in ("C2H4", "C6H6", "H2CO")]
     return [*systems, g2("C2H4", -1, 2), g2("C4H4NH", +1, 2)]

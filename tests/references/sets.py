@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from elements import NOBLE, element_set, homonuclear, occupations, pair_set, sp_elements
 from geometries import CAPS, Geometry, capped, star, table_elements
-from metals import complexes, metal_set
+from metals import complex_of, complexes, metal_set
 from molecules import (
     COMPLEXES,
     EXTRA,
@@ -71,9 +71,7 @@ def hypervalent() -> list[Geometry]:
 def partners(symbols: list[str], per_element: int) -> list[Geometry]:
     """X-YHn of every element with a few of the elements that have hydrogen caps, and halogens."""
     ends = [*CAPS, "F", "Cl", "Br", "I"]
-    chosen = [
-        (s, ends[(3 * k + 5 * j) % len(ends)]) for k, s in enumerate(symbols) for j in range(per_element)
-    ]
+    chosen = [(s, ends[(3 * k + 5 * j) % len(ends)]) for k, s in enumerate(symbols) for j in range(per_element)]
     chosen = [(a, b) for a, b in chosen if b in symbols]
     return [capped(a, b) for a, b in dict.fromkeys(chosen) if a != b and a not in NOBLE and a != "H"]
 
@@ -99,6 +97,18 @@ def mndod() -> list[tuple[str, Geometry]]:
     return [("MNDOD", g) for g in distinct(systems)]
 
 
+def older_metals() -> list[tuple[str, Geometry]]:
+    """The elements with d orbitals of methods that otherwise have none: Mo in AM1, lanthanides in RM1."""
+    jobs = []
+    for method in ("AM1", "RM1"):
+        metals = table_elements(method.lower(), with_d=True)
+        known = {*metals, *sp_elements(method.lower())}
+        systems = metal_set(metals) + [g for g in complexes() if g.elements & set(metals)]
+        systems += [complex_of(m, ["H2O"] * 6, 3) for m in metals if method == "RM1"]
+        jobs += [(method, g) for g in distinct(systems) if g.elements <= known]
+    return jobs
+
+
 def pm6_d3h4() -> list[tuple[str, Geometry]]:
     """Complexes, some of them pulled apart or pushed together, with PM6 and the corrected methods."""
     relaxed = {g.name: g for g in from_file(COMPLEXES)}
@@ -109,4 +119,10 @@ def pm6_d3h4() -> list[tuple[str, Geometry]]:
     return [(method, g) for g in systems for method in ("PM6", "PM6-D3H4", "PM6-D3H4X")]
 
 
-SETS = {"sp_methods": sp_methods, "pm6": pm6, "mndod": mndod, "pm6_d3h4": pm6_d3h4}
+SETS = {
+    "sp_methods": sp_methods,
+    "pm6": pm6,
+    "mndod": mndod,
+    "older_metals": older_metals,
+    "pm6_d3h4": pm6_d3h4,
+}
