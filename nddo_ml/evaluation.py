@@ -15,6 +15,7 @@ from nddo_ml.loss import errors, label_weights
 from nddo_ml.models import AbstractModel, Prediction
 from nddo_ml.training.predictor import DirectPredictor, Predictor
 from nddo_ml.training.references import fit_references, to_common_zero
+from nddo_ml.training.stress_order import find_orders, message, reordered
 
 UNITS: Mapping[str, str] = {
     "energy": "eV",
@@ -87,8 +88,21 @@ def summarize(tables: Mapping[str, Table], dataset: Dataset) -> dict[str, Any]:
                 chosen = torch.tensor([g == group for g in dataset.groups])
                 if bool(chosen[table.structure].any()):
                     entry["groups"][group] = table.errors(chosen)
+        if key == "stress":
+            entry |= _stress_note(table, dataset)
         result["labels"][key] = entry
     return result
+
+
+def _stress_note(table: Table, dataset: Dataset) -> dict[str, Any]:
+    """Says when the labels' off-diagonal components look exchanged, and the errors with them exchanged back."""
+    predicted, reference = table.predicted.reshape(-1, 3, 3), table.reference.reshape(-1, 3, 3)
+    names = [dataset.groups[k] for k in table.structure[::9].tolist()]
+    orders = find_orders(predicted, reference, names)
+    if not orders:
+        return {}
+    fixed = Table(table.predicted, reordered(reference, names, orders).reshape(-1), table.structure)
+    return {"note": message(orders), "with_components_in_order": fixed.errors()}
 
 
 def _tables(name: str, prediction: Prediction, some: Dataset, index: Tensor) -> dict[str, Table]:

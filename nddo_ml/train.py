@@ -6,6 +6,7 @@ import hashlib
 import json
 import multiprocessing
 import shutil
+import warnings
 from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from dataclasses import asdict, dataclass, replace
@@ -21,10 +22,12 @@ from nddo_ml.errors import InputError
 from nddo_ml.evaluation import fitted_zeros, summarize, tabulate
 from nddo_ml.models import AbstractModel
 from nddo_ml.nnp import NNP
+from nddo_ml.training import stress_order
 from nddo_ml.training.build import build_model
-from nddo_ml.training.checks import check_dataset
+from nddo_ml.training.checks import UnitsWarning, check_dataset
 from nddo_ml.training.config import TrainConfig
 from nddo_ml.training.parallel import Processes, processes
+from nddo_ml.training.predictor import CachedNNP, predictor_for
 from nddo_ml.training.references import fit_references, to_common_zero
 from nddo_ml.training.state import read_log
 from nddo_ml.training.trainer import LOG, Trainer
@@ -100,7 +103,10 @@ def train_member(
         data, valid = split(data, config.data.validation_fraction, config.seed)
     model.to(group.device(config.device))
     data, valid = on_one_zero(model, data, valid)
-    trainer = Trainer(model, data, valid, config, folder, mark, group, on_epoch)
+    predict, predict_valid = predictor_for(model, data), predictor_for(model, valid)
+    if isinstance(predict, CachedNNP) and "stress" in data.present:
+        data, valid = _stress_in_order(predict, data, valid, config.data.stress_order == "auto")
+    trainer = Trainer(model, data, valid, predict, predict_valid, config, folder, mark, group, on_epoch)
     return trainer.run()
 
 
@@ -122,6 +128,19 @@ def check_elements(model: AbstractModel, data: Dataset) -> None:
             known = " ".join(symbol_of(z) for z in sorted(model.elements))
             origin = data.origins[int(data.systems.system_idx[atom])]
             raise InputError(f"{origin}: the model has no element {symbol_of(number)}; it has {known}")
+
+
+def _stress_in_order(cached: CachedNNP, data: Dataset, valid: Dataset, change: bool) -> tuple[Dataset, Dataset]:
+    """Warn of stress labels with exchanged components; exchange them back where the configuration says so."""
+    orders = stress_order.orders_by_linear_potential(cached, data)
+    if not orders:
+        return data, valid
+    where = data.origins[0].rsplit(", frame", 1)[0]
+    action = "they are put right for this training" if change else 'data.stress_order = "auto" puts them right'
+    warnings.warn(f"{where}: {stress_order.message(orders)}; {action}", UnitsWarning, stacklevel=2)
+    if not change:
+        return data, valid
+    return stress_order.with_orders(data, orders), stress_order.with_orders(valid, orders)
 
 
 def on_one_zero(model: AbstractModel, data: Dataset, valid: Dataset) -> tuple[Dataset, Dataset]:

@@ -76,4 +76,9 @@ def error_table(errors: dict[str, Any]) -> Table:
         for name, e in rows:
             values = [f"{e[k]:.5g}" for k in ("mae", "rmse", "max")]
             table.add_row(name, entry["unit"], *values, str(e["n"]))
+        if "note" in entry:
+            e = entry["with_components_in_order"]
+            values = [f"{e[k]:.5g}" for k in ("mae", "rmse", "max")]
+            table.add_row("  in order", entry["unit"], *values, str(e["n"]))
+            table.caption = f"Note: {entry['note']}."
     return table

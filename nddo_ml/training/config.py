@@ -23,6 +23,7 @@ class DataConfig:
     validation_fraction: float = 0.1
     group_weights: Mapping[str, float] = field(default_factory=dict)
     check_units: bool = True
+    stress_order: str = "given"  # given | auto: exchanged off-diagonal components are put right, with a warning
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,8 @@ class TrainConfig:
     card: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if self.data.stress_order not in ("given", "auto"):
+            raise InputError(f"data: stress_order must be given or auto; got {self.data.stress_order!r}")
         if not self.phases:
             raise InputError("a training needs at least one [[phases]] table; got none")
         for phase in self.phases:

@@ -21,7 +21,7 @@ from nddo_ml.models import AbstractModel, Prediction
 from nddo_ml.training.config import PhaseConfig, TrainConfig
 from nddo_ml.training.optimizers import Optimizer, all_parameters, learning_rate, make_optimizer
 from nddo_ml.training.parallel import Processes
-from nddo_ml.training.predictor import Predictor, predictor_for
+from nddo_ml.training.predictor import Predictor
 from nddo_ml.training.state import JsonLog, Progress, read_checkpoint, write_checkpoint
 
 CHECKPOINT = "checkpoint.pt"
@@ -39,6 +39,8 @@ class Trainer:
     model: AbstractModel
     train: Dataset
     valid: Dataset
+    predict: Predictor
+    predict_valid: Predictor
     config: TrainConfig
     folder: Path
     fingerprint: str
@@ -52,8 +54,6 @@ class Trainer:
         if len(lacking) == len(self.loss_function.labels):
             raise InputError(f"the training data have none of the loss's labels ({', '.join(lacking)})")
         self.parameters = all_parameters(self.model)
-        self.predict: Predictor = predictor_for(self.model, self.train)
-        self.predict_valid: Predictor = predictor_for(self.model, self.valid)
         self.progress = Progress()
         self.average: list[Tensor] = []
         self.best = self._weights()

@@ -1,0 +1,105 @@
+"""Exchanged off-diagonal components in stress labels: found by comparison with a model, and put right.
+
+Programs order the six components differently (VASP: xx yy zz xy yz zx; Voigt: xx yy zz yz xz xy), and converted
+data sets carry the mistake. Such labels are not a tensor field, so no potential can follow them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import permutations
+
+import torch
+from torch import Tensor
+
+from nddo_ml.dataset import Dataset
+from nddo_ml.training.predictor import CachedNNP
+
+NAMES = ("yz", "xz", "xy")
+PLACES = ((1, 2), (0, 2), (0, 1))
+SAMPLE = 100  # structures that the linear potential is fitted to
+Order = tuple[int, int, int]  # component k of the tensor stands at place order[k] of the labels
+
+
+def find_order(predicted: Tensor, reference: Tensor) -> Order | None:
+    """The order of (yz, xz, xy) under which labels [n, 3, 3] fit predictions far better than as they stand.
+
+    None when the given order is the best, or no other brings the mean absolute error below 0.6 of its own.
+    """
+    ours, theirs = _off_diagonal(predicted), _off_diagonal(reference)
+    if ours.shape[0] < 5 or float(theirs.abs().mean()) < 1e-6:
+        return None
+    errors = {p: float((ours - theirs[:, list(p)]).abs().mean()) for p in permutations(range(3))}
+    best = min(errors, key=lambda p: errors[p])
+    given = errors[(0, 1, 2)]
+    return (best[0], best[1], best[2]) if errors[best] < 0.6 * given else None
+
+
+def find_orders(predicted: Tensor, reference: Tensor, groups: Sequence[str]) -> dict[str, Order]:
+    """:func:`find_order` for each group of structures; groups that are in order are left out."""
+    orders = {}
+    for group in sorted(set(groups)):
+        here = torch.tensor([g == group for g in groups])
+        order = find_order(predicted[here], reference[here])
+        if order is not None:
+            orders[group] = order
+    return orders
+
+
+def reordered(stress: Tensor, groups: Sequence[str], orders: Mapping[str, Order]) -> Tensor:
+    """Stress labels [n, 3, 3] with the off-diagonal components of some groups put in their places."""
+    fixed = stress.clone()
+    for group, order in orders.items():
+        here = torch.tensor([g == group for g in groups])
+        for (a, b), k in zip(PLACES, order, strict=True):
+            c, d = PLACES[k]
+            fixed[here, a, b] = fixed[here, b, a] = stress[here, c, d]
+    return fixed
+
+
+def with_orders(dataset: Dataset, orders: Mapping[str, Order]) -> Dataset:
+    """The data with reordered stress labels."""
+    stress = reordered(dataset.labels.values["stress"], dataset.groups, orders)
+    return replace(dataset, labels=replace(dataset.labels, values={**dataset.labels.values, "stress": stress}))
+
+
+def message(orders: Mapping[str, Order]) -> str:
+    """What is wrong, in words."""
+    parts = []
+    for group, order in orders.items():
+        moved = [f"{NAMES[k]} where {NAMES[place]} belongs" for place, k in enumerate(order) if place != k]
+        parts.append(f"group {group}: {', '.join(moved)}")
+    return f"stress labels have off-diagonal components exchanged ({'; '.join(parts)})"
+
+
+def orders_by_linear_potential(cached: CachedNNP, dataset: Dataset) -> dict[str, Order]:
+    """:func:`find_orders` against a linear potential, E = Σ_i w(Z_i)·G_i, fitted to the forces alone.
+
+    Needs no trained model: the least-squares problem is solved with the cached derivatives in a moment.
+    """
+    weights = dataset.labels.weights
+    chosen = torch.nonzero((weights["forces"] > 0) & (weights["stress"] > 0)).squeeze(1)
+    chosen = chosen[:: max(1, len(chosen) // SAMPLE)]
+    normal = right = None
+    designs = []
+    for k in chosen.tolist():
+        one = dataset.select([k])
+        forces, stress = cached.linear_design(k, dataset.elements)
+        if stress is None:
+            continue
+        target = one.labels.values["forces"].reshape(-1)
+        normal = forces.T @ forces if normal is None else normal + forces.T @ forces
+        right = forces.T @ target if right is None else right + forces.T @ target
+        designs.append((k, stress))
+    if normal is None or right is None:
+        return {}
+    ridge = 1e-7 * float(normal.diagonal().mean())
+    solution = torch.linalg.solve(normal + ridge * torch.eye(len(normal), dtype=normal.dtype), right)
+    predicted = torch.stack([stress @ solution for _, stress in designs]).reshape(-1, 3, 3)
+    used = [k for k, _ in designs]
+    return find_orders(predicted, dataset.labels.values["stress"][used], [dataset.groups[k] for k in used])
+
+
+def _off_diagonal(stress: Tensor) -> Tensor:
+    return torch.stack([stress[:, a, b] for a, b in PLACES], 1)

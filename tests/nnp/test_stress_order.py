@@ -1,0 +1,81 @@
+"""Exchanged components of stress labels are found by group, said, and put right on demand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from ase.build import bulk
+from ase.calculators.singlepoint import SinglePointCalculator
+
+from nddo_ml import Systems
+from nddo_ml.dataset import from_frames, split
+from nddo_ml.evaluation import summarize, tabulate
+from nddo_ml.training.build import build_nnp
+from nddo_ml.training.checks import UnitsWarning
+from nddo_ml.training.predictor import predictor_for
+from nddo_ml.training.stress_order import find_order, orders_by_linear_potential, reordered
+
+
+@pytest.fixture(scope="module")
+def data(silicon):
+    """Sheared silicon labelled by the published potential; the second group's xz and yz exchanged."""
+    rng = np.random.default_rng(3)
+    frames = []
+    for k in range(24):
+        atoms = bulk("Si", cubic=True, a=5.45)
+        atoms.set_cell(np.asarray(atoms.cell) @ (np.eye(3) + rng.normal(scale=0.02, size=(3, 3))), scale_atoms=True)
+        atoms.rattle(0.1, seed=k)
+        found = silicon(Systems.from_ase(atoms), forces=True, stress=True)
+        stress = found.stress[0].numpy().copy()
+        atoms.info["group"] = "good" if k < 12 else "exchanged"
+        if k >= 12:
+            stress[[0, 1], 2] = stress[2, [0, 1]] = stress[2, [1, 0]]
+        voigt = stress[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]]
+        atoms.calc = SinglePointCalculator(atoms, energy=float(found.energy), forces=found.forces.numpy(), stress=voigt)
+        frames.append(atoms)
+    return from_frames(frames)
+
+
+def test_a_linear_potential_finds_the_exchange(data):
+    model = build_nnp(data, 0, cutoff=5.0, angular_cutoff="full", size="small", hidden=(4,))
+    assert orders_by_linear_potential(predictor_for(model, data), data) == {"exchanged": (1, 0, 2)}
+
+
+def test_evaluation_notes_it_and_gives_the_errors_in_order(silicon, data):
+    entry = summarize(tabulate(silicon, data), data)["labels"]["stress"]
+    assert "group exchanged: xz where yz belongs, yz where xz belongs" in entry["note"]
+    assert entry["mae"] > 1e-3
+    assert entry["with_components_in_order"]["mae"] < 1e-9
+    fine = data.select(range(12))
+    assert "note" not in summarize(tabulate(silicon, fine), fine)["labels"]["stress"]
+
+
+def test_training_warns_and_puts_it_right_on_demand(data):
+    from nddo_ml.train import _stress_in_order
+
+    model = build_nnp(data, 0, cutoff=5.0, angular_cutoff="full", size="small", hidden=(4,))
+    cached = predictor_for(model, data)
+    train, valid = split(data, 0.2, seed=0)
+    with pytest.warns(UnitsWarning, match=r"exchanged.*stress_order = \"auto\" puts them right"):
+        same, _ = _stress_in_order(cached, data, valid, False)
+    assert same is data
+    with pytest.warns(UnitsWarning, match="put right for this training"):
+        fixed, fixed_valid = _stress_in_order(cached, data, valid, True)
+    model_stress = fixed.labels.values["stress"]
+    assert torch.equal(model_stress[:12], data.labels.values["stress"][:12])
+    assert torch.equal(model_stress[12:, 0, 2], data.labels.values["stress"][12:, 1, 2])
+    assert torch.equal(model_stress[12:, 0, 1], data.labels.values["stress"][12:, 0, 1])
+    assert fixed_valid.groups == valid.groups
+    assert len(train) + len(valid) == len(data)
+
+
+def test_order_and_its_inverse():
+    stress = torch.randn(8, 3, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    stress = stress + stress.mT
+    groups = ["a"] * 8
+    cyclic = reordered(stress, groups, {"a": (1, 2, 0)})
+    order = find_order(stress, cyclic)
+    assert torch.equal(reordered(cyclic, groups, {"a": order}), stress)
+    assert find_order(stress, stress) is None
+    assert find_order(stress[:3], cyclic[:3]) is None
