@@ -209,5 +209,5 @@ def descend(builder: FockBuilder, begin: Iterate, n_occupied: Tensor, tolerance:
         lower[accept] = True
         state = replace(state, iterations=state.iterations + running)
         state = state.replace_at(accept, tried.select(accept))
-        shift = torch.where(lower, (0.6 * shift).clamp(min=0.5), 3.0 * shift)
+        shift = torch.where(lower, 0.6 * shift, 3.0 * shift).clamp(0.5, 1e4)
     return state
