@@ -212,8 +212,15 @@ def _member_job(config: TrainConfig, threads: int) -> None:
     """A member in a process of its own; a finished one is not trained again."""
     torch.set_num_threads(threads)
     folder = Path(config.output)
-    model = train_member(config, load_training_data(config), folder, Processes())
+    model = train_member(config, load_training_data(config), folder, Processes(), _leave_with_parent)
     save_model(model, folder / MODEL)
+
+
+def _leave_with_parent(entry: Mapping[str, Any]) -> None:
+    """End a worker whose parent was killed, so that a resumed run has the folder for itself."""
+    parent = multiprocessing.parent_process()
+    if parent is not None and not parent.is_alive():
+        raise SystemExit(1)
 
 
 def _finish(model: AbstractModel, config: TrainConfig, data: Dataset, output: Path) -> dict[str, Any] | None:
