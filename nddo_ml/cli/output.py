@@ -38,8 +38,11 @@ class Result:
 def results(structures: Sequence[Structure], systems: Systems, prediction: Prediction, method: str) -> list[Result]:
     """The results of a batch, one a structure, at the positions of ``systems``."""
     orders = systems.system_idx.argsort(stable=True).split(systems.atoms_per_system.tolist())
+    scf = prediction.scf
+    levels = (None, None) if scf is None else (scf.homo, scf.lumo)
     made = []
     for k, (structure, order) in enumerate(zip(structures, orders, strict=True)):
+        dipole = None if prediction.dipole is None else prediction.dipole[k].detach() * DEBYE_PER_E_ANGSTROM
         record = {
             "source": structure.source,
             "frame": structure.frame,
@@ -48,10 +51,18 @@ def results(structures: Sequence[Structure], systems: Systems, prediction: Predi
             "method": method,
             "charge": int(systems.charge[k]),
             "multiplicity": int(systems.multiplicity[k]),
-            **_values(prediction, k, order),
+            "energy_eV": float(prediction.energy[k]),
+            "heat_of_formation_kcal_mol": _item(prediction.heat_of_formation, k),
+            "forces_eV_A": _item(prediction.forces, order),
+            "charges_e": _item(prediction.charges, order),
+            "dipole_D": None if dipole is None else float(dipole.norm()),
+            "dipole_vector_D": None if dipole is None else dipole.tolist(),
+            "homo_eV": _item(levels[0], k),
+            "lumo_eV": _item(levels[1], k),
+            "scf_converged": None if scf is None else bool(scf.converged[k]),
+            "scf_iterations": None if scf is None else int(scf.iterations[k]),
         }
-        positions = systems.positions[order].detach().cpu().numpy()
-        made.append(Result(record, _frame(structure.atoms, positions, record)))
+        made.append(Result(record, _frame(structure.atoms, systems.positions[order], record)))
     return made
 
 
@@ -145,30 +156,13 @@ def check_writable(*targets: str | Path | None) -> None:
             raise InputError(f"{path}: expected a file in a folder that exists; there is no {path.parent}")
 
 
-def _values(prediction: Prediction, k: int, order: Tensor) -> Record:
-    """The values of system ``k``, whose atoms are ``order``, in the units of their names."""
-
-    def item(values: Tensor | None, index: int | Tensor) -> Any:
-        value = None if values is None else values[index].detach().tolist()
-        return None if value != value else value  # NaN: no such level
-
-    dipole = None if prediction.dipole is None else prediction.dipole[k].detach() * DEBYE_PER_E_ANGSTROM
-    scf = prediction.scf
-    return {
-        "energy_eV": float(prediction.energy[k]),
-        "heat_of_formation_kcal_mol": item(prediction.heat_of_formation, k),
-        "forces_eV_A": item(prediction.forces, order),
-        "charges_e": item(prediction.charges, order),
-        "dipole_D": None if dipole is None else float(dipole.norm()),
-        "dipole_vector_D": None if dipole is None else dipole.tolist(),
-        "homo_eV": None if scf is None else item(scf.homo, k),
-        "lumo_eV": None if scf is None else item(scf.lumo, k),
-        "scf_converged": None if scf is None else bool(scf.converged[k]),
-        "scf_iterations": None if scf is None else int(scf.iterations[k]),
-    }
+def _item(values: Tensor | None, index: int | Tensor) -> Any:
+    """Numbers for JSON; None where the model gives nothing, or NaN for a level that does not exist."""
+    value = None if values is None else values[index].detach().tolist()
+    return None if value != value else value
 
 
-def _frame(original: Atoms, positions: Any, record: Record) -> Atoms:
+def _frame(original: Atoms, positions: Tensor, record: Record) -> Atoms:
     """A copy of the structure at ``positions`` with the record's results instead of any other."""
     from ase.calculators.singlepoint import SinglePointCalculator
 
@@ -176,7 +170,7 @@ def _frame(original: Atoms, positions: Any, record: Record) -> Atoms:
     for name in ("energy", "forces", "charges", "charge", "dipole", "stress"):
         atoms.arrays.pop(name, None)
         atoms.info.pop(name, None)
-    atoms.positions = positions
+    atoms.positions = positions.detach().cpu().numpy()
     dipole = record["dipole_vector_D"]
     values = {
         "energy": record["energy_eV"],
