@@ -149,7 +149,7 @@ def _local_blocks(r_bohr: Tensor, p: Parameters, pair: PairGroup) -> Tensor:
     ends = ((pair.a, pair.width_a), (pair.b, pair.width_b))
     separation = tuple(m.separation[:, : SEPARATIONS[w]][k] for k, w in ends)
     radius = tuple(m.radius[:, : RADII[w]][k] for k, w in ends)
-    own = bool((p.rho_core[pair.a] > 0).any() | (p.rho_core[pair.b] > 0).any())
+    own = bool((m.own_core[pair.a] | m.own_core[pair.b]).any())
     if own:
         radius = tuple(torch.cat((t, m.core_radius[k, None]), dim=1) for t, (k, _) in zip(radius, ends, strict=True))
     blocks = local_integrals(
