@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 
 import pytest
 import torch
@@ -190,3 +191,53 @@ def test_element_networks_take_an_elements_own_features():
     out = networks(features, numbers)
     torch.testing.assert_close(out[1], networks.of(1)(features[1:2, :2])[0])
     torch.testing.assert_close(out[2], networks.of(8)(features[2:3])[0])
+
+
+def test_elements_with_sets_of_their_own(tmp_path):
+    """Water with fewer functions on H than on O, hidden layers of each element's own; read as RuNNer writes."""
+    (tmp_path / "input.nn").write_text(
+        """
+        elements O H
+        atom_energy H -0.45
+        atom_energy O -74.9
+        cutoff_type 2
+        center_symmetry_functions
+        scale_symmetry_functions
+        global_hidden_layers_short 2
+        global_nodes_short 3 2
+        global_activation_short p p l
+        element_nodes_short O 1 4
+        symfunction_short O 2 H 0.09 0.0 9.0
+        symfunction_short H 2 H 0.01 0.0 9.0
+        symfunction_short H 3 O H 0.07 -1.0 4.0 9.0
+        symfunction_short O 3 H H 0.07 1.0 1.0 9.0
+        symfunction_short O 2 O 0.001 0.0 9.0
+        symfunction_short H 2 O 0.001 0.0 9.0
+        symfunction_short O 9 H O 0.05 -1.0 1.0 9.0
+        """
+    )
+    rows = [(1, 3), (2, 4)]
+    (tmp_path / "scaling.data").write_text(
+        "\n".join(f"{e} {f + 1} {0.1 * f} {2.0 + f} {0.5 + f} 0.3" for e, n in rows for f in range(n)) + "\n-1.0 2.0\n"
+    )
+    for z, widths in ((1, (3, 3, 2, 1)), (8, (4, 4, 2, 1))):
+        n = sum((a + 1) * b for a, b in pairwise(widths))
+        values = torch.linspace(-1, 1, n, dtype=torch.float64).tolist()
+        (tmp_path / f"weights.{z:03d}.data").write_text("\n".join(f"{v:.17g}" for v in values))
+    model = NNP.from_n2p2(tmp_path)
+    assert model.functions.features_of(1) == 3
+    assert model.functions.features_of(8) == 4
+    assert model.members[0].of(8).shape.hidden == (4, 2)
+    from ase.build import molecule
+
+    systems = Systems.from_ase([molecule("H2O"), molecule("H2O2")])
+    g = model.functions.describe(systems.to_ase())
+    low, high, mean = model.scaler.low, model.scaler.high, model.scaler.mean
+    element = (systems.numbers == 8).long()
+    scaled = (g - mean[element]) / (high - low)[element].clamp(min=1e-30)
+    scaled[systems.numbers == 1, 3:] = 0
+    expected = model.members[0](scaled, systems.numbers).squeeze(1).detach() * HARTREE_EV
+    expected = expected + torch.tensor([-0.45, -74.9], dtype=torch.float64)[element] * HARTREE_EV
+    torch.testing.assert_close(model(systems).atomic_energies, expected, atol=1e-9, rtol=0)
+    model.to_n2p2(tmp_path / "copy")
+    torch.testing.assert_close(NNP.from_n2p2(tmp_path / "copy")(systems).energy, model(systems).energy)
