@@ -1,0 +1,183 @@
+"""Second derivatives: Hessian, vibrations, infrared intensities and polarisability by the density's response."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from nddo_ml.derivatives import gradient
+from nddo_ml.elements import atomic_masses
+from nddo_ml.errors import InputError
+from nddo_ml.fock import FockBuilder
+from nddo_ml.implicit import density_response
+from nddo_ml.models import AbstractModel, Prediction
+from nddo_ml.nddo import NDDO, Field
+from nddo_ml.properties import coulson_charges, dipole_moment
+from nddo_ml.systems import Systems
+from nddo_ml.units import BOHR_ANGSTROM, HARTREE_EV
+
+_WAVENUMBER = 521.470898  # cm⁻¹ of an angular frequency √(eV/u)/Å: √(e/u)/(2π c), CODATA 2018
+_INTENSITY = 974.880  # km/mol of (∂μ/∂Q)² = e²/u: N_A e²/(12 ε_0 c² u), CODATA 2018
+_COPIES = 48  # worked on in one batch
+_LINEAR = 1e-3  # of the largest: a smaller rotation about the axis of a linear molecule is none
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Vibrations:
+    """Harmonic vibrations of one molecule, lowest first; translations and rotations are projected out."""
+
+    frequencies: Tensor  # [modes] cm⁻¹; imaginary ones negative
+    modes: Tensor  # [modes, atoms, 3] Cartesian displacements, normalised with the masses: Σ m |d|² = 1, u^−½
+    intensities: Tensor | None  # [modes] km/mol, of the infrared absorption
+
+
+def hessian(model: AbstractModel, systems: Systems) -> Tensor:
+    """``∂²E/∂R∂R`` of one molecule, [3 atoms, 3 atoms] eV/Å², analytic.
+
+    Row k is the derivative of minus the k-th force component at the relaxed density; with NDDO that is
+    coupled-perturbed theory, one adjoint solve a row, all rows in batches.
+
+    Args:
+        model: whose forces keep their graph to the positions.
+        systems: one molecule.
+
+    Raises:
+        InputError: more than one system.
+        SCFConvergenceError, ResponseError: as from the model.
+    """
+    n = 3 * _size(systems)
+    matrix = _rows(model, systems, n, lambda p: -_given(p.forces).view(-1, n), forces=True)
+    return 0.5 * (matrix + matrix.T)
+
+
+def dipole_derivatives(model: NDDO, systems: Systems) -> Tensor:
+    """``∂μ/∂R``, [3, 3 atoms] e, of one molecule.
+
+    Raises:
+        InputError: more than one system.
+    """
+    _size(systems)
+    return _rows(model, systems, 3, lambda p: _given(p.dipole), forces=False)
+
+
+def vibrations(model: AbstractModel, systems: Systems, *, intensities: bool = False) -> Vibrations:
+    """Harmonic vibrations of one molecule, at a stationary point of the energy.
+
+    Args:
+        model: any model whose forces are differentiable.
+        systems: one molecule.
+        intensities: whether to give infrared intensities as well, which needs a model with dipoles (NDDO).
+
+    Raises:
+        InputError: more than one system, or intensities from a model without dipoles.
+    """
+    if intensities and not isinstance(model, NDDO):
+        raise InputError(f"infrared intensities need the dipole of an NDDO model; got {model.name}")
+    n = _size(systems)
+    masses = atomic_masses(systems.numbers, systems.positions.dtype).repeat_interleave(3)
+    weighted = hessian(model, systems) / torch.sqrt(masses[:, None] * masses[None, :])
+    basis = _internal_basis(systems.positions.detach(), masses)
+    values, vectors = torch.linalg.eigh(basis.T @ weighted @ basis)
+    modes = (basis @ vectors).T / masses.sqrt()
+    strength = None
+    if intensities and isinstance(model, NDDO):
+        strength = _INTENSITY * (modes @ dipole_derivatives(model, systems).T).square().sum(dim=1)
+    return Vibrations(_WAVENUMBER * values.sign() * values.abs().sqrt(), modes.view(-1, n, 3), strength)
+
+
+@torch.no_grad()
+def polarizability(model: NDDO, systems: Systems) -> Tensor:
+    """Static dipole polarisability ``α_kl = ∂μ_k/∂F_l``, [systems, 3, 3] Å³.
+
+    A field F adds −F ∂μ/∂P to the Fock matrix; the density answers by coupled-perturbed theory.
+
+    Raises:
+        SCFConvergenceError, ResponseError: the field or its response was not solved.
+    """
+    scf = _given(model(systems).scf)
+    field = model.field(systems)
+    builder = FockBuilder.from_integrals(field.integrals)
+    moments = _dipole_matrices(systems, field)
+    spins = scf.density.shape[1]
+    columns, names = [], torch.arange(systems.n_systems, device=systems.numbers.device)
+    for push in moments:
+        perturbation = -push[:, None].expand(-1, spins, -1, -1)
+        change = density_response(builder, scf, perturbation, model.response_options, names)
+        total = 2 * change[:, 0] if spins == 1 else change.sum(dim=1)
+        columns.append((moments * total).sum(dim=(2, 3)).T)
+    return torch.stack(columns, dim=2) * (HARTREE_EV * BOHR_ANGSTROM)  # e²/(4π ε_0) in eV Å
+
+
+def _size(systems: Systems) -> int:
+    if systems.n_systems != 1:
+        raise InputError(f"second derivatives are of one molecule at a time; got {systems.n_systems} systems")
+    return systems.n_atoms
+
+
+def _rows(
+    model: AbstractModel, systems: Systems, n_rows: int, pick: Callable[[Prediction], Tensor], *, forces: bool
+) -> Tensor:
+    """Derivatives [rows, 3 atoms] of the components ``pick(prediction)`` [copies, rows], each from its own copy."""
+    options = {"guess": _given(model(systems).scf).density} if isinstance(model, NDDO) else {}
+    found = []
+    for rows in torch.arange(n_rows, device=systems.numbers.device).split(_COPIES):
+        n = rows.shape[0]
+        copies = _copies(systems, n)
+        with torch.enable_grad():
+            start = {k: v.expand(n, -1, -1, -1) for k, v in options.items()}
+            value = pick(model(copies, forces=forces, **start))
+            (slope,) = gradient(value[torch.arange(n), rows], [copies.positions])
+        found.append(slope.view(n, -1))
+    return torch.cat(found)
+
+
+def _copies(systems: Systems, n: int) -> Systems:
+    """A batch of ``n`` times the same molecule, its positions a leaf."""
+    positions = systems.positions.detach().repeat(n, 1).requires_grad_()
+    return Systems(
+        systems.numbers.repeat(n),
+        positions,
+        torch.arange(n, device=positions.device).repeat_interleave(systems.n_atoms),
+        systems.charge.expand(n),
+        systems.multiplicity.expand(n),
+        systems.cell.expand(n, -1, -1),
+        systems.pbc.expand(n, -1),
+    )
+
+
+def _given(value: T | None) -> T:
+    if value is None:
+        raise InputError("the model does not give what this derivative needs")
+    return value
+
+
+def _dipole_matrices(systems: Systems, field: Field) -> Tensor:
+    """``∂μ_k/∂P`` of the total density, symmetric, [3, systems, M, M] e·Å."""
+    layout = field.layout
+    like = systems.positions
+    masses = atomic_masses(systems.numbers, like.dtype)
+    with torch.enable_grad():
+        density = like.new_zeros(layout.n_systems, layout.size, layout.size).requires_grad_()
+        charges = coulson_charges(layout, field.parameters, density)
+        dipole = dipole_moment(layout, field.parameters, density, like.detach(), charges, masses)
+        matrices = [gradient(dipole[:, k], [density], retain_graph=True)[0] for k in range(3)]
+    stacked = torch.stack(matrices)
+    return 0.5 * (stacked + stacked.transpose(2, 3))
+
+
+def _internal_basis(positions: Tensor, masses: Tensor) -> Tensor:
+    """Orthonormal mass-weighted displacements without translations and rotations, [3 atoms, modes]."""
+    n = positions.shape[0]
+    weight = masses.view(n, 3)
+    centred = positions - (weight * positions).sum(dim=0) / weight.sum(dim=0)
+    axes = torch.eye(3, dtype=positions.dtype, device=positions.device)
+    moves = [axis.expand(n, 3) for axis in axes] + [torch.linalg.cross(axis.expand(n, 3), centred) for axis in axes]
+    rigid = torch.stack([(m * weight.sqrt()).reshape(-1) for m in moves], dim=1)
+    vectors, sizes, _ = torch.linalg.svd(rigid, full_matrices=True)
+    rank = int((sizes > _LINEAR * sizes[0]).sum())
+    return vectors[:, rank:]
