@@ -29,6 +29,7 @@ from nddo_ml.properties import coulson_charges, dipole_moment
 from nddo_ml.scf import SCFOptions, SCFResult, check_converged, merge_results, solve_scf
 from nddo_ml.systems import Systems
 
+_SMALL_CHUNK = 20_000  # matrix elements below which a chunk is not cut further
 _CHUNK_ELEMENTS = 200_000  # matrix elements worked on at once, so that a chunk's matrices stay in the cache
 
 
@@ -48,7 +49,7 @@ class _Part:
 
 
 @dataclass(frozen=True)
-class _Field:
+class Field:
     """What the field of one batch is made of, with its graph."""
 
     parameters: Parameters
@@ -209,7 +210,7 @@ class NDDO(AbstractModel):
             systems = systems.with_positions(systems.positions.detach().requires_grad_())
         positions = systems.positions
         with torch.set_grad_enabled(keep_graph or forces):
-            field = self._field(systems)
+            field = self.field(systems)
             integrals, layout, parameters = field.integrals, field.layout, field.parameters
             builder = FockBuilder.from_integrals(integrals)
             start = _slice(guess, index, n_occupied, layout.size)
@@ -233,7 +234,7 @@ class NDDO(AbstractModel):
         electronic, core, energy = (t if keep_graph else t.detach() for t in energies)
         return _Part(index, atoms, scf, electronic, core, energy, charges, dipole, force)
 
-    def _field(self, systems: Systems) -> _Field:
+    def field(self, systems: Systems) -> Field:
         """Parameters, integrals and energies beside the field, corrected."""
         corrections = self.corrections.at(systems)
         parameters = corrections.shifted(self.parameters_of(systems))
@@ -246,7 +247,7 @@ class NDDO(AbstractModel):
         other = corrections.energy()
         for term in (*self.own_terms, *self.terms):
             other = other + term.energy(systems)
-        return _Field(parameters, layout, integrals, core, other)
+        return Field(parameters, layout, integrals, core, other)
 
     def _prediction(self, systems: Systems, parts: list[_Part], scf: SCFResult) -> Prediction:
         def of_systems(name: str) -> Tensor:
@@ -339,9 +340,14 @@ def _slice(guess: Tensor | None, index: Tensor, n_occupied: Tensor, size: int) -
 
 
 def _chunks(systems: Systems, method: Method, open_shell: Tensor) -> list[Tensor]:
-    """Indices of systems that are worked on together: alike in size and spin treatment, small enough for the cache."""
+    """Indices of systems that are worked on together: alike in size and spin treatment, small enough for the cache.
+
+    There are at least as many chunks as threads where the work is worth it.
+    """
     width = method.width.to(systems.numbers.device)[systems.numbers]
     orbitals = torch.zeros_like(systems.charge).index_add(0, systems.system_idx, width)
+    share = int(orbitals.square().sum()) // torch.get_num_threads() + 1
+    limit = max(min(_CHUNK_ELEMENTS, share), _SMALL_CHUNK)
     chunks: list[Tensor] = []
     for spin in (False, True):
         chosen = torch.nonzero(open_shell == spin).squeeze(1)
@@ -351,7 +357,7 @@ def _chunks(systems: Systems, method: Method, open_shell: Tensor) -> list[Tensor
         for k in range(len(sizes)):
             # sizes ascend, so a chunk is padded to its last system
             last = k + 1 == len(sizes)
-            if last or (k + 2 - first) * sizes[k + 1] ** 2 > _CHUNK_ELEMENTS or sizes[k + 1] > 1.3 * sizes[first] + 8:
+            if last or (k + 2 - first) * sizes[k + 1] ** 2 > limit or sizes[k + 1] > 1.3 * sizes[first] + 8:
                 chunks.append(chosen[first : k + 1])
                 first = k + 1
     return chunks

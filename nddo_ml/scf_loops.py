@@ -150,15 +150,12 @@ def _accelerate(builder: FockBuilder, begin: Iterate, tolerance: float, limit: i
     residual = rotation_residual(ref, ref.occupied, fock)
     size = _largest(residual)
     count = begin.iterations
-    xs: list[Tensor] = []
-    steps: list[Tensor] = []
+    anderson = _Anderson(x, history)
     for _ in range(limit):
         running = size > tolerance
         if not bool(running.any()):
             break
-        step = -residual * inverse_gap
-        xs, steps = [*xs, x][-history:], [*steps, step][-history:]
-        x = _anderson(xs, steps)
+        x = anderson.next(x, -residual * inverse_gap)
         x = x * (_MAX_ROTATION / x.abs().flatten(1).amax(dim=1).clamp(min=_MAX_ROTATION))[:, None, None, None]
         occupied = rotated_orbitals(ref, x)
         density = density_of(occupied)
@@ -169,26 +166,44 @@ def _accelerate(builder: FockBuilder, begin: Iterate, tolerance: float, limit: i
     return Iterate(ref, density, fock, electronic_energy(builder, density, fock), size, count)
 
 
-def _anderson(xs: list[Tensor], steps: list[Tensor]) -> Tensor:
-    """The combination Σ c_k (x_k + step_k), Σ c = 1, whose combined step is shortest."""
-    if len(xs) == 1:
-        return xs[0] + steps[0]
-    stack = torch.stack([s.flatten(1) for s in steps], dim=1)  # [systems, k, n]
-    gram = stack @ stack.transpose(1, 2)
-    scale = gram.diagonal(dim1=1, dim2=2).amin(dim=1).clamp(min=1e-300)
-    gram = gram / scale[:, None, None]
-    k = gram.shape[1]
-    matrix = torch.ones(gram.shape[0], k + 1, k + 1, dtype=gram.dtype, device=gram.device)
-    matrix[:, :k, :k] = gram + 1e-10 * torch.diag_embed(gram.diagonal(dim1=1, dim2=2))
-    matrix[:, k, k] = 0
-    right = torch.zeros(gram.shape[0], k + 1, 1, dtype=gram.dtype, device=gram.device)
-    right[:, k] = 1
-    coefficients, info = torch.linalg.solve_ex(matrix, right)
-    weights = torch.where(
-        (info == 0)[:, None], coefficients[:, :k, 0], torch.eye(k, dtype=gram.dtype, device=gram.device)[-1]
-    )
-    moved = torch.stack([(x + s).flatten(1) for x, s in zip(xs, steps, strict=True)], dim=1)
-    return (weights[:, None, :] @ moved).view_as(xs[-1])
+class _Anderson:
+    """Anderson's acceleration: the combination Σ c_k (x_k + step_k), Σ c = 1, whose combined step is shortest."""
+
+    def __init__(self, like: Tensor, history: int) -> None:
+        systems, n = like.shape[0], like[0].numel()
+        self.shape, self.history, self.count = like.shape, history, 0
+        self.steps = like.new_empty(systems, history, n)
+        self.moved = like.new_empty(systems, history, n)
+        self.gram = like.new_zeros(systems, history, history)
+
+    def next(self, x: Tensor, step: Tensor) -> Tensor:
+        """Take in x and its step, of the shape of ``like``, and give the next x."""
+        slot, flat = self.count % self.history, step.flatten(1)
+        self.count += 1
+        k = min(self.count, self.history)
+        self.steps[:, slot] = flat
+        torch.add(x.flatten(1), flat, out=self.moved[:, slot])
+        products = (self.steps[:, :k] @ flat[:, :, None]).squeeze(2)
+        self.gram[:, slot, :k] = products
+        self.gram[:, :k, slot] = products
+        if k == 1:
+            return x + step
+        weights = self._weights(self.gram[:, :k, :k])
+        return (weights[:, None, :] @ self.moved[:, :k]).view(self.shape)
+
+    def _weights(self, gram: Tensor) -> Tensor:
+        diagonal = gram.diagonal(dim1=1, dim2=2)
+        scale = diagonal.amin(dim=1).clamp(min=1e-300)
+        k = gram.shape[1]
+        matrix = gram.new_ones(gram.shape[0], k + 1, k + 1)
+        matrix[:, :k, :k] = (gram + 1e-10 * torch.diag_embed(diagonal)) / scale[:, None, None]
+        matrix[:, k, k] = 0
+        right = gram.new_zeros(gram.shape[0], k + 1, 1)
+        right[:, k] = 1
+        solution, info = torch.linalg.solve_ex(matrix, right)
+        last = torch.zeros_like(solution[:, :k, 0])
+        last[:, (self.count - 1) % self.history] = 1
+        return torch.where((info == 0)[:, None], solution[:, :k, 0], last)
 
 
 def descend(builder: FockBuilder, begin: Iterate, n_occupied: Tensor, tolerance: float, limit: int) -> Iterate:

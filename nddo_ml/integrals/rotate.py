@@ -145,6 +145,8 @@ def _rotations(direction: Tensor, widths: tuple[int, int], products: bool, shape
     frames = local_frames(direction)
     rotations = []
     for width, rows in zip(widths, shape[1:], strict=True):
+        if rotations and width == widths[0] and rows == shape[1]:
+            return [*rotations, rotations[0]]
         matrix = orbital_rotation(frames, width)
         matrix = product_rotation(matrix) if products else matrix
         if matrix.shape[1] < rows:
