@@ -174,8 +174,8 @@ def _generator(width: int, products: bool, rows: int) -> Tensor:
         rotation = orbital_rotation(frames, width)
         return (product_rotation(rotation) if products else rotation)[0]
 
-    with torch.enable_grad():
-        derivative = torch.autograd.functional.jacobian(matrix, torch.zeros(3, dtype=torch.float64))
+    origin, axes = torch.zeros(3, dtype=torch.float64), torch.eye(3, dtype=torch.float64)
+    derivative = torch.stack([torch.func.jvp(matrix, (origin,), (axis,))[1] for axis in axes], dim=-1)
     n = derivative.shape[0]
     padded = torch.zeros(rows, rows, 3, dtype=torch.float64)
     padded[:n, :n] = derivative
