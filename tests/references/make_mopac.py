@@ -75,9 +75,13 @@ def run_mopac(g: Geometry, method: str, keywords: str = KEYWORDS) -> dict:
         path.write_text(deck(g, method, keywords))
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         try:
-            subprocess.run(["mopac", path], cwd=folder, env=environment, capture_output=True, timeout=120, check=False)
+            process = subprocess.run(
+                ["mopac", path], cwd=folder, env=environment, capture_output=True, timeout=120, check=False
+            )
         except subprocess.TimeoutExpired:
             raise ValueError("more than 120 s") from None
+        if process.returncode < 0:
+            raise ValueError(f"MOPAC crashed (signal {-process.returncode})")
         out = path.with_suffix(".out").read_text(errors="replace") if path.with_suffix(".out").exists() else ""
         aux = path.with_suffix(".aux").read_text(errors="replace") if path.with_suffix(".aux").exists() else ""
     return parse(g, method, out, aux)

@@ -104,7 +104,7 @@ def older_metals() -> list[tuple[str, Geometry]]:
         metals = table_elements(method.lower(), with_d=True)
         known = {*metals, *sp_elements(method.lower())}
         systems = metal_set(metals) + [g for g in complexes() if g.elements & set(metals)]
-        systems += [complex_of(m, ["H2O"] * 6, 3) for m in metals if method == "RM1"]
+        systems += [complex_of(m, ["H2O"] * 6, 3, 1) for m in metals if method == "RM1"]
         jobs += [(method, g) for g in distinct(systems) if g.elements <= known]
     return jobs
 
