@@ -166,16 +166,12 @@ def _turned(blocks: Tensor, rotation_a: Tensor, rotation_b: Tensor) -> Tensor:
 def _generator(width: int, products: bool, rows: int) -> Tensor:
     """Derivative of the rotation matrix by the angles about x, y, z, [rows * rows, 3], at no rotation."""
 
-    def matrix(angles: Tensor) -> Tensor:
-        x, y, z = angles
-        zero = torch.zeros_like(x)
-        cross = torch.stack((zero, -z, y, z, zero, -x, -y, x, zero)).view(1, 3, 3)
-        frames = (torch.eye(3, dtype=torch.float64) + cross).transpose(1, 2)
-        rotation = orbital_rotation(frames, width)
-        return (product_rotation(rotation) if products else rotation)[0]
-
-    origin, axes = torch.zeros(3, dtype=torch.float64), torch.eye(3, dtype=torch.float64)
-    derivative = torch.stack([torch.func.jvp(matrix, (origin,), (axis,))[1] for axis in axes], dim=-1)
+    step = 1e-30j  # a rotation matrix is a polynomial of the angles, so this derivative is exact
+    axes = torch.eye(3, dtype=torch.float64)
+    turns = torch.stack([torch.linalg.cross(axis.expand(3, 3), axes) for axis in axes])  # rows: axis × e_k
+    rotation = orbital_rotation(axes + step * turns, width)
+    rotation = product_rotation(rotation) if products else rotation
+    derivative = (rotation.imag / step.imag).permute(1, 2, 0)
     n = derivative.shape[0]
     padded = torch.zeros(rows, rows, 3, dtype=torch.float64)
     padded[:n, :n] = derivative
