@@ -12,7 +12,6 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
-from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -26,6 +25,7 @@ Engine = Callable[[Sequence[Atoms]], Results]
 
 HARTREE_BOHR_TO_KCAL_ANGSTROM = 627.5094740631 / 0.529177210903
 NUMBER = re.compile(r"[-+]?\d*\.\d+(?:[DE][-+]?\d+)?")
+SERIAL = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS")}
 MOPAC_KEYWORDS = "1SCF GRADIENTS NOREOR NOSYM GEO-OK THREADS=1 AUX(PRECISION=9,XP,XS)"
 
 
@@ -37,7 +37,7 @@ def mopac(molecules: Sequence[Atoms], method: str = "AM1", keywords: str = "") -
         program = mopac_program()
         if program is None:
             raise RuntimeError("mopac is not installed")
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        environment = {**os.environ, **SERIAL}
         subprocess.run([program, str(path)], cwd=folder, env=environment, capture_output=True, check=False)
         text = path.with_suffix(".aux").read_text(errors="replace")
     heats = [float(v.replace("D", "E")) for v in re.findall(r"HEAT_OF_FORMATION:KCAL/MOL=(\S+)", text)]
@@ -98,6 +98,7 @@ class InProcesses:
     """A serial engine on several cores: one process each, started and warmed up before any timing."""
 
     def __init__(self, engine: Engine, processes: int) -> None:
+        os.environ.update(SERIAL)  # for the processes, which inherit it; this one's threads exist already
         self.engine = engine
         self.processes = processes
         self.pool: Executor = ProcessPoolExecutor(processes, mp_context=get_context("spawn"))
@@ -105,7 +106,7 @@ class InProcesses:
     def __call__(self, molecules: Sequence[Atoms]) -> Results:
         """The results in the order of the molecules, which are dealt out in turn."""
         shares = [list(molecules[k :: self.processes]) for k in range(self.processes)]
-        done = list(self.pool.map(partial(_quietly, self.engine), shares))
+        done = list(self.pool.map(self.engine, shares))
         results: Results = [(0.0, np.empty(0))] * len(molecules)
         for k, share in enumerate(done):
             results[k :: self.processes] = share
@@ -114,8 +115,3 @@ class InProcesses:
     def close(self) -> None:
         """End the processes."""
         self.pool.shutdown()
-
-
-def _quietly(engine: Engine, molecules: Sequence[Atoms]) -> Results:
-    os.environ["OMP_NUM_THREADS"] = "1"
-    return engine(molecules)
