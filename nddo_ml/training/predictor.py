@@ -15,13 +15,15 @@ from torch import Tensor
 
 from bp_descriptors import neighbor_list, pair_vectors
 from nddo_ml.dataset import Dataset, take
-from nddo_ml.derivatives import gradient, volumes
+from nddo_ml.derivatives import gradient
 from nddo_ml.models import AbstractModel, Prediction
+from nddo_ml.nddo import NDDO
 from nddo_ml.systems import Systems
 
 if TYPE_CHECKING:
     from nddo_ml.nnp import NNP
 
+CHUNK_ATOMS = 256  # atoms whose derivatives are computed together
 CACHE_LIMIT = 6 * 2**30  # bytes of cached derivatives; beyond it forces are computed directly
 
 
@@ -42,7 +44,7 @@ def predictor_for(model: AbstractModel, dataset: Dataset) -> Predictor:
 
 @dataclass
 class DirectPredictor:
-    """Calls the model on the selected systems, on the model's device."""
+    """Calls the model on the selected systems, on the model's device; systems whose SCF fails are masked."""
 
     model: AbstractModel
     systems: Systems
@@ -54,7 +56,8 @@ class DirectPredictor:
         weight = next(self.model.parameters(), None)
         if weight is not None:
             systems = systems.to(weight.device)
-        return self.model(systems, forces=forces, stress=stress)
+        options = {"on_failure": "mask"} if isinstance(self.model, NDDO) else {}
+        return self.model(systems, forces=forces, stress=stress, **options)
 
 
 def _with_volume(systems: Systems) -> Systems:
@@ -85,11 +88,11 @@ class CachedNNP:
         self.systems = systems
         self.jacobians: list[_Jacobian | None] = []
         features = []
-        for k in range(systems.n_systems):
-            one, _ = take(systems, torch.tensor([k]))
-            scaled, jacobian = _features(model, one, bool(needs_derivatives[k]), dtype)
+        for index in _chunks(systems.atoms_per_system, needs_derivatives):
+            some, _ = take(systems, index)
+            scaled, jacobians = _features(model, some, bool(needs_derivatives[index[0]]), dtype)
             features.append(scaled)
-            self.jacobians.append(jacobian)
+            self.jacobians += jacobians
         self.features = torch.cat(features)
 
     def __call__(self, index: Tensor, *, forces: bool, stress: bool) -> Prediction:
@@ -157,24 +160,55 @@ def cache_bytes(model: NNP, systems: Systems, needs_derivatives: Tensor) -> floa
     return atoms * (per_atom * 3 + 9) * model.functions.n_features * 4 * 1.3
 
 
-def _features(model: NNP, one: Systems, derivatives: bool, dtype: torch.dtype) -> tuple[Tensor, _Jacobian | None]:
-    """Scaled features of one structure and, where asked for, their derivatives."""
-    pairs = neighbor_list(one.positions, model.cutoff, one.system_idx, one.cell, one.pbc)
-    vectors = pair_vectors(one.positions, pairs, one.system_idx, one.cell).requires_grad_(derivatives)
+def _chunks(sizes: Tensor, needs_derivatives: Tensor) -> Iterator[Tensor]:
+    """Runs of structures of one kind (with or without derivatives) of about CHUNK_ATOMS atoms."""
+    start = atoms = 0
+    for k, n in enumerate(sizes.tolist()):
+        if k > start and (atoms + n > CHUNK_ATOMS or bool(needs_derivatives[k] != needs_derivatives[start])):
+            yield torch.arange(start, k)
+            start, atoms = k, 0
+        atoms += n
+    yield torch.arange(start, len(sizes))
+
+
+def _features(
+    model: NNP, some: Systems, derivatives: bool, dtype: torch.dtype
+) -> tuple[Tensor, list[_Jacobian | None]]:
+    """Scaled features of some structures and, where asked for, their derivatives by structure."""
+    pairs = neighbor_list(some.positions, model.cutoff, some.system_idx, some.cell, some.pbc)
+    vectors = pair_vectors(some.positions, pairs, some.system_idx, some.cell).requires_grad_(derivatives)
     with torch.set_grad_enabled(derivatives):
-        scaled = model.scaler(model.functions(one.numbers, vectors, pairs), one.numbers)
+        scaled = model.scaler(model.functions(some.numbers, vectors, pairs), some.numbers)
     if not derivatives:
-        return scaled, None
+        return scaled, [None] * some.n_systems
     slopes = [gradient(scaled[:, f], [vectors], retain_graph=True)[0] for f in range(scaled.shape[1])]
     slope = torch.stack(slopes, 2)  # [pairs, 3, F] ∂G_i/∂r_ij
-    atoms, positions = _dense_blocks(slope, pairs.i, pairs.j, one.n_atoms)
+    sizes = some.atoms_per_system
+    firsts = (torch.cumsum(sizes, 0) - sizes).tolist()
+    per_system = torch.bincount(some.system_idx[pairs.i], minlength=some.n_systems).tolist()
+    jacobians: list[_Jacobian | None] = []
+    start = 0
+    for k, (n, first, n_pairs) in enumerate(zip(sizes.tolist(), firsts, per_system, strict=True)):
+        here = slice(start, start + n_pairs)  # pairs are sorted by their centre
+        i, j = pairs.i[here] - first, pairs.j[here] - first
+        jacobians.append(_jacobian(slope[here], vectors.detach()[here], i, j, n, some.cell[k], dtype))
+        start += n_pairs
+    return scaled.detach(), jacobians
+
+
+def _jacobian(
+    slope: Tensor, vectors: Tensor, i: Tensor, j: Tensor, n_atoms: int, cell: Tensor, dtype: torch.dtype
+) -> _Jacobian:
+    """One structure's derivatives from ∂G_i/∂r_ij [pairs, 3, F]."""
+    atoms, positions = _dense_blocks(slope, i, j, n_atoms)
     strain = None
-    if bool(torch.linalg.det(one.cell).abs() > 1e-6):
-        n_features = scaled.shape[1]
-        outer = (vectors.detach()[:, :, None, None] * slope[:, None]).reshape(-1, 9 * n_features)
-        per_atom = outer.new_zeros(one.n_atoms, 9 * n_features).index_add(0, pairs.i, outer) / volumes(one.cell)
-        strain = per_atom.reshape(one.n_atoms, 9, n_features).transpose(0, 1).reshape(9, -1).to(dtype)
-    return scaled.detach(), _Jacobian(atoms, positions.to(dtype), strain)
+    volume = float(torch.linalg.det(cell).abs())
+    if volume > 1e-6:
+        n_features = slope.shape[2]
+        outer = (vectors[:, :, None, None] * slope[:, None]).reshape(-1, 9 * n_features)
+        per_atom = outer.new_zeros(n_atoms, 9 * n_features).index_add(0, i, outer) / volume
+        strain = per_atom.reshape(n_atoms, 9, n_features).transpose(0, 1).reshape(9, -1).to(dtype)
+    return _Jacobian(atoms, positions.to(dtype), strain)
 
 
 def _dense_blocks(slope: Tensor, i: Tensor, j: Tensor, n_atoms: int) -> tuple[Tensor, Tensor]:

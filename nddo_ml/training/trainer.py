@@ -93,7 +93,7 @@ class Trainer:
             if part.numel():
                 value = self._loss_of(self.train, self.predict, part, normalizers)
                 if value.requires_grad:
-                    value.backward()
+                    value.backward(inputs=self.parameters)
                 total += float(value.detach())
         if self.config.loss.l2 > 0 and self.processes.is_first:
             squares = torch.stack([(p * p).sum() for p in self.parameters if p.ndim > 1])
