@@ -62,6 +62,7 @@ class Loss:
                 error = errors(name, prediction, labels, systems, per_atom_energy=True)
                 value = self._penalty(name, error)
                 weight = label_weights(name, labels, systems, prediction)
+                value = torch.where(weight > 0, value, 0.0)  # the value of a masked system is not a number
                 total = total + self.weights[name] / normalizers[name] * (value * weight.to(value)).sum()
         return total
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 
 import torch
 from torch import Tensor
@@ -28,6 +28,9 @@ from nddo_ml.parameters import Method, Parameters, parameters_of
 from nddo_ml.properties import coulson_charges, dipole_moment
 from nddo_ml.scf import SCFOptions, SCFResult, check_converged, merge_results, solve_scf
 from nddo_ml.systems import Systems
+
+if TYPE_CHECKING:
+    from nddo_ml.training.hybrid import WarmStarts
 
 _SMALL_CHUNK = 20_000  # matrix elements below which a chunk is not cut further
 _CHUNK_ELEMENTS = 200_000  # matrix elements worked on at once, so that a chunk's matrices stay in the cache
@@ -285,6 +288,12 @@ class NDDO(AbstractModel):
     def parameters_of(self, systems: Systems) -> Parameters:
         """The parameters that the method, without corrections, gives these atoms."""
         return parameters_of(systems, self.method)
+
+    def predictor(self, systems: Systems, forces: Tensor, stress: Tensor) -> WarmStarts:
+        """How training asks for structures of ``systems``: each starts from its last density."""
+        from nddo_ml.training.hybrid import WarmStarts
+
+        return WarmStarts(self, systems)
 
     def to_config(self) -> dict[str, Any]:
         """Plain data; :meth:`from_config` builds the same model with new weights.

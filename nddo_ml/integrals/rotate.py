@@ -143,7 +143,7 @@ def rotate_blocks(blocks: Tensor, direction: Tensor, widths: tuple[int, int], pr
 
 def _rotations(direction: Tensor, widths: tuple[int, int], products: bool, shape: torch.Size) -> list[Tensor]:
     frames = local_frames(direction)
-    rotations = []
+    rotations: list[Tensor] = []
     for width, rows in zip(widths, shape[1:], strict=True):
         if rotations and width == widths[0] and rows == shape[1]:
             return [*rotations, rotations[0]]

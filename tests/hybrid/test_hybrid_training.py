@@ -1,0 +1,128 @@
+"""Training of a hybrid: its configuration, warm starts, masks, and that the errors fall."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from ase import Atoms
+from ase.calculators.singlepoint import SinglePointCalculator
+from ase.io import write
+from hybrid_models import batch, rattled
+
+from nddo_ml import NDDO, InputError, load_model
+from nddo_ml.dataset import from_frames
+from nddo_ml.loss import Loss
+from nddo_ml.scf import SCFOptions
+from nddo_ml.train import train
+from nddo_ml.training.build import build_model
+from nddo_ml.training.config import read_config
+from nddo_ml.training.hybrid import WarmStarts
+
+OPTIONS = {"cutoff": 3.5, "parameters": {"hidden": [4]}, "pairs": {"hidden": [4], "embedding": 2, "radial": 4}}
+
+
+def labelled(n: int = 8) -> list[Atoms]:
+    """Small molecules with the energies, dipoles, charges and forces of PM3."""
+    frames = [rattled(name, k, 0.08) for k in range(n) for name in ("H2O", "CH4")]
+    prediction = NDDO("PM3")(batch(*frames), forces=True)
+    first = 0
+    for k, atoms in enumerate(frames):
+        atoms.calc = SinglePointCalculator(
+            atoms,
+            energy=float(prediction.energy[k]) + 100 * len(atoms),
+            forces=prediction.forces[first : first + len(atoms)].numpy(),
+            dipole=prediction.dipole[k].numpy(),
+        )
+        first += len(atoms)
+    return frames
+
+
+CONFIG = """
+seed = 3
+output = "{folder}/run"
+[model]
+kind = "nddo"
+cutoff = 3.5
+[model.parameters]
+hidden = [4]
+[model.pairs]
+hidden = [4]
+embedding = 2
+radial = 4
+[data]
+train = ["{folder}/train.extxyz"]
+validation_fraction = 0.2
+[loss]
+energy = 100.0
+forces = 1.0
+dipole = 1.0
+[[phases]]
+epochs = 4
+batch = 4
+lr = 1e-2
+clip = 10.0
+"""
+
+
+def test_training_lowers_the_errors_and_saves_a_hybrid(tmp_path) -> None:
+    write(tmp_path / "train.extxyz", labelled())
+    (tmp_path / "config.toml").write_text(CONFIG.format(folder=tmp_path))
+    result = train(read_config(tmp_path / "config.toml"))
+    log = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert log[-1]["valid_loss"] < 0.5 * log[0]["valid_loss"]
+    assert all("not_converged" not in entry for entry in log)
+    loaded = load_model(tmp_path / "run" / "model.pt")
+    assert isinstance(loaded, NDDO)
+    assert len(loaded.corrections) == 2
+    systems = batch("H2O")
+    assert torch.equal(loaded(systems).energy, result.model(systems).energy)
+
+
+def test_warm_starts_take_fewer_iterations_to_the_same_result() -> None:
+    data = from_frames(labelled(2))
+    model = build_model("nddo", OPTIONS, data, 1)
+    assert isinstance(model, NDDO)
+    predict = WarmStarts(model, data.systems)
+    index = torch.tensor([2, 0, 3])
+    first, second = (predict(index, forces=True, stress=False) for _ in range(2))
+    cold = model(data.select(index).systems, forces=True)
+    assert bool((second.scf.iterations < cold.scf.iterations).all())
+    torch.testing.assert_close(second.energy, cold.energy, rtol=0, atol=1e-9)
+    torch.testing.assert_close(first.forces, cold.forces, rtol=0, atol=1e-5)
+
+
+def test_a_field_that_fails_is_masked_and_leaves_no_trace_in_the_gradient() -> None:
+    data = from_frames(labelled(2))
+    model = build_model("nddo", OPTIONS, data, 1).train()
+    assert isinstance(model, NDDO)
+    model.scf_options = SCFOptions(tolerance=1e-30, max_iterations=1, max_descent=0)
+    index = torch.tensor([0, 1])
+    prediction = WarmStarts(model, data.systems)(index, forces=True, stress=False)
+    assert not bool(prediction.scf.converged.any())
+    assert bool(prediction.energy.isnan().all())
+    some, loss = data.select(index), Loss({"energy": 1.0, "forces": 1.0, "dipole": 1.0}, {})
+    value = loss(prediction, some.labels, some.systems, loss.normalizers(some.labels, some.systems.atoms_per_system))
+    assert float(value.detach()) == 0
+    for slope in torch.autograd.grad(value, list(model.parameters()), allow_unused=True):
+        assert slope is None or bool((slope == 0).all())
+
+
+def test_user_errors() -> None:
+    data = from_frames(labelled(1))
+    with pytest.raises(InputError, match=r"at least one of the tables model\.parameters"):
+        build_model("nddo", {}, data, 1)
+    with pytest.raises(InputError, match="unexpected keyword argument 'width'"):
+        build_model("nddo", {"parameters": {"width": 3}}, data, 1)
+    with pytest.raises(InputError, match="unknown method 'B3LYP'"):
+        build_model("nddo", {"method": "B3LYP", "energy": {}}, data, 1)
+
+
+def test_bounds_of_the_configuration_replace_single_ones() -> None:
+    model = build_model("nddo", {"parameters": {"bounds": {"U_ss": 0.01, "K": 0}}}, from_frames(labelled(1)), 1)
+    assert isinstance(model, NDDO)
+    bounds = model.corrections.to_config()["members"][0]["options"]["bounds"]
+    assert bounds["U_ss"] == 0.01
+    assert "K" not in bounds
+    assert "L" in bounds
