@@ -18,7 +18,6 @@ from nddo_ml.dataset import Dataset, take
 from nddo_ml.derivatives import gradient
 from nddo_ml.models import AbstractModel, Prediction
 from nddo_ml.nddo import NDDO
-from nddo_ml.nddo import NDDO
 from nddo_ml.systems import Systems
 
 if TYPE_CHECKING:
