@@ -7,7 +7,7 @@ from itertools import combinations_with_replacement
 from pathlib import Path
 
 import numpy as np
-from ase.data import atomic_numbers
+from ase.data import atomic_numbers, covalent_radii
 
 from bp_descriptors.cutoffs import N2P2_TYPES, Cutoff
 from bp_descriptors.specification import Function
@@ -39,10 +39,11 @@ def default_functions(
 ) -> list[Function]:
     """Element-resolved functions for ``elements`` and a ``cutoff`` (Å): shifted G2 and shifted wide G5.
 
-    The radial Gaussians sit on an even grid from 0.8 Å to half a spacing inside the cut-off, with
-    eta = 1 / (2 spacing²); the angular shells in the same way up to ``angular_cutoff`` (default 0.7 cutoff),
-    with eta = 1 / spacing², for both signs of lambda and a few zeta. After Gastegger et al., J. Chem. Phys.
-    148, 241709 (2018), and Smith et al., Chem. Sci. 8, 3192 (2017).
+    The radial Gaussians sit on an even grid from 0.8 of the shortest bond (twice the smallest covalent
+    radius: 0.5 Å with hydrogen, 1.8 Å for silicon) to half a spacing inside the cut-off, with
+    eta = 1 / (2 spacing²); the angular shells in the same way up to ``angular_cutoff`` (default 0.62 cutoff, at
+    least 1.6 of the shortest bond), with eta = 1 / spacing², for both signs of lambda and a few zeta. After
+    Gastegger et al., J. Chem. Phys. 148, 241709 (2018), and Smith et al., Chem. Sci. 8, 3192 (2017).
 
     Args:
         size: "small", "medium" or "large"; with four elements 112, 244 and 416 functions.
@@ -51,16 +52,23 @@ def default_functions(
         cutoff_kind: as in :class:`~bp_descriptors.cutoffs.Cutoff`.
 
     Raises:
-        ValueError: no elements, an unknown symbol or size, a cut-off below 1.5 Å.
+        ValueError: no elements, an unknown symbol or size, a cut-off about as short as a bond.
     """
     symbols = sorted(set(elements), key=lambda s: atomic_numbers.get(s, 0))
     if not symbols or isinstance(elements, str):
         raise ValueError(f"expected a list of element symbols; got {elements!r}")
     if size not in SIZES:
         raise ValueError(f"size must be one of {', '.join(SIZES)}; got {size!r}")
-    angular_cutoff = 0.7 * cutoff if angular_cutoff is None else angular_cutoff
-    if not min(cutoff, angular_cutoff) >= 1.5:
-        raise ValueError(f"the cut-offs must be at least 1.5 Å; got {cutoff} and {angular_cutoff}")
+    unknown = [s for s in symbols if atomic_numbers.get(s, 0) < 1]
+    if unknown:
+        raise ValueError(f"expected element symbols; got {unknown[0]!r}")
+    first = 1.6 * min(float(covalent_radii[atomic_numbers[s]]) for s in symbols)
+    if angular_cutoff is None:
+        angular_cutoff = min(cutoff, max(0.62 * cutoff, 2.0 * first))
+    if not min(cutoff, angular_cutoff) > 1.2 * first:
+        raise ValueError(
+            f"the cut-offs of {', '.join(symbols)} must exceed {1.2 * first:.2f} Å; got {cutoff} and {angular_cutoff}"
+        )
     n_radial, n_shells, zetas = SIZES[size]
     weighted = len(symbols) > 6 if weighted_angular is None else weighted_angular
     couples: list[tuple[str, ...]] = [()] if weighted else list(combinations_with_replacement(symbols, 2))
@@ -68,9 +76,9 @@ def default_functions(
     far, near = Cutoff(cutoff, cutoff_kind), Cutoff(angular_cutoff, cutoff_kind)
     functions = []
     for center in symbols:
-        for eta, r_s in _shells(cutoff, n_radial):
+        for eta, r_s in _shells(cutoff, n_radial, first, 0.5):
             functions += [Function(center, "G2", far, (s,), eta, r_s) for s in symbols]
-        for eta, r_s in _shells(angular_cutoff, n_shells, sharpness=1.0):
+        for eta, r_s in _shells(angular_cutoff, n_shells, first, 1.0):
             functions += [
                 Function(center, angular_kind, near, couple, eta, r_s, zeta=zeta, lambda_=lambda_)
                 for couple in couples
@@ -80,7 +88,7 @@ def default_functions(
     return functions
 
 
-def _shells(cutoff: float, n: int, first: float = 0.8, sharpness: float = 0.5) -> list[tuple[float, float]]:
+def _shells(cutoff: float, n: int, first: float, sharpness: float) -> list[tuple[float, float]]:
     """(eta, r_s) of ``n`` Gaussians on an even grid inside the cut-off, eta = sharpness / spacing²."""
     spacing = (cutoff - first) / (n + 0.5) if n > 1 else cutoff - first
     return [(float(sharpness / spacing**2), float(first + k * spacing)) for k in range(n)]

@@ -22,6 +22,10 @@ MODES = {
 }
 
 
+_CONSTANT = 1e-12  # widths below this part of the widest are rounding errors
+_LEAST = 1e-3  # the least width that fitting gives, as part of the widest
+
+
 @dataclass(frozen=True)
 class Extrapolation:
     """One symmetry function of one atom outside the range of the data that the scaler was fitted on."""
@@ -65,8 +69,7 @@ class Scaler(nn.Module):
         s_max: float = 1.0,
     ) -> None:
         super().__init__()
-        if mode not in MODES:
-            raise ValueError(f"the scaling mode must be one of {', '.join(MODES)}; got {mode!r}")
+        _check_mode(mode)
         if not s_max > s_min:
             raise ValueError(f"the upper limit of scaled functions must be above the lower; got {s_min}, {s_max}")
         shape = (4, len(functions.elements), functions.n_features)
@@ -90,9 +93,14 @@ class Scaler(nn.Module):
     ) -> Scaler:
         """A scaler with the statistics of ``batches`` of (G [atoms, features], numbers [atoms]).
 
+        A function that hardly varies would be blown up into noise inside the data and into huge values
+        outside: the width is at least 1/1000 of the widest function's of the element. What is kept (and
+        written to scaling.data) is the sigma, or the upper limit, that gives this width.
+
         Raises:
             ValueError: as the class; G that is not finite.
         """
+        _check_mode(mode)
         n, f = len(functions.elements), functions.n_features
         count = torch.zeros(n, 1, dtype=torch.float64)
         low, high = torch.full((n, f), torch.inf).double(), torch.full((n, f), -torch.inf).double()
@@ -116,6 +124,10 @@ class Scaler(nn.Module):
         sigma = (m2 / (count - 1).clamp(min=1)).sqrt()
         seen = count > 0
         low, high = torch.where(seen, low, 0.0), torch.where(seen, high, 0.0)
+        if MODES[mode][1] == "range":
+            high = low + _at_least(high - low)
+        elif MODES[mode][1] == "sigma":
+            sigma = _at_least(sigma)
         return cls(functions, torch.stack([low, high, mean, sigma]), mode, s_min, s_max)
 
     def forward(self, g: Tensor, numbers: Tensor) -> Tensor:
@@ -127,7 +139,7 @@ class Scaler(nn.Module):
         offset, factor = 0.0, torch.ones_like(shift)
         if width_name is not None:
             width = self.high - self.low if width_name == "range" else self.sigma
-            constant = width <= 1e-12 * shift.abs().clamp(min=1e-12)
+            constant = width <= _CONSTANT * width.amax(1, keepdim=True)
             factor = torch.where(constant, 1.0, (self.s_max - self.s_min) / torch.where(constant, 1.0, width))
             offset = self.s_min
         element = self._number_to_element[numbers]
@@ -211,3 +223,14 @@ class Scaler(nn.Module):
         for e, symbol in enumerate(self.elements):
             used[e, : len(self.labels[symbol])] = 1.0
         return used
+
+
+def _check_mode(mode: str) -> None:
+    if mode not in MODES:
+        raise ValueError(f"the scaling mode must be one of {', '.join(MODES)}; got {mode!r}")
+
+
+def _at_least(width: Tensor) -> Tensor:
+    """``width`` [elements, features], raised to ``_LEAST`` of the widest of each element where not constant."""
+    widest = width.amax(1, keepdim=True)
+    return torch.where(width > _CONSTANT * widest, torch.maximum(width, _LEAST * widest), width)

@@ -141,8 +141,8 @@ def test_default_options():
     [
         (([],), "list of element symbols"),
         (("HC",), "list of element symbols"),
-        ((["Q"],), "element's symbol"),
-        ((["C"], 1.0), "at least 1.5"),
+        ((["Q"],), "expected element symbols"),
+        ((["C"], 1.0), "must exceed 1.46 Å"),
     ],
 )
 def test_default_bad_input(arguments, message):

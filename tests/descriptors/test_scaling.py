@@ -32,8 +32,7 @@ def test_modes_written_out(sf, data, mode):
     for number, n_used in ((1, 40), (6, sf.n_features)):
         x = g[numbers == number].numpy()
         mean, low, high = x.mean(0), x.min(0), x.max(0)
-        width = np.where(high > low, high - low, 3.0)
-        sigma = np.where(high > low, x.std(0, ddof=1), 3.0)
+        width, sigma = (np.where(w > 0, np.maximum(w, 1e-3 * w.max()), 3.0) for w in (high - low, x.std(0, ddof=1)))
         expected = {
             "none": x,
             "center": x - mean,
@@ -43,6 +42,22 @@ def test_modes_written_out(sf, data, mode):
         }[mode]
         expected[:, n_used:] = 0.0
         np.testing.assert_allclose(scaled[numbers == number], expected, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("mode", ["minmax", "sigma"])
+def test_rounding_errors_are_not_blown_up(sf, data, mode):
+    """A function of 1e-17 in the data, and one of 1e-6, beside others of 1."""
+    g, numbers = data[0].clone(), data[1]
+    g[:, 0] = 1e-17 * torch.rand(len(g), dtype=torch.float64)
+    g[:, 1] = 1e-6 * torch.rand(len(g), dtype=torch.float64)
+    scaler = Scaler.fit(sf, [(g, numbers)], mode)
+    noise = scaler(g + 1e-17, numbers) - scaler(g, numbers)
+    assert noise.abs().max() < 1e-12
+    jump = g.clone()
+    jump[:, :2] += 0.1
+    change = scaler(jump, numbers) - scaler(g, numbers)
+    assert change[:, 0].max() == pytest.approx(0.1)
+    assert change[:, 1].max() < 1e3 * 0.1 / 0.1
 
 
 def test_fit_in_batches_equals_fit_at_once(sf, molecules, data):
