@@ -1,7 +1,8 @@
 """The loss: weighted mean squares of label errors, exact over batches that are split among processes.
 
 L = Σ_label w_label · (Σ_s ω_s Σ_c δ_sc²) / (Σ_s ω_s n_s), with δ the error (the energy's per atom), ω_s a
-structure's weight, zero where the label is missing, and n_s the number of its components.
+structure's weight, zero where the label is missing, and n_s the number of its components. A hybrid's shifts may be
+held small by a penalty on the mean of their squares.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ class Loss:
 
     weights: Mapping[str, float]
     huber: Mapping[str, float]  # label -> δ; Huber's function instead of the square where given
+    shifts: float = 0.0  # of the penalty on a hybrid's shifts
 
     def __post_init__(self) -> None:
         for name in (*self.weights, *self.huber):
@@ -46,6 +48,7 @@ class Loss:
             per_atom, shape, *_ = LABELS[name]
             n = sizes * 0 + int(torch.Size(shape).numel()) if not per_atom else sizes * int(torch.Size(shape).numel())
             found[name] = float((labels.weights[name] * n).sum())
+        found["shifts"] = float(sizes.shape[0])
         return found
 
     def __call__(
@@ -64,6 +67,8 @@ class Loss:
                 weight = label_weights(name, labels, systems, prediction)
                 value = torch.where(weight > 0, value, 0.0)  # the value of a masked system is not a number
                 total = total + self.weights[name] / normalizers[name] * (value * weight.to(value)).sum()
+        if self.shifts > 0 and prediction.shift_size is not None:
+            total = total + self.shifts / normalizers["shifts"] * prediction.shift_size.nansum()
         return total
 
     def _penalty(self, name: str, error: Tensor) -> Tensor:

@@ -32,6 +32,7 @@ class Prediction:
     atomic_energies: Tensor | None = None  # [atoms] eV
     energy_spread: Tensor | None = None  # [systems] eV, standard deviation over a committee
     forces_spread: Tensor | None = None  # [atoms] eV/Å, norm of the committee's standard deviation
+    shift_size: Tensor | None = None  # [systems], mean square of a hybrid's shifts over their bounds, in training
     scf: SCFResult | None = None
 
 

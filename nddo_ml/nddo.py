@@ -17,7 +17,7 @@ from nddo_ml.elements import atomic_masses, symbol_of
 from nddo_ml.energy import electronic_energy, energy_weights, flat_integrals
 from nddo_ml.errors import InputError
 from nddo_ml.fock import FockBuilder
-from nddo_ml.hybrid.correction import Correction, Corrections
+from nddo_ml.hybrid.correction import Correction, Corrections, CorrectionsAt
 from nddo_ml.implicit import ResponseOptions, implicit_density
 from nddo_ml.integrals.hcore import Integrals, build_integrals
 from nddo_ml.methods import load_method
@@ -49,6 +49,7 @@ class _Part:
     charges: Tensor  # [n] e
     dipole: Tensor  # [k, 3] e·Å
     forces: Tensor | None  # [n, 3] eV/Å
+    shift_size: Tensor | None  # [k]
 
 
 @dataclass(frozen=True)
@@ -213,7 +214,8 @@ class NDDO(AbstractModel):
             systems = systems.with_positions(systems.positions.detach().requires_grad_())
         positions = systems.positions
         with torch.set_grad_enabled(keep_graph or forces):
-            field = self.field(systems)
+            corrections = self.corrections.at(systems)
+            field = self._field(systems, corrections)
             integrals, layout, parameters = field.integrals, field.layout, field.parameters
             builder = FockBuilder.from_integrals(integrals)
             start = _slice(guess, index, n_occupied, layout.size)
@@ -235,11 +237,14 @@ class NDDO(AbstractModel):
             dipole = dipole_moment(layout, parameters, total, positions, charges, masses)
         energies = (electronic, field.core, electronic + field.core + field.other)
         electronic, core, energy = (t if keep_graph else t.detach() for t in energies)
-        return _Part(index, atoms, scf, electronic, core, energy, charges, dipole, force)
+        size = corrections.shift_size() if keep_graph and self.training else None
+        return _Part(index, atoms, scf, electronic, core, energy, charges, dipole, force, size)
 
     def field(self, systems: Systems) -> Field:
-        """Parameters, integrals and energies beside the field, corrected."""
-        corrections = self.corrections.at(systems)
+        """Parameters, integrals and energies beside the field, corrected, with their graph."""
+        return self._field(systems, self.corrections.at(systems))
+
+    def _field(self, systems: Systems, corrections: CorrectionsAt) -> Field:
         parameters = corrections.shifted(self.parameters_of(systems))
         layout = build_layout(systems.system_idx, parameters.width, systems.n_systems)
         factors = corrections.pair_factors(layout)
@@ -282,6 +287,7 @@ class NDDO(AbstractModel):
             forces=of_atoms("forces"),
             charges=of_atoms("charges"),
             dipole=of_systems("dipole"),
+            shift_size=None if parts[0].shift_size is None else of_systems("shift_size"),
             scf=scf,
         )
 

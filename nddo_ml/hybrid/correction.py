@@ -58,6 +58,10 @@ class Correction(nn.Module, ABC):
         """An energy of every atom, [atoms] eV; None adds nothing."""
         return None
 
+    def shift_size(self, features: Features) -> Tensor | None:
+        """Mean square of an atom's shifts over their bounds, [atoms], for a penalty; None without shifts."""
+        return None
+
     @abstractmethod
     def to_config(self) -> dict[str, Any]:
         """Plain data without the features; ``from_config(config, features)`` reads it."""
@@ -153,6 +157,15 @@ class CorrectionsAt:
             if atomic is not None:
                 energy = energy.index_add(0, self.systems.system_idx, atomic)
         return energy
+
+    def shift_size(self) -> Tensor:
+        """Mean over atoms of the squares of shifts over bounds, [systems]."""
+        total = self.systems.positions.new_zeros(self.systems.n_systems)
+        for correction, features in self.members:
+            size = correction.shift_size(features)
+            if size is not None:
+                total = total.index_add(0, self.systems.system_idx, size)
+        return total / self.systems.atoms_per_system
 
     def _of_group(self, group: PairGroup) -> PairFactors | None:
         x = self.systems.positions

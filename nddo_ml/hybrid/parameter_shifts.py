@@ -82,8 +82,7 @@ class ParameterCorrection(Correction):
 
     def deltas(self, parameters: Parameters, features: Features) -> dict[str, Tensor]:
         """The shifts, name -> [atoms] or [atoms, 4]; that of h_pp is of g_pp − g_p2."""
-        outputs = torch.tanh(self.networks(features.values.double(), features.numbers))
-        outputs = (outputs * features.presence[:, None]).to(parameters.U_ss.dtype)
+        outputs = self._outputs(features).to(parameters.U_ss.dtype)
         deltas, first = {}, 0
         for name, bound in self.bounds.items():
             columns = outputs[:, first : first + _columns(name)]
@@ -91,6 +90,15 @@ class ParameterCorrection(Correction):
             parent = parameters.g_pp - parameters.g_p2 if name == _DIFFERENCE else getattr(parameters, name)
             deltas[name] = bound * parent.abs() * (columns if parent.ndim == 2 else columns.squeeze(1))
         return deltas
+
+    def shift_size(self, features: Features) -> Tensor:
+        """See the base class."""
+        return self._outputs(features).square().mean(dim=1).to(features.presence.dtype)
+
+    def _outputs(self, features: Features) -> Tensor:
+        """``s tanh N``, [atoms, columns]."""
+        outputs = torch.tanh(self.networks(features.values.double(), features.numbers))
+        return outputs * features.presence[:, None]
 
     def to_config(self) -> dict[str, Any]:
         """See the base class."""

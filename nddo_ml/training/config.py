@@ -37,6 +37,7 @@ class LossConfig:
     charges: float = 0.0
     huber: Mapping[str, float] = field(default_factory=dict)
     l2: float = 0.0  # penalty on the squared weights (not biases)
+    shifts: float = 0.0  # penalty on a hybrid's parameter shifts: on the mean square of shift over bound
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,7 @@ class Trainer:
 
     def __post_init__(self) -> None:
         weights = {name: getattr(self.config.loss, name) for name in LABELS}
-        self.loss_function = Loss(weights, self.config.loss.huber)
+        self.loss_function = Loss(weights, self.config.loss.huber, self.config.loss.shifts)
         lacking = [n for n in self.loss_function.labels if n not in self.train.present]
         if len(lacking) == len(self.loss_function.labels):
             raise InputError(f"the training data have none of the loss's labels ({', '.join(lacking)})")
@@ -127,7 +127,7 @@ class Trainer:
             weight = weight.reshape(-1, *[1] * (error.ndim - 1)).expand(error.shape).to(error)
             count, total = float(weight.sum()), float((weight * error.detach().abs()).sum())
             if count > 0:
-                (-scale * (weight * error.detach().sign() * error).sum()).backward()
+                (-scale * (weight * error.detach().sign() * error).sum()).backward(inputs=self.parameters)
         sums = self.processes.sum_values({"count": count, "total": total})
         self.processes.sum_gradients(self.parameters, 0.0)
         for p in self.parameters:

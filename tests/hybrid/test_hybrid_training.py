@@ -9,7 +9,7 @@ import torch
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import write
-from hybrid_models import batch, rattled
+from hybrid_models import batch, randomized, rattled
 
 from nddo_ml import NDDO, InputError, load_model
 from nddo_ml.dataset import from_frames
@@ -91,6 +91,26 @@ def test_warm_starts_take_fewer_iterations_to_the_same_result() -> None:
     assert bool((second.scf.iterations < cold.scf.iterations).all())
     torch.testing.assert_close(second.energy, cold.energy, rtol=0, atol=1e-9)
     torch.testing.assert_close(first.forces, cold.forces, rtol=0, atol=1e-5)
+
+
+def test_penalty_holds_the_shifts_small() -> None:
+    data = from_frames(labelled(2))
+    model = build_model("nddo", OPTIONS, data, 1).train()
+    assert isinstance(model, NDDO)
+    some = data.select([0, 1, 2])
+    loss = Loss({"energy": 1.0}, {}, shifts=2.0)
+    normalizers = loss.normalizers(some.labels, some.systems.atoms_per_system)
+    plain = Loss({"energy": 1.0}, {})
+    for scale, size in ((0.0, 0.0), (0.3, None)):
+        randomized(model, scale)
+        prediction = model(some.systems)
+        extra = loss(prediction, some.labels, some.systems, normalizers) - plain(
+            prediction, some.labels, some.systems, normalizers
+        )
+        assert float(extra.detach()) == pytest.approx(2.0 * float(prediction.shift_size.detach().mean()), abs=1e-9)
+        assert size is None or float(extra.detach()) == size
+    assert bool((prediction.shift_size > 0).all())
+    assert model.eval()(some.systems).shift_size is None
 
 
 def test_a_field_that_fails_is_masked_and_leaves_no_trace_in_the_gradient() -> None:
