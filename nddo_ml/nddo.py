@@ -22,6 +22,7 @@ from nddo_ml.implicit import ResponseOptions, implicit_density
 from nddo_ml.integrals.hcore import Integrals, build_integrals
 from nddo_ml.methods import load_method
 from nddo_ml.models import AbstractModel, Prediction
+from nddo_ml.occupation import occupations, open_shells
 from nddo_ml.orbitals import OrbitalLayout, build_layout
 from nddo_ml.parallel import map_threads
 from nddo_ml.parameters import Method, Parameters, parameters_of
@@ -135,9 +136,9 @@ class NDDO(AbstractModel):
             SCFConvergenceError: the field did not converge, naming the systems.
         """
         self._check(systems, stress, on_failure)
-        n_occupied = self._occupations(systems)
+        n_occupied = occupations(systems, self.method)
         keep_graph = self._keeps_graph(systems)
-        chunks = _chunks(systems, self.method, self._open_shell(systems))
+        chunks = _chunks(systems, self.method, open_shells(systems, self.uhf))
         parts = map_threads(
             lambda index: self._solve(systems, index, n_occupied[index], forces, guess, keep_graph),
             chunks,
@@ -157,43 +158,6 @@ class NDDO(AbstractModel):
             raise InputError(f"{where}: {self.name} treats molecules only; expected pbc = False and stress = False")
         self.check_elements(systems)
 
-    def _open_shell(self, systems: Systems) -> Tensor:
-        if self.uhf is None:
-            return systems.multiplicity > 1
-        if not self.uhf and bool((systems.multiplicity > 1).any()):
-            k = int(torch.nonzero(systems.multiplicity > 1)[0, 0])
-            raise InputError(
-                f"system {k}: multiplicity {int(systems.multiplicity[k])} needs an unrestricted field; "
-                "uhf=False was given"
-            )
-        return torch.full_like(systems.multiplicity, self.uhf, dtype=torch.bool)
-
-    def _occupations(self, systems: Systems) -> Tensor:
-        """Numbers of α and β electrons, [systems, 2]."""
-        core = self.method.core_charge.to(systems.numbers.device)[systems.numbers].round().to(torch.int64)
-        width = self.method.width.to(systems.numbers.device)[systems.numbers]
-        zero = torch.zeros_like(systems.charge)
-        electrons = zero.index_add(0, systems.system_idx, core) - systems.charge
-        orbitals = zero.index_add(0, systems.system_idx, width)
-        unpaired = systems.multiplicity - 1
-        n_alpha, n_beta = (electrons + unpaired) // 2, (electrons - unpaired) // 2
-        bad = ((electrons + unpaired) % 2 != 0) | (n_beta < 0) | (n_alpha > orbitals)
-        if bool(bad.any()):
-            k = int(torch.nonzero(bad)[0, 0])
-            n, m = int(electrons[k]), int(systems.multiplicity[k])
-            highest = min(n, 2 * int(orbitals[k]) - n) + 1
-            if highest < 1:
-                raise InputError(
-                    f"system {k}: charge {int(systems.charge[k])} leaves {n} valence electrons "
-                    f"for {int(orbitals[k])} orbitals; expected 0 to {2 * int(orbitals[k])}"
-                )
-            allowed = ", ".join(str(v) for v in range(1 + n % 2, highest + 1, 2)[:5])
-            raise InputError(
-                f"system {k}: multiplicity {m} does not fit {n} valence electrons "
-                f"(charge {int(systems.charge[k])}); expected one of {allowed}{' …' if highest > 10 else ''}"
-            )
-        return torch.stack((n_alpha, n_beta), dim=1)
-
     def _keeps_graph(self, systems: Systems) -> bool:
         trained = self.training and any(p.requires_grad for p in self.corrections.parameters())
         return torch.is_grad_enabled() and (systems.positions.requires_grad or trained)
@@ -208,7 +172,7 @@ class NDDO(AbstractModel):
         keep_graph: bool,
     ) -> _Part:
         systems, atoms = batch.select_with_atoms(index)
-        if bool((self._open_shell(systems) == 0).all()):
+        if bool((open_shells(systems, self.uhf) == 0).all()):
             n_occupied = n_occupied[:, :1]
         if forces and not systems.positions.requires_grad:
             systems = systems.with_positions(systems.positions.detach().requires_grad_())
