@@ -141,21 +141,33 @@ def rotation_residual(ref: Reference, occupied: Tensor, fock: Tensor) -> Tensor:
     return ref.empty.transpose(-1, -2) @ force
 
 
-def mix_frontier(orbitals: Tensor, n_occupied: Tensor, spin_sign: tuple[float, ...], angle: float) -> Tensor:
-    """Rotate HOMO and LUMO of every spin by ``angle`` times its sign; 90° exchanges them.
+def mix_frontier(
+    orbitals: Tensor,
+    n_occupied: Tensor,
+    n_orbitals: Tensor,
+    spin_sign: tuple[float, ...],
+    angle: float,
+    below: int = 0,
+    above: int = 0,
+) -> Tensor:
+    """Rotate an occupied into an empty orbital of every spin by ``angle`` times its sign; 90° exchanges them.
 
     Args:
-        orbitals: [systems, spin, M, M], lowest first; HOMO and LUMO must exist where the sign is not zero.
+        orbitals: [systems, spin, M, M], lowest first.
         n_occupied: [systems, spin].
+        n_orbitals: [systems]; a system that lacks one of the two orbitals is left as it is.
         spin_sign: one factor a spin.
         angle: radians.
+        below: how far below the HOMO the occupied orbital lies.
+        above: how far above the LUMO the empty one lies.
     """
     mixed = orbitals.clone()
-    system = torch.arange(orbitals.shape[0], device=orbitals.device)
     for spin, sign in enumerate(spin_sign):
-        h = n_occupied[:, spin] - 1
-        homo, lumo = orbitals[system, spin, :, h], orbitals[system, spin, :, h + 1]
+        h, l = n_occupied[:, spin] - 1 - below, n_occupied[:, spin] + above
+        system = torch.nonzero((h >= 0) & (l < n_orbitals)).squeeze(1)
+        h, l = h[system], l[system]
+        occupied, empty = orbitals[system, spin, :, h], orbitals[system, spin, :, l]
         cos, sin = math.cos(sign * angle), math.sin(sign * angle)
-        mixed[system, spin, :, h] = cos * homo + sin * lumo
-        mixed[system, spin, :, h + 1] = cos * lumo - sin * homo
+        mixed[system, spin, :, h] = cos * occupied + sin * empty
+        mixed[system, spin, :, l] = cos * empty - sin * occupied
     return mixed

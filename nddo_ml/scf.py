@@ -120,7 +120,10 @@ def solve_scf(
                 left, _fallback(builder.select(left), n_occupied[left], state.select(left), options)
             )
         if options.probe and guess is None:
-            state = _probe(builder, state, n_occupied, options)
+            metals = torch.zeros_like(n_occupied[:, 0], dtype=torch.bool)
+            metals[builder.layout.system_idx[shells[:, 2] > 0]] = True
+            state = _other_starts(builder, state, n_occupied, options, shells, metals)
+            state = _probe(builder, state, n_occupied, options, metals)
     return SCFResult(
         density=state.density,
         fock=state.fock,
@@ -132,38 +135,91 @@ def solve_scf(
     )
 
 
-def _probe(builder: FockBuilder, state: Iterate, n_occupied: Tensor, options: SCFOptions) -> Iterate:
+def _probe(builder: FockBuilder, state: Iterate, n_occupied: Tensor, options: SCFOptions, metals: Tensor) -> Iterate:
     """Restart doubtful systems from exchanged or mixed frontier orbitals and keep what lies lower in energy.
 
     Doubtful is an open shell, or a closed one with a small gap: there the first solution need not be the lowest.
+    Transition metals with their many close levels are tried from more orbitals and from what that found.
     """
     mixable = (n_occupied > 0) & (n_occupied < builder.layout.n_orbitals[:, None])
     doubtful = mixable.all(dim=1)
     if n_occupied.shape[1] == 1:
         doubtful &= diagonal_gap(state.reference, state.fock) < _SMALL_GAP
-    index = torch.nonzero(doubtful).squeeze(1)
+    for chosen, trials, rounds in (
+        (doubtful, _TRIALS[n_occupied.shape[1]], 1),
+        (doubtful & metals, _METAL_TRIALS[n_occupied.shape[1]], _METAL_ROUNDS),
+    ):
+        index = torch.nonzero(chosen).squeeze(1)
+        for _ in range(rounds):
+            if not index.numel():
+                break
+            before = state.energy[index]
+            best = _lowest(builder.select(index), state.select(index), n_occupied[index], options, trials)
+            state = state.replace_at(index, best)
+            index = index[best.energy < before - 1e-5]
+    return state
+
+
+def _other_starts(
+    builder: FockBuilder, state: Iterate, n_occupied: Tensor, options: SCFOptions, shells: Tensor, metals: Tensor
+) -> Iterate:
+    """Open-shell transition metals again from other occupations of their shells; keeps what lies lower in energy."""
+    index = torch.nonzero(metals & (n_occupied.shape[1] == 2)).squeeze(1)
     if not index.numel():
         return state
     sub, occupied, best = builder.select(index), n_occupied[index], state.select(index)
-    energies, orbitals = diagonalize(best.fock, sub.layout.real_rows)
-    for spin, angle in _trials(n_occupied.shape[1]):
-        trial = at_orbitals(sub, mix_frontier(orbitals, occupied, spin, angle), energies, occupied, best)
-        trial = descend(sub, trial, occupied, 1e-1, 20)
-        trial = iterate(
-            sub, trial, occupied, options.tolerance, options.max_iterations, options.history, _HOLDING_SHIFT
-        )
-        lower = (trial.energy < best.energy - 1e-5) & (trial.residual <= options.tolerance)
-        chosen = torch.nonzero(lower).squeeze(1)
-        best = replace(best, iterations=trial.iterations).replace_at(chosen, trial.select(chosen))
+    of_sub = shells[torch.isin(builder.layout.system_idx, index)]
+    for sharing in _SHARING:
+        is_metal = (of_sub[:, 2] > 0)[:, None]
+        shared = torch.where(is_metal, of_sub.sum(dim=1, keepdim=True) * of_sub.new_tensor(sharing), of_sub)
+        density = initial_density(sub.layout, shared, occupied)
+        trial = start(sub, density, occupied, _DIAGONALIZATIONS[2], _BONDING)
+        trial = iterate(sub, trial, occupied, options.tolerance, options.max_iterations, options.history)
+        best = _keep_lower(best, trial, options)
     return state.replace_at(index, best)
 
 
-def _trials(n_spin: int) -> list[tuple[tuple[float, ...], float]]:
-    """Rotations of HOMO into LUMO to try: for every spin its sign, and the angle."""
-    half, eighth = 0.5 * torch.pi, 0.25 * torch.pi
-    if n_spin == 1:
-        return [((1.0,), half), ((1.0,), 0.5 * eighth)]
-    return [((1.0, 0.0), half), ((0.0, 1.0), half), ((1.0, -1.0), eighth)]
+def _keep_lower(best: Iterate, trial: Iterate, options: SCFOptions) -> Iterate:
+    """Of two states of each system the lower that is converged."""
+    found = trial.residual <= options.tolerance
+    lower = found & ((trial.energy < best.energy - 1e-5) | (best.residual > options.tolerance))
+    chosen = torch.nonzero(lower).squeeze(1)
+    total = best.iterations + trial.iterations
+    return replace(best.replace_at(chosen, trial.select(chosen)), iterations=total)
+
+
+def _lowest(
+    builder: FockBuilder, best: Iterate, n_occupied: Tensor, options: SCFOptions, trials: tuple[_Trial, ...]
+) -> Iterate:
+    """The lowest of a state and of what its trials converge to."""
+    energies, orbitals = diagonalize(best.fock, builder.layout.real_rows)
+    for spin, angle, below, above in trials:
+        mixed = mix_frontier(orbitals, n_occupied, builder.layout.n_orbitals, spin, angle, below, above)
+        trial = at_orbitals(builder, mixed, energies, n_occupied, best)
+        trial = descend(builder, trial, n_occupied, 1e-1, 20)
+        trial = iterate(
+            builder, trial, n_occupied, options.tolerance, options.max_iterations, options.history, _HOLDING_SHIFT
+        )
+        best = _keep_lower(replace(best, iterations=torch.zeros_like(best.iterations)), trial, options)
+    return best
+
+
+# Rotations of an occupied into an empty orbital to try: for every spin its sign, the angle, how far below the HOMO and
+# above the LUMO they lie.
+_Trial = tuple[tuple[float, ...], float, int, int]
+_HALF, _EIGHTH = 0.5 * torch.pi, 0.25 * torch.pi
+_TRIALS: dict[int, tuple[_Trial, ...]] = {
+    1: (((1.0,), _HALF, 0, 0), ((1.0,), 0.5 * _EIGHTH, 0, 0)),
+    2: (((1.0, 0.0), _HALF, 0, 0), ((0.0, 1.0), _HALF, 0, 0), ((1.0, -1.0), _EIGHTH, 0, 0)),
+}
+_PLACES = tuple((below, above) for below in range(3) for above in range(3) if below + above)
+_METAL_TRIALS: dict[int, tuple[_Trial, ...]] = {
+    1: tuple(((1.0,), _HALF, *place) for place in _PLACES),
+    2: tuple((spin, 1.5 * _EIGHTH, *place) for place in ((0, 0), *_PLACES) for spin in ((1.0, 0.0), (0.0, 1.0))),
+}
+_METAL_ROUNDS = 2
+# Shares of s, p and d in a metal's electrons to start from, beside its shells filled in order.
+_SHARING = ((1 / 9, 3 / 9, 5 / 9), (0.25, 0.25, 0.5), (0.0, 0.0, 1.0))
 
 
 def _fallback(builder: FockBuilder, n_occupied: Tensor, state: Iterate, options: SCFOptions) -> Iterate:
