@@ -34,9 +34,6 @@ class PairFactors:
     resonance: Tensor  # [pairs, width_a, width_b], of the resonance integrals in the local frame
     core: Tensor  # [pairs], of the core repulsion
 
-    def __mul__(self, other: PairFactors) -> PairFactors:
-        return PairFactors(self.resonance * other.resonance, self.core * other.core)
-
 
 class Correction(nn.Module, ABC):
     """One way to change a method; final classes are those of KINDS.
@@ -50,9 +47,11 @@ class Correction(nn.Module, ABC):
         """The parameters of the atoms [atoms], changed."""
         return parameters
 
-    def pair_factors(self, pair: PairGroup, distance: Tensor, features: Features) -> PairFactors | None:
-        """Factors of a pair group at distances [pairs] Å; None changes nothing."""
-        return None
+    def pair_factors(
+        self, pairs: Sequence[PairGroup], distances: Sequence[Tensor], features: Features
+    ) -> Sequence[PairFactors | None]:
+        """Factors of pair groups at distances [pairs] Å; None changes nothing."""
+        return [None] * len(pairs)
 
     def atomic_energies(self, features: Features) -> Tensor | None:
         """An energy of every atom, [atoms] eV; None adds nothing."""
@@ -147,7 +146,13 @@ class CorrectionsAt:
 
     def pair_factors(self, layout: OrbitalLayout) -> tuple[PairFactors | None, ...]:
         """The product of all factors, one entry a pair group; None where nothing changes."""
-        return tuple(self._of_group(group) for group in layout.pair_groups)
+        x, groups = self.systems.positions, layout.pair_groups
+        distances = [(x[group.b] - x[group.a]).norm(dim=1) for group in groups]
+        product: list[PairFactors | None] = [None] * len(groups)
+        for correction, features in self.members:
+            found = correction.pair_factors(groups, distances, features)
+            product = [_times(one, other) for one, other in zip(product, found, strict=True)]
+        return tuple(product)
 
     def energy(self) -> Tensor:
         """The sum of all added energies, [systems] eV."""
@@ -167,11 +172,8 @@ class CorrectionsAt:
                 total = total.index_add(0, self.systems.system_idx, size)
         return total / self.systems.atoms_per_system
 
-    def _of_group(self, group: PairGroup) -> PairFactors | None:
-        x = self.systems.positions
-        product: PairFactors | None = None
-        for correction, features in self.members:
-            factors = correction.pair_factors(group, (x[group.b] - x[group.a]).norm(dim=1), features)
-            if factors is not None:
-                product = factors if product is None else product * factors
-        return product
+
+def _times(one: PairFactors | None, other: PairFactors | None) -> PairFactors | None:
+    if one is None or other is None:
+        return one or other
+    return PairFactors(one.resonance * other.resonance, one.core * other.core)

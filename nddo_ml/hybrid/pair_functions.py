@@ -75,10 +75,16 @@ class PairCorrection(Correction):
         self.network = FeedForward(shape, generator)
         silence([self.network])
 
-    def pair_factors(self, pair: PairGroup, distance: Tensor, features: Features) -> PairFactors:
+    def pair_factors(
+        self, pairs: Sequence[PairGroup], distances: Sequence[Tensor], features: Features
+    ) -> list[PairFactors | None]:
         """See the class."""
+        embedded = self.embed(features.values.double(), features.numbers)
+        return [self._factors(pair, r, embedded) for pair, r in zip(pairs, distances, strict=True)]
+
+    def _factors(self, pair: PairGroup, distance: Tensor, embedded: Tensor) -> PairFactors:
         near = torch.nonzero(distance < self.envelope.radius).squeeze(1)
-        one, two = self._outputs(pair.a[near], pair.b[near], distance[near], features)
+        one, two = self._outputs(embedded[pair.a[near]], embedded[pair.b[near]], distance[near])
         mean = 0.5 * (one + two)
         values = torch.stack((mean[:, 0], one[:, 1], two[:, 1], mean[:, 2], mean[:, 3]), dim=1)
         table = _table(pair.width_a, pair.width_b).to(values)
@@ -90,16 +96,15 @@ class PairCorrection(Correction):
             new(distance.shape[0]).index_add(0, near, core * mean[:, 4]),
         )
 
-    def _outputs(self, a: Tensor, b: Tensor, r: Tensor, features: Features) -> tuple[Tensor, Tensor]:
+    def _outputs(self, h_a: Tensor, h_b: Tensor, r: Tensor) -> tuple[Tensor, Tensor]:
         """``f_c tanh N`` for both orders of the atoms, [pairs, channels] each."""
-        h = self.embed(features.values.double(), features.numbers)
         spacing = (self.envelope.radius - _FIRST) / self.radial
         centers = _FIRST + spacing * torch.arange(self.radial, dtype=torch.float64, device=r.device)
         radial = torch.exp(-0.5 * ((r.double()[:, None] - centers) / spacing) ** 2)
         envelope = self.envelope(r)[:, None]
         one, two = (
-            torch.tanh(self.network(torch.cat((h[i], h[k], radial), dim=1))).to(r.dtype) * envelope
-            for i, k in ((a, b), (b, a))
+            torch.tanh(self.network(torch.cat((*h, radial), dim=1))).to(r.dtype) * envelope
+            for h in ((h_a, h_b), (h_b, h_a))
         )
         return one, two
 
