@@ -40,7 +40,7 @@ def main() -> None:
     if hasattr(model, "spread"):
         model.spread = False
     calculator = NDDOCalculator(model)
-    atoms = relax(bulk(options.symbol, cubic=True), calculator) * (options.repeat,) * 3
+    atoms = relax(bulk(options.symbol, cubic=True), calculator) * (options.repeat, options.repeat, options.repeat)
     start = time.perf_counter()
     run = simulate(atoms, calculator, options)
     seconds = time.perf_counter() - start

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self, cast, final
 import torch
 from torch import Tensor, nn
 
-from bp_descriptors import Scaler, SymmetryFunctions, neighbor_list, pair_vectors
+from bp_descriptors import Pairs, Scaler, SymmetryFunctions, neighbor_list, pair_vectors
 from nddo_ml import n2p2
 from nddo_ml.derivatives import forces_from_pairs, gradient, stress_from_virials, virials_from_pairs
 from nddo_ml.elements import number_of, symbol_of
@@ -131,10 +131,10 @@ class NNP(AbstractModel):
         """
         self.check_elements(systems)
         differentiate = forces or stress
-        keep_graph = self.training or systems.positions.requires_grad or systems.cell.requires_grad
-        with torch.set_grad_enabled(torch.is_grad_enabled() if keep_graph else differentiate):
-            pairs = neighbor_list(systems.positions, self.cutoff, systems.system_idx, systems.cell, systems.pbc)
-            vectors = pair_vectors(systems.positions, pairs, systems.system_idx, systems.cell)
+        wanted_graph = self.training or systems.positions.requires_grad or systems.cell.requires_grad
+        keep_graph = wanted_graph and torch.is_grad_enabled()
+        with torch.set_grad_enabled(keep_graph or differentiate):
+            pairs, vectors = self._neighbors(systems)
             if differentiate and not vectors.requires_grad:
                 vectors = vectors.requires_grad_()
             features = self.functions(systems.numbers, vectors, pairs)
@@ -144,13 +144,9 @@ class NNP(AbstractModel):
             if differentiate:
                 each = self.spread and not self.training
                 wanted = energies if each else energies.mean(0, keepdim=True)
-                several = len(wanted) > 1
-                gradients = torch.stack(
-                    [
-                        gradient(e, [vectors], create_graph=keep_graph, retain_graph=keep_graph or several)[0]
-                        for e in wanted
-                    ]
-                )
+                retain = keep_graph or len(wanted) > 1
+                slopes = [gradient(e, [vectors], create_graph=keep_graph, retain_graph=retain) for e in wanted]
+                gradients = torch.stack([slope for (slope,) in slopes])
             prediction = self._predict(systems, energies, gradients, vectors, pairs.i, pairs.j, stress)
         return prediction if keep_graph else _detached(prediction)
 
@@ -179,8 +175,7 @@ class NNP(AbstractModel):
         """
         self.check_elements(systems)
         with torch.no_grad():
-            pairs = neighbor_list(systems.positions, self.cutoff, systems.system_idx, systems.cell, systems.pbc)
-            vectors = pair_vectors(systems.positions, pairs, systems.system_idx, systems.cell)
+            pairs, vectors = self._neighbors(systems)
             return self._report(self.functions(systems.numbers, vectors, pairs), systems, margin)
 
     @classmethod
@@ -294,6 +289,10 @@ class NNP(AbstractModel):
                 float(self.energy_scale) / unit,
                 length_unit,
             )
+
+    def _neighbors(self, systems: Systems) -> tuple[Pairs, Tensor]:
+        pairs = neighbor_list(systems.positions, self.cutoff, systems.system_idx, systems.cell, systems.pbc)
+        return pairs, pair_vectors(systems.positions, pairs, systems.system_idx, systems.cell)
 
     def _predict(
         self,
