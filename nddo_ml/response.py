@@ -11,9 +11,10 @@ from torch import Tensor
 
 from nddo_ml.derivatives import gradient
 from nddo_ml.elements import atomic_masses
+from nddo_ml.energy import electronic_energy, energy_weights
 from nddo_ml.errors import InputError
 from nddo_ml.fock import FockBuilder
-from nddo_ml.implicit import density_response
+from nddo_ml.implicit import density_response, implicit_density
 from nddo_ml.models import AbstractModel, Prediction
 from nddo_ml.nddo import NDDO, Field
 from nddo_ml.properties import coulson_charges, dipole_moment
@@ -111,6 +112,31 @@ def polarizability(model: NDDO, systems: Systems) -> Tensor:
         total = 2 * change[:, 0] if spins == 1 else change.sum(dim=1)
         columns.append((moments * total).sum(dim=(2, 3)).T)
     return torch.stack(columns, dim=2) * (HARTREE_EV * BOHR_ANGSTROM)  # e²/(4π ε_0) in eV Å
+
+
+def orbital_energies(model: NDDO, systems: Systems) -> Tensor:
+    """Orbital energies with their graph, [systems, spin, M] eV, lowest first; padded ones are infinite.
+
+    ``ε_i = C_iᵀ F(P, I) C_i`` at fixed orbitals, which is first-order perturbation theory; of degenerate orbitals only
+    symmetric functions, such as their sum, have a derivative. In training mode the graph reaches the networks.
+
+    Raises:
+        SCFConvergenceError: the field did not converge.
+        ResponseError (when differentiated): its response was not solved.
+    """
+    with torch.no_grad():
+        scf = _given(model(systems).scf)
+    with torch.enable_grad():
+        field = model.field(systems)
+        builder = FockBuilder.from_integrals(field.integrals)
+        names = torch.arange(systems.n_systems, device=systems.numbers.device)
+        density = implicit_density(field.integrals, builder, scf, model.response_options, names)
+        density = density if density.requires_grad else density.requires_grad_()
+        energy = electronic_energy(field.integrals, energy_weights(field.integrals, density))
+        (fock,) = torch.autograd.grad(energy.sum(), density, create_graph=True)
+        fock = fock / (2 if density.shape[1] == 1 else 1)
+        levels = (scf.orbitals * (0.5 * (fock + fock.transpose(2, 3)) @ scf.orbitals)).sum(dim=2)
+    return torch.where(scf.real_rows[:, None], levels, torch.inf)
 
 
 def _size(systems: Systems) -> int:

@@ -17,11 +17,13 @@ from nddo_ml.hybrid.correction import Correction
 from nddo_ml.hybrid.features import AtomFeatures
 from nddo_ml.hybrid.pair_functions import PairCorrection
 from nddo_ml.hybrid.parameter_shifts import BOUNDS, ParameterCorrection
+from nddo_ml.implicit import ResponseOptions
 from nddo_ml.models import Prediction
 from nddo_ml.nddo import NDDO
 from nddo_ml.systems import Systems
 
 _KINDS = {"parameters": ParameterCorrection, "pairs": PairCorrection, "energy": AtomicEnergyCorrection}
+_RESPONSE_TOLERANCE = 1e-6  # relative, of the gradients that training sees
 _FITTED_ON = 2000  # structures that the features are scaled to
 
 
@@ -72,7 +74,8 @@ def build_nddo(
                 options["bounds"] = _bounds(options.get("bounds", {}))
             corrections.append(_KINDS[kind](features, **options))
     terms = () if dispersion is None else (DispersionD3(**dispersion),)
-    return NDDO(method, correction=corrections, terms=terms, name=name)
+    response = ResponseOptions(tolerance=_RESPONSE_TOLERANCE)
+    return NDDO(method, correction=corrections, terms=terms, name=name, response=response)
 
 
 def _bounds(given: Mapping[str, float]) -> dict[str, float]:

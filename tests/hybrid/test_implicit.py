@@ -17,6 +17,7 @@ from nddo_ml.hybrid.features import AtomFeatures
 from nddo_ml.implicit import ResponseOptions
 from nddo_ml.models import Prediction
 from nddo_ml.properties import coulson_charges
+from nddo_ml.response import orbital_energies
 
 Loss = Callable[[Prediction], Tensor]
 LABELS = ("energy", "forces", "charges", "dipole")
@@ -129,6 +130,36 @@ def test_gradients_of_a_batch_are_those_of_its_members(features: AtomFeatures) -
     apart = [slopes(batch(f)) for f in frames]
     for k, one in enumerate(together):
         torch.testing.assert_close(one, sum(a[k] for a in apart), rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("name", ["closed shells", "open shells"])
+def test_orbital_energies_by_weights(features: AtomFeatures, name: str) -> None:
+    model, systems = hybrid(features).train(), SETS[name]().select(torch.tensor([0, 1]))
+    weights = list(model.parameters())
+    generator = torch.Generator().manual_seed(11)
+    direction = [torch.randn(w.shape, generator=generator, dtype=w.dtype) for w in weights]
+    levels = orbital_energies(model, systems)
+    scf = model(systems).scf
+    torch.testing.assert_close(levels.detach(), scf.orbital_energies, rtol=0, atol=1e-7)
+
+    def gap(energies: Tensor) -> Tensor:
+        column = scf.n_occupied[..., None]
+        return (energies.gather(2, column) - 0.5 * energies.gather(2, column - 1)).sum()
+
+    slopes = torch.autograd.grad(gap(levels), weights, allow_unused=True)
+    analytic = sum(float((g * d).sum()) for g, d in zip(slopes, direction, strict=True) if g is not None)
+    ends, step = [], 1e-4
+    with torch.no_grad():
+        for shift in (step, -2 * step):
+            for w, d in zip(weights, direction, strict=True):
+                w.add_(shift * d)
+            ends.append(float(gap(model(systems, guess=scf.density).scf.orbital_energies)))
+    assert analytic == pytest.approx((ends[0] - ends[1]) / (2 * step), rel=1e-5)
+
+
+def test_fullerene(features: AtomFeatures) -> None:
+    analytic, numerical = by_weights(hybrid(features), batch("C60"), "charges")
+    assert analytic == pytest.approx(numerical, rel=1e-5, abs=1e-8)
 
 
 def test_dipole_and_charges_by_positions(features: AtomFeatures) -> None:
