@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nddo_ml.checkpoint import load_model, save_model
-    from nddo_ml.errors import InputError, NDDOMLError, SCFConvergenceError
+    from nddo_ml.errors import InputError, NDDOMLError, ResponseError, SCFConvergenceError
+    from nddo_ml.hybrid.atomic_energy import AtomicEnergyCorrection
+    from nddo_ml.hybrid.features import AtomFeatures
+    from nddo_ml.hybrid.pair_functions import PairCorrection
+    from nddo_ml.hybrid.parameter_shifts import ParameterCorrection
     from nddo_ml.models import AbstractModel, Prediction
     from nddo_ml.nddo import NDDO
     from nddo_ml.nnp import NNP
@@ -18,9 +22,14 @@ __all__ = [
     "NDDO",
     "NNP",
     "AbstractModel",
+    "AtomFeatures",
+    "AtomicEnergyCorrection",
     "InputError",
     "NDDOMLError",
+    "PairCorrection",
+    "ParameterCorrection",
     "Prediction",
+    "ResponseError",
     "SCFConvergenceError",
     "Systems",
     "load_model",
@@ -35,7 +44,12 @@ _MODULES = {
     "InputError": "errors",
     "NDDOMLError": "errors",
     "Prediction": "models",
+    "ResponseError": "errors",
     "SCFConvergenceError": "errors",
+    "AtomFeatures": "hybrid.features",
+    "AtomicEnergyCorrection": "hybrid.atomic_energy",
+    "PairCorrection": "hybrid.pair_functions",
+    "ParameterCorrection": "hybrid.parameter_shifts",
     "Systems": "systems",
     "load_model": "checkpoint",
     "save_model": "checkpoint",
