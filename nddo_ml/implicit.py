@@ -7,6 +7,7 @@ by that density is one matrix for all of charges, dipoles and forces together, a
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,7 @@ from nddo_ml.fock import FockBuilder
 from nddo_ml.integrals.hcore import Integrals
 from nddo_ml.scf import SCFResult
 
+_LOG = logging.getLogger(__name__)
 _SEPARATION = 1e3  # eV, lowers the occupied orbitals so that they come first whatever their energies
 _MIN_GAP = 1.0  # eV, floor of orbital-energy differences in the preconditioner
 
@@ -31,6 +33,7 @@ class ResponseOptions:
 
     tolerance: float = 1e-8  # of the residual, relative to the right-hand side
     max_iterations: int = 200
+    strict: bool = True  # whether a failure is an error; else it is logged and the system has no response
 
 
 def implicit_density(
@@ -55,7 +58,7 @@ def implicit_density(
         systems: [systems] numbers by which an error names them.
 
     Raises (when differentiated):
-        ResponseError: the adjoint equation was not solved, naming the systems.
+        ResponseError: the adjoint equation was not solved, naming the systems, unless the options are not strict.
         RuntimeError: a second derivative of the density.
     """
     constants = Integrals(
@@ -114,7 +117,7 @@ def density_response(
         systems: [systems] numbers by which an error names them.
 
     Raises:
-        ResponseError: the equation was not solved, naming the systems.
+        ResponseError: the equation was not solved, naming the systems, unless the options are not strict.
     """
     wanted = torch.nonzero(scf.converged & (perturbation != 0).flatten(1).any(dim=1)).squeeze(1)
     change = torch.zeros_like(perturbation)
@@ -123,14 +126,17 @@ def density_response(
     ref = occupied_reference(scf).select(wanted)
     some = builder if wanted.numel() == perturbation.shape[0] else builder.select(wanted)
     z, residual = solve_response(some, ref, _to_block(ref, perturbation[wanted]), options)
-    failed = torch.nonzero(residual > options.tolerance).squeeze(1)
-    if failed.numel():
-        names = systems[wanted[failed]].tolist()
-        raise ResponseError(
+    solved = residual <= options.tolerance
+    if not bool(solved.all()):
+        names = systems[wanted[~solved]].tolist()
+        message = (
             f"the response of the density was not solved in {options.max_iterations} iterations for systems {names} "
-            f"(relative residual up to {float(residual.max()):.1e}); their field is near an instability",
-            names,
+            f"(relative residual up to {float(residual.max()):.1e}); their field is near an instability"
         )
+        if options.strict:
+            raise ResponseError(message, names)
+        _LOG.warning("%s; they have no response in this gradient", message)
+    z = torch.where(solved[:, None, None, None], z, 0.0)
     return change.index_copy(0, wanted, -_to_matrix(ref, z))
 
 

@@ -74,7 +74,7 @@ def build_nddo(
                 options["bounds"] = _bounds(options.get("bounds", {}))
             corrections.append(_KINDS[kind](features, **options))
     terms = () if dispersion is None else (DispersionD3(**dispersion),)
-    response = ResponseOptions(tolerance=_RESPONSE_TOLERANCE)
+    response = ResponseOptions(tolerance=_RESPONSE_TOLERANCE, strict=False)
     return NDDO(method, correction=corrections, terms=terms, name=name, response=response)
 
 
