@@ -172,20 +172,22 @@ def _other_starts(
     for sharing in _SHARING:
         is_metal = (of_sub[:, 2] > 0)[:, None]
         shared = torch.where(is_metal, of_sub.sum(dim=1, keepdim=True) * of_sub.new_tensor(sharing), of_sub)
-        density = initial_density(sub.layout, shared, occupied)
-        trial = start(sub, density, occupied, _DIAGONALIZATIONS[2], _BONDING)
+        fock, trial = sub.fock(initial_density(sub.layout, shared, occupied)), best
+        for _ in range(_DIAGONALIZATIONS[2]):
+            energies, orbitals = diagonalize(fock, sub.layout.real_rows)
+            trial = at_orbitals(sub, orbitals, energies, occupied, trial)
+            fock = trial.fock
         trial = iterate(sub, trial, occupied, options.tolerance, options.max_iterations, options.history)
         best = _keep_lower(best, trial, options)
     return state.replace_at(index, best)
 
 
 def _keep_lower(best: Iterate, trial: Iterate, options: SCFOptions) -> Iterate:
-    """Of two states of each system the lower that is converged."""
+    """Of two states of each system the lower that is converged; the trial's iterations include the other's."""
     found = trial.residual <= options.tolerance
     lower = found & ((trial.energy < best.energy - 1e-5) | (best.residual > options.tolerance))
     chosen = torch.nonzero(lower).squeeze(1)
-    total = best.iterations + trial.iterations
-    return replace(best.replace_at(chosen, trial.select(chosen)), iterations=total)
+    return replace(best, iterations=trial.iterations).replace_at(chosen, trial.select(chosen))
 
 
 def _lowest(
@@ -200,7 +202,7 @@ def _lowest(
         trial = iterate(
             builder, trial, n_occupied, options.tolerance, options.max_iterations, options.history, _HOLDING_SHIFT
         )
-        best = _keep_lower(replace(best, iterations=torch.zeros_like(best.iterations)), trial, options)
+        best = _keep_lower(best, trial, options)
     return best
 
 

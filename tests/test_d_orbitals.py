@@ -16,8 +16,9 @@ from nddo_ml.scf import SCFOptions
 from nddo_ml.units import EV_KCAL_MOL
 
 METALS = {*range(21, 30), *range(39, 48), 57, *range(71, 80)}
-# Our closed-shell solution lies higher than MOPAC's, or is not found: close solutions of heavy atoms.
-HIGHER = {"PM6/SbSb@2.6966", "PM6/Fe(CO)5", "PM6/Mo(C6H6)2", "PM6/XeO4"}
+# Our closed-shell solution lies higher than MOPAC's (two with many close solutions); in XeO4 MOPAC's density is not
+# converged enough for a gradient.
+HIGHER = {"PM6/SbSb@2.6966", "PM6/Fe(CO)5", "PM6/XeO4"}
 # MOPAC's overlap jumps near these geometries (see nddo_ml/integrals/overlap.py), ours goes over smoothly.
 AT_A_JUMP = {"PM6/BrH1~0.05", "PM6/BrH2~0.05 +1", "PM6/SrH2~0.05", "PM6/SeH3~0.05 +1"}
 
@@ -75,6 +76,16 @@ def test_open_shells(method: str) -> None:
     assert bool(prediction.scf.converged.all())
     assert float((off.heat_of_formation < 0.005).double().mean()) > 0.95
     assert float((off.heat_of_formation.abs() < 0.005).double().mean()) > 0.8
+
+
+def test_open_shell_metals() -> None:
+    """Diatomics and the like have many solutions; most times ours is MOPAC's or a lower one."""
+    chosen = [e for e in entries("pm6") if e["uhf"] and len(e["symbols"]) < 4]
+    chosen = [e for e in chosen if METALS & {number_of(s) for s in e["symbols"]}][::8]
+    prediction, off = run(chosen, "PM6", True)
+    assert prediction.scf is not None
+    assert bool(prediction.scf.converged.all())
+    assert float((off.heat_of_formation < 0.005).double().mean()) > 0.85
 
 
 def test_corrected_method() -> None:
