@@ -33,6 +33,7 @@ from nddo_ml.systems import Systems
 if TYPE_CHECKING:
     from nddo_ml.training.hybrid import WarmStarts
 
+_LARGE = 80  # atoms from which a single system's matrices are worth sharing among torch's threads
 _SMALL_CHUNK = 20_000  # matrix elements below which a chunk is not cut further
 _CHUNK_ELEMENTS = 200_000  # matrix elements worked on at once, so that a chunk's matrices stay in the cache
 
@@ -143,6 +144,7 @@ class NDDO(AbstractModel):
             lambda index: self._solve(systems, index, n_occupied[index], forces, guess, keep_graph),
             chunks,
             systems.positions.device,
+            large=systems.n_atoms > _LARGE,
         )
         scf = merge_results([(part.systems, part.scf) for part in parts], systems.n_systems)
         if on_failure == "raise":

@@ -15,14 +15,15 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-def map_threads(function: Callable[[T], R], items: Sequence[T], device: torch.device) -> list[R]:
+def map_threads(function: Callable[[T], R], items: Sequence[T], device: torch.device, large: bool = False) -> list[R]:
     """``[function(item) for item in items]``, on as many threads as torch has for itself, for work on a CPU.
 
-    While they run torch's own number of threads is one; it is restored after. The callers' gradient mode holds in them.
+    While they run torch's own number of threads is one, and it is restored after; only a single item that is ``large``
+    keeps all of torch's threads. The caller's gradient mode holds in them.
     """
     threads = torch.get_num_threads()
     workers = min(threads, len(items))
-    if workers < 2 or device.type != "cpu":
+    if threads == 1 or device.type != "cpu" or (large and len(items) == 1):
         return [function(item) for item in items]
     recording = torch.is_grad_enabled()
 
@@ -32,6 +33,8 @@ def map_threads(function: Callable[[T], R], items: Sequence[T], device: torch.de
 
     torch.set_num_threads(1)
     try:
+        if workers == 1:
+            return [function(item) for item in items]
         with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
             return list(pool.map(call, items))
     finally:
