@@ -36,7 +36,7 @@ from ase.io import read
 from nddo_ml import NDDO, Systems
 method, path, repeats = sys.argv[1], sys.argv[2], int(sys.argv[3])
 model, systems = NDDO(method), Systems.from_ase(read(path))
-model(Systems.from_ase(molecule("H2O")), forces=True)  # compiled kernels are loaded
+model(Systems.from_ase([molecule("CH3CONH2")] * 40), forces=True)  # compiled kernels are loaded
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 seconds = []
 for _ in range(repeats):

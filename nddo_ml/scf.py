@@ -17,6 +17,7 @@ from nddo_ml.scf_loops import Iterate, at_orbitals, descend, iterate, start
 _BONDING = 1.5  # scale of the first Fock matrix between atoms
 _DIAGONALIZATIONS = {1: 1, 2: 6}  # to begin with, by number of spins; open shells settle their occupation here
 _SMALL_GAP = 7.0  # eV, below which a closed shell may have a lower solution
+_SMALL_SYSTEM = 60  # orbitals; the gaps of larger closed shells are small by nature
 _HOLDING_SHIFT = 5.0  # eV, keeps the accelerated loop near the minimum that the descent found
 
 
@@ -138,12 +139,13 @@ def solve_scf(
 def _probe(builder: FockBuilder, state: Iterate, n_occupied: Tensor, options: SCFOptions, metals: Tensor) -> Iterate:
     """Restart doubtful systems from exchanged or mixed frontier orbitals and keep what lies lower in energy.
 
-    Doubtful is an open shell, or a closed one with a small gap: there the first solution need not be the lowest.
+    Doubtful is an open shell, or a small closed one with a small gap: there the first solution need not be the lowest.
     Transition metals with their many close levels are tried from more orbitals and from what that found.
     """
     mixable = (n_occupied > 0) & (n_occupied < builder.layout.n_orbitals[:, None])
     doubtful = mixable.all(dim=1)
     if n_occupied.shape[1] == 1:
+        doubtful &= builder.layout.n_orbitals <= _SMALL_SYSTEM
         doubtful &= diagonal_gap(state.reference, state.fock) < _SMALL_GAP
     for chosen, trials, rounds in (
         (doubtful, _TRIALS[n_occupied.shape[1]], 1),
