@@ -11,6 +11,7 @@ from nddo_ml.hybrid.features import AtomFeatures
 from nddo_ml.networks import ElementNetworks, FeedForward, NetworkShape
 
 ACTIVATION = "silu"
+GAIN = 0.1  # of outputs within tanh: one unit of output is then worth some tenths of an eV, and training is stable
 
 
 def element_networks(

@@ -13,7 +13,7 @@ from bp_descriptors.cutoffs import Cutoff
 from nddo_ml.errors import InputError
 from nddo_ml.hybrid.correction import Correction, PairFactors
 from nddo_ml.hybrid.features import AtomFeatures, Features
-from nddo_ml.hybrid.networks import ACTIVATION, element_networks, silence
+from nddo_ml.hybrid.networks import ACTIVATION, GAIN, element_networks, silence
 from nddo_ml.networks import FeedForward, NetworkShape
 from nddo_ml.orbitals import PairGroup
 
@@ -30,11 +30,12 @@ _FIRST = 0.5  # Å, centre of the first radial Gaussian
 
 @final
 class PairCorrection(Correction):
-    """``S_AB → S_AB [1 + b f_c(R) tanh N(h_A, h_B, R)]`` for resonance integrals and core repulsions.
+    """``S_AB → S_AB [1 + b f_c(R) tanh c N(h_A, h_B, R)]`` for resonance integrals and core repulsions.
 
-    Each kind of overlap (s–s, s–p, p–p σ, p–p π) and the core repulsion have an output of N; h are outputs of element
-    networks, R enters in Gaussians. Averaged over both orders of the atoms the factors are symmetric; they are
-    smooth, and exactly one at and beyond the cut-off, so that no charge and no 1/R tail is touched.
+    Each kind of overlap (s–s, s–p, p–p σ, p–p π) and the core repulsion have an output of N, which starts at zero;
+    h are outputs of element networks, R enters in Gaussians, c = 0.1. Averaged over both orders of the atoms the
+    factors are symmetric; they are smooth, and exactly one at and beyond the cut-off, so that no charge and no 1/R tail
+    is touched.
     Integrals with d orbitals stay.
 
     Args:
@@ -97,13 +98,13 @@ class PairCorrection(Correction):
         )
 
     def _outputs(self, h_a: Tensor, h_b: Tensor, r: Tensor) -> tuple[Tensor, Tensor]:
-        """``f_c tanh N`` for both orders of the atoms, [pairs, channels] each."""
+        """``f_c tanh c N`` for both orders of the atoms, [pairs, channels] each."""
         spacing = (self.envelope.radius - _FIRST) / self.radial
         centers = _FIRST + spacing * torch.arange(self.radial, dtype=torch.float64, device=r.device)
         radial = torch.exp(-0.5 * ((r.double()[:, None] - centers) / spacing) ** 2)
         envelope = self.envelope(r)[:, None]
         one, two = (
-            torch.tanh(self.network(torch.cat((*h, radial), dim=1))).to(r.dtype) * envelope
+            torch.tanh(GAIN * self.network(torch.cat((*h, radial), dim=1))).to(r.dtype) * envelope
             for h in ((h_a, h_b), (h_b, h_a))
         )
         return one, two

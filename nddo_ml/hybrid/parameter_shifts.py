@@ -11,7 +11,7 @@ from torch import Tensor
 from nddo_ml.errors import InputError
 from nddo_ml.hybrid.correction import Correction
 from nddo_ml.hybrid.features import AtomFeatures, Features
-from nddo_ml.hybrid.networks import silent_networks
+from nddo_ml.hybrid.networks import GAIN, silent_networks
 from nddo_ml.parameters import GAUSSIANS, Parameters
 
 # name -> largest shift as a fraction of the parent's value; h_pp is g_pp − g_p2, so that this keeps its sign
@@ -37,11 +37,11 @@ _DIFFERENCE = "h_pp"
 
 @final
 class ParameterCorrection(Correction):
-    """``p_i → p_i + b |p_i| s_i tanh N_Z(G_i)`` for the parameters p of every atom.
+    """``p_i → p_i + b |p_i| s_i tanh[c N_Z(G_i)]`` for the parameters p of every atom.
 
     b is the bound, |p| the parent's value, s the atom's presence (zero for an isolated atom), N an element network
-    whose last layer starts at zero. No parameter changes its sign. Charge separations and additive radii follow the
-    changed exponents and one-centre integrals.
+    whose last layer starts at zero, c = 0.1. No parameter changes its sign. Charge separations and additive radii
+    follow the changed exponents and one-centre integrals.
 
     Args:
         features: symmetry functions and their scaling.
@@ -96,8 +96,8 @@ class ParameterCorrection(Correction):
         return self._outputs(features).square().mean(dim=1).to(features.presence.dtype)
 
     def _outputs(self, features: Features) -> Tensor:
-        """``s tanh N``, [atoms, columns]."""
-        outputs = torch.tanh(self.networks(features.values.double(), features.numbers))
+        """``s tanh(c N)``, [atoms, columns]."""
+        outputs = torch.tanh(GAIN * self.networks(features.values.double(), features.numbers))
         return outputs * features.presence[:, None]
 
     def to_config(self) -> dict[str, Any]:
