@@ -34,6 +34,37 @@ def _parse(elements: str, positions: str) -> Atoms:
     return Atoms(json.loads(elements.replace("'", '"')), np.array(json.loads(positions)))
 
 
+def with_third_row(molecules: list[Atoms]) -> list[Atoms]:
+    """Molecules of H, C, N, O, F with heavier homologues in them: one H on C becomes Cl, and every O of two bonds S.
+
+    Bonds of C to Cl are 1.76 Å; an S stands 0.7 Å further from its neighbours' midpoint than the O did.
+    Molecules without an H on C are left out.
+    """
+    return [changed for changed in map(_third_row, molecules) if changed is not None]
+
+
+def _third_row(atoms: Atoms) -> Atoms | None:
+    changed = atoms.copy()
+    distances = atoms.get_all_distances()
+    np.fill_diagonal(distances, np.inf)
+    hydrogens = [h for h in np.flatnonzero(atoms.numbers == 1) if atoms.numbers[distances[h].argmin()] == 6]
+    if not hydrogens:
+        return None
+    chosen = max(hydrogens, key=lambda h: np.sort(distances[h])[1])  # the one with the most room
+    carbon = distances[chosen].argmin()
+    changed.numbers[chosen] = 17
+    changed.positions[chosen] += (1.76 / distances[chosen, carbon] - 1) * (
+        atoms.positions[chosen] - atoms.positions[carbon]
+    )
+    for o in np.flatnonzero(atoms.numbers == 8):
+        bonded = np.flatnonzero(distances[o] < 1.6)
+        if len(bonded) == 2:
+            outward = atoms.positions[o] - atoms.positions[bonded].mean(axis=0)
+            changed.numbers[o] = 16
+            changed.positions[o] += 0.7 * outward / max(np.linalg.norm(outward), 0.3)
+    return changed
+
+
 def water_cluster(n: int, seed: int = 0) -> Atoms:
     """``n`` waters near the points of a cubic lattice of liquid density, each turned at random."""
     rng = np.random.default_rng(seed)

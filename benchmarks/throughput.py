@@ -10,13 +10,14 @@ from __future__ import annotations
 import resource
 import time
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 from ase import Atoms
 
 from benchmarks.common import Report, finish, note, parser, spread
 from benchmarks.engines import PEERS, InProcesses, Results
-from benchmarks.molecules import qm9
+from benchmarks.molecules import qm9, with_third_row
 from nddo_ml import Systems
 from nddo_ml.nddo import NDDO
 from nddo_ml.units import EV_KCAL_MOL
@@ -28,16 +29,21 @@ def main() -> None:
     options.add_argument("--molecules", type=int, default=512)
     options.add_argument("--heavy-atoms", type=int, default=9)
     options.add_argument("--method", default="AM1")
+    options.add_argument("--third-row", action="store_true", help="put Cl and S into the molecules")
     options.add_argument("--rounds", type=int, default=5)
     options.add_argument("--processes", type=int, default=2, help="of the serial engines")
     options.add_argument("--only", action="store_true", help="leave the other engines out")
     arguments = options.parse_args()
     molecules = qm9(arguments.molecules, arguments.heavy_atoms)
-    engines = {"nddo-ml": _Ours(arguments.method)}
+    if arguments.third_row:
+        molecules = with_third_row(molecules)
+    engines: dict[str, _Ours | InProcesses] = {"nddo-ml": _Ours(arguments.method)}
+    if arguments.method != "AM1":
+        engines["nddo-ml AM1"] = _Ours("AM1")
     missing = []
-    for name, (engine, installed) in {} if arguments.only else PEERS.items():
+    for name, (engine, installed) in ({} if arguments.only else PEERS).items():
         if installed():
-            engines[name] = InProcesses(engine, arguments.processes)
+            engines[name] = InProcesses(partial(engine, method=arguments.method), arguments.processes)
         else:
             missing.append(name)
     times, results = _rounds(engines, molecules, arguments.rounds)
@@ -92,7 +98,7 @@ def _accuracy(results: dict[str, Results]) -> Report:
         return {}
     report = {}
     for name, found in results.items():
-        if name == "mopac":
+        if name in ("mopac", "nddo-ml AM1"):
             continue
         heat = [abs(a[0] - b[0]) for a, b in zip(found, results["mopac"], strict=True)]
         gradient = [np.abs(a[1] - b[1]).max() for a, b in zip(found, results["mopac"], strict=True)]

@@ -35,14 +35,11 @@ def contracted_gradient(
 
     With ``create_graph`` the result depends on the weights as well, so that they may carry a gradient of their own.
     """
-    chosen = [(o, w) for o, w in zip(outputs, weights, strict=True) if o.requires_grad]
-    if not chosen:
+    total = sum((o * w).sum() for o, w in zip(outputs, weights, strict=True) if o.requires_grad)
+    if not isinstance(total, Tensor):
         return torch.zeros_like(inputs)
-    values, factors = zip(*chosen, strict=True)
-    (result,) = torch.autograd.grad(
-        values, [inputs], factors, create_graph=create_graph, retain_graph=create_graph, materialize_grads=True
-    )
-    return result
+    # the sum rather than grad_outputs, for which torch loads its symbolic shapes: half a second at the first force
+    return gradient(total, [inputs], create_graph=create_graph)[0]
 
 
 def forces_from_positions(energy: Tensor, positions: Tensor, *, create_graph: bool = False) -> Tensor:
