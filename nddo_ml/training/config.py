@@ -102,7 +102,7 @@ class TrainConfig:
 
 
 def read_config(path: str | Path, overrides: Mapping[str, Any] | None = None) -> TrainConfig:
-    """Read a TOML file; ``overrides`` ("loss.energy" -> value) replace or add entries.
+    """Read a TOML file; ``overrides`` ("loss.energy", "phases.0.epochs" -> value) replace or add entries.
 
     Paths of data are taken relative to the working directory, or else to the file's folder.
 
@@ -120,7 +120,7 @@ def read_config(path: str | Path, overrides: Mapping[str, Any] | None = None) ->
         *parents, last = key.split(".")
         place = table
         for name in parents:
-            place = place.setdefault(name, {})
+            place = _entry(place, name, path)
         place[last] = value
     data = dict(table.get("data", {}))
     for part in ("train", "validation", "test"):
@@ -139,6 +139,15 @@ def read_config(path: str | Path, overrides: Mapping[str, Any] | None = None) ->
         },
         str(path),
     )
+
+
+def _entry(place: Any, name: str, path: Path) -> Any:
+    """A table inside another, made if missing, or one of a list of tables by its number."""
+    if not isinstance(place, list):
+        return place.setdefault(name, {})
+    if not name.isdigit() or int(name) >= len(place):
+        raise InputError(f"{path}: expected a number below {len(place)}; got {name!r}")
+    return place[int(name)]
 
 
 def _sources(entries: Any, config: Path, part: str) -> tuple[Source, ...]:
