@@ -35,11 +35,16 @@ def contracted_gradient(
 
     With ``create_graph`` the result depends on the weights as well, so that they may carry a gradient of their own.
     """
-    total = sum((o * w).sum() for o, w in zip(outputs, weights, strict=True) if o.requires_grad)
-    if not isinstance(total, Tensor):
+    chosen = [(o, w) for o, w in zip(outputs, weights, strict=True) if o.requires_grad]
+    if not chosen:
         return torch.zeros_like(inputs)
-    # the sum rather than grad_outputs, for which torch loads its symbolic shapes: half a second at the first force
-    return gradient(total, [inputs], create_graph=create_graph)[0]
+    if not create_graph:
+        # a sum is quicker than grad_outputs, for which torch loads its symbolic shapes: half a second at the first force
+        total = torch.stack([(o * w.detach()).sum() for o, w in chosen]).sum()
+        return gradient(total, [inputs])[0]
+    # grad_outputs, since in a sum the derivative would go through the weights as well
+    values, factors = zip(*chosen, strict=True)
+    return torch.autograd.grad(values, [inputs], factors, create_graph=True, materialize_grads=True)[0]
 
 
 def forces_from_positions(energy: Tensor, positions: Tensor, *, create_graph: bool = False) -> Tensor:
