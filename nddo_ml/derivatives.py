@@ -39,7 +39,7 @@ def contracted_gradient(
     if not chosen:
         return torch.zeros_like(inputs)
     if not create_graph:
-        # a sum is quicker than grad_outputs, for which torch loads its symbolic shapes: half a second at the first force
+        # a sum, since for grad_outputs torch loads its symbolic shapes: half a second at the first force
         total = torch.stack([(o * w.detach()).sum() for o, w in chosen]).sum()
         return gradient(total, [inputs])[0]
     # grad_outputs, since in a sum the derivative would go through the weights as well
