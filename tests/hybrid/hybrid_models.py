@@ -27,7 +27,7 @@ def corrections(features: AtomFeatures) -> list[Correction]:
 
 def hybrid(features: AtomFeatures, method: str = "AM1", scale: float = 0.2, **options: object) -> NDDO:
     """All corrections, weights drawn anew so that they do something."""
-    model = NDDO(method, correction=corrections(features), scf=SCFOptions(tolerance=1e-10), **options)
+    model = NDDO(method, correction=corrections(features), scf=SCFOptions(tolerance=1e-11), **options)
     return randomized(model, scale)
 
 
