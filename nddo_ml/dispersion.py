@@ -46,9 +46,7 @@ class DispersionD3:
         """
         require_molecules(systems, "D3 dispersion")
         if int(systems.numbers.max()) > _MAX_Z:
-            raise InputError(
-                f"D3 dispersion has parameters up to Pu; got atomic number {int(systems.numbers.max())}"
-            )
+            raise InputError(f"D3 dispersion has parameters up to Pu; got atomic number {int(systems.numbers.max())}")
         parts = [self._batch(part) for part in _parts(systems)]
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 

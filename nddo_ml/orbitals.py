@@ -30,9 +30,7 @@ class PairGroup:
     b: Tensor
     a_local: Tensor  # [n] indices into the AtomGroup of width_a
     b_local: Tensor
-    block: (
-        Tensor  # [n, width_a, width_b] flat indices of the block (rows of a, columns of b) in [systems, M, M]
-    )
+    block: Tensor  # [n, width_a, width_b] flat indices of the block (rows of a, columns of b) in [systems, M, M]
 
 
 @dataclass(frozen=True)

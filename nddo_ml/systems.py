@@ -79,9 +79,7 @@ class Systems:
             system_idx = torch.zeros_like(numbers)
         system_idx = torch.as_tensor(system_idx, dtype=torch.int64, device=device)
         if system_idx.shape != numbers.shape:
-            raise InputError(
-                f"system_idx must have shape {list(numbers.shape)}; got {list(system_idx.shape)}"
-            )
+            raise InputError(f"system_idx must have shape {list(numbers.shape)}; got {list(system_idx.shape)}")
         n = int(system_idx.max()) + 1 if numbers.numel() else 0
         charge_t = _per_system(charge, n, "charge", device)
         if multiplicity is None:
@@ -124,9 +122,7 @@ class Systems:
         numbers = np.concatenate([f.get_atomic_numbers() for f in frames])
         positions = np.concatenate([f.get_positions() for f in frames])
         sizes = [len(f) for f in frames]
-        charges = (
-            charge if charge is not None else [_info_int(f, "charge", 0, k) for k, f in enumerate(frames)]
-        )
+        charges = charge if charge is not None else [_info_int(f, "charge", 0, k) for k, f in enumerate(frames)]
         charge_t = _per_system(charges, len(frames), "charge", torch.device("cpu"))
         if multiplicity is None:
             lowest = [
@@ -134,8 +130,7 @@ class Systems:
                 for f, q in zip(frames, charge_t.tolist(), strict=True)
             ]
             multiplicity = [
-                _info_int(f, "multiplicity", m, k)
-                for k, (f, m) in enumerate(zip(frames, lowest, strict=True))
+                _info_int(f, "multiplicity", m, k) for k, (f, m) in enumerate(zip(frames, lowest, strict=True))
             ]
         return cls.build(
             torch.as_tensor(numbers),
@@ -241,18 +236,14 @@ def _validate(s: Systems) -> None:
         raise InputError(f"every system must have at least one atom; systems {empty} have none")
     bad = torch.nonzero((s.numbers < 1) | (s.numbers > 118)).squeeze(1).tolist()
     if bad:
-        raise InputError(
-            f"{_where(s, bad[0])}: atomic number must lie in 1..118; got {int(s.numbers[bad[0]])}"
-        )
+        raise InputError(f"{_where(s, bad[0])}: atomic number must lie in 1..118; got {int(s.numbers[bad[0]])}")
     bad = torch.nonzero(~torch.isfinite(s.positions).all(dim=1)).squeeze(1).tolist()
     if bad:
         xyz = [float(x) for x in s.positions[bad[0]]]
         raise InputError(f"{_where(s, bad[0])}: coordinates must be finite numbers in Å; got {xyz}")
     bad = torch.nonzero(s.multiplicity < 1).squeeze(1).tolist()
     if bad:
-        raise InputError(
-            f"system {bad[0]}: multiplicity must be at least 1; got {int(s.multiplicity[bad[0]])}"
-        )
+        raise InputError(f"system {bad[0]}: multiplicity must be at least 1; got {int(s.multiplicity[bad[0]])}")
     _validate_cell(s)
     _validate_distances(s)
 

@@ -33,9 +33,7 @@ def records() -> dict[str, dict[str, dict]]:
 def build(frames: list[dict], dtype: torch.dtype = torch.float64) -> Systems:
     numbers = [atomic_numbers[s] for f in frames for s in f["symbols"]]
     positions = torch.tensor([x for f in frames for x in f["positions"]], dtype=dtype)
-    idx = torch.repeat_interleave(
-        torch.arange(len(frames)), torch.tensor([len(f["symbols"]) for f in frames])
-    )
+    idx = torch.repeat_interleave(torch.arange(len(frames)), torch.tensor([len(f["symbols"]) for f in frames]))
     return Systems.build(torch.tensor(numbers), positions, idx, charge=[f["charge"] for f in frames])
 
 
@@ -96,9 +94,7 @@ def test_rotation_and_translation() -> None:
 
 def test_linear_bridge_has_finite_forces() -> None:
     """O–H···O exactly on an axis, where the angle's derivative is singular."""
-    x = torch.tensor(
-        [[0, 0, 0], [0, 0, 0.97], [0, 0, 2.9], [0.9, 0, -0.3], [0.8, 0.5, 3.2], [-0.8, 0.5, 3.2]]
-    )
+    x = torch.tensor([[0, 0, 0], [0, 0, 0.97], [0, 0, 2.9], [0.9, 0, -0.3], [0.8, 0.5, 3.2], [-0.8, 0.5, 3.2]])
     systems = Systems.build(torch.tensor([8, 1, 8, 1, 1, 1]), x.double())
     assert float(HydrogenBondsH4().energy(systems)) < -0.02
     assert torch.isfinite(gradient(systems)).all()
@@ -139,9 +135,7 @@ def test_single_precision() -> None:
 def test_published_d3_parameters_are_the_default() -> None:
     d3 = DispersionD3()
     assert (d3.s6, d3.s_r6, d3.alpha, d3.s8) == (0.88, 1.18, 22.0, 0.0)
-    argon = Systems.build(
-        torch.tensor([18, 18]), torch.tensor([[0.0, 0, 0], [0, 0, 8.0]], dtype=torch.float64)
-    )
+    argon = Systems.build(torch.tensor([18, 18]), torch.tensor([[0.0, 0, 0], [0, 0, 8.0]], dtype=torch.float64))
     undamped = -0.88 * 64.6462 / (8.0 / 0.529177210903) ** 6 * 27.211386245988  # C6 of Grimme et al. (2010)
     assert float(d3.energy(argon)) == pytest.approx(undamped, rel=1e-3)
 

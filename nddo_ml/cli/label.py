@@ -29,9 +29,7 @@ Response = Annotated[
 ]
 Dispersion = Annotated[str | None, typer.Option("--dispersion", help="d3bj, d3zero or d4.")]
 Charges = Annotated[str, typer.Option("--charges", help="mulliken, hirshfeld or cm5 (H, C, N, O).")]
-Workers = Annotated[
-    int | None, typer.Option("--workers", "-j", help="Processes; else by the number of cores.")
-]
+Workers = Annotated[int | None, typer.Option("--workers", "-j", help="Processes; else by the number of cores.")]
 Threads = Annotated[int, typer.Option("--threads", help="Threads of each process.")]
 Scheduler = Annotated[
     str | None,
