@@ -18,6 +18,7 @@ _BONDING = 1.5  # scale of the first Fock matrix between atoms
 _DIAGONALIZATIONS = {1: 1, 2: 6}  # to begin with, by number of spins; open shells settle their occupation here
 _SMALL_GAP = 7.0  # eV, below which a closed shell may have a lower solution
 _SMALL_SYSTEM = 60  # orbitals; the gaps of larger closed shells are small by nature
+_STRETCH, _MEMORY = 300, 60  # iterations and history of the last attempt
 _HOLDING_SHIFT = 5.0  # eV, keeps the accelerated loop near the minimum that the descent found
 
 
@@ -227,24 +228,34 @@ _SHARING = ((1 / 9, 3 / 9, 5 / 9), (0.25, 0.25, 0.5), (0.0, 0.0, 1.0))
 
 
 def _fallback(builder: FockBuilder, n_occupied: Tensor, state: Iterate, options: SCFOptions) -> Iterate:
-    """Go down in energy until the accelerated loop holds on to the minimum."""
+    """Go down in energy until the accelerated loop holds on to the minimum.
+
+    Where the descent crawls along a flat valley to its end, the stationary point that the loop goes to is the result.
+    """
+    stationary = state
     for residual in (1e-1, 1e-2, 1e-3):
         state = descend(builder, state, n_occupied, residual, options.max_descent)
         tried = iterate(
-            builder,
-            state,
-            n_occupied,
-            options.tolerance,
-            options.max_iterations,
-            options.history,
-            _HOLDING_SHIFT,
+            builder, state, n_occupied, options.tolerance, options.max_iterations, options.history, _HOLDING_SHIFT
         )
-        good = (tried.residual <= options.tolerance) & (tried.energy <= state.energy + 1e-6)
+        converged = tried.residual <= options.tolerance
+        reached = torch.nonzero(converged).squeeze(1)
+        stationary = stationary.replace_at(reached, tried.select(reached))
+        good = converged & (tried.energy <= state.energy + 1e-6)
         index = torch.nonzero(good).squeeze(1)
         state = state.replace_at(index, tried.select(index))
         if bool(good.all()):
             return state
-    return descend(builder, state, n_occupied, options.tolerance, 5 * options.max_descent)
+    state = descend(builder, state, n_occupied, options.tolerance, options.max_descent)
+    # a flat valley takes one long stretch about one reference, with a long memory
+    tried = iterate(
+        builder, state, n_occupied, options.tolerance, 2 * _STRETCH, _MEMORY, _HOLDING_SHIFT, renew=_STRETCH
+    )
+    reached = torch.nonzero(tried.residual <= options.tolerance).squeeze(1)
+    stationary = stationary.replace_at(reached, tried.select(reached))
+    left = (state.residual > options.tolerance) & (stationary.residual <= options.tolerance)
+    index = torch.nonzero(left).squeeze(1)
+    return state.replace_at(index, replace(stationary, iterations=state.iterations).select(index))
 
 
 def _check_guess(density: Tensor, builder: FockBuilder, n_occupied: Tensor) -> None:

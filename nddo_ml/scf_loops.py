@@ -116,23 +116,24 @@ def iterate(
     limit: int,
     history: int,
     shift: float = 0.0,
+    renew: int = _RENEW,
 ) -> Iterate:
     """Accelerated fixed-point iteration ``x ← x − residual(x)/gap`` of all systems; converged ones leave.
 
     Anderson's acceleration (J. ACM 12, 547 (1965)) over the last ``history`` rotations; its coefficients are one set a
-    system, shared by the spins. Every few iterations the reference is chosen anew, with a level shift if wanted.
+    system, shared by the spins. Every ``renew`` iterations the reference is chosen anew, with a level shift if wanted.
     """
     best = begin
     active = torch.nonzero(begin.residual > tolerance).squeeze(1)
     state, sub, occupied = begin, builder, n_occupied
     if active.numel() < begin.residual.numel():
         state, sub, occupied = begin.select(active), builder.select(active), n_occupied[active]
-    for round_ in range(-(-limit // _RENEW)):
+    for round_ in range(-(-limit // renew)):
         if active.numel() == 0:
             break
         if round_ > 0:
             state = _occupy(sub, state, occupied, torch.full_like(state.energy, shift))
-        state = _accelerate(sub, state, tolerance, _RENEW, history)
+        state = _accelerate(sub, state, tolerance, renew, history)
         best = best.replace_at(active, state)
         keep = torch.nonzero(state.residual > tolerance).squeeze(1)
         if 0 < keep.numel() < active.numel():
