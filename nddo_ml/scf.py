@@ -18,7 +18,8 @@ _BONDING = 1.5  # scale of the first Fock matrix between atoms
 _DIAGONALIZATIONS = {1: 1, 2: 6}  # to begin with, by number of spins; open shells settle their occupation here
 _SMALL_GAP = 7.0  # eV, below which a closed shell may have a lower solution
 _SMALL_SYSTEM = 60  # orbitals; the gaps of larger closed shells are small by nature
-_STRETCH, _MEMORY = 300, 60  # iterations and history of the last attempt
+_STRETCH = 300  # iterations of the last attempts; level shifts of their references (eV) and histories:
+_LAST_ATTEMPTS = ((5.0, 60), (1.0, 60), (20.0, 60), (0.0, 60))
 _HOLDING_SHIFT = 5.0  # eV, keeps the accelerated loop near the minimum that the descent found
 
 
@@ -247,12 +248,15 @@ def _fallback(builder: FockBuilder, n_occupied: Tensor, state: Iterate, options:
         if bool(good.all()):
             return state
     state = descend(builder, state, n_occupied, options.tolerance, options.max_descent)
-    # a flat valley takes one long stretch about one reference, with a long memory
-    tried = iterate(
-        builder, state, n_occupied, options.tolerance, 2 * _STRETCH, _MEMORY, _HOLDING_SHIFT, renew=_STRETCH
-    )
-    reached = torch.nonzero(tried.residual <= options.tolerance).squeeze(1)
-    stationary = stationary.replace_at(reached, tried.select(reached))
+    # a flat valley takes a long stretch about one reference, with a long memory
+    for shift, memory in _LAST_ATTEMPTS:
+        rest = torch.nonzero(torch.minimum(state.residual, stationary.residual) > options.tolerance).squeeze(1)
+        if not rest.numel():
+            break
+        sub, begin = builder.select(rest), state.select(rest)
+        tried = iterate(sub, begin, n_occupied[rest], options.tolerance, 2 * _STRETCH, memory, shift, renew=_STRETCH)
+        reached = torch.nonzero(tried.residual <= options.tolerance).squeeze(1)
+        stationary = stationary.replace_at(rest[reached], tried.select(reached))
     left = (state.residual > options.tolerance) & (stationary.residual <= options.tolerance)
     index = torch.nonzero(left).squeeze(1)
     return state.replace_at(index, replace(stationary, iterations=state.iterations).select(index))
