@@ -44,7 +44,7 @@ def find_dihedrals(systems: Systems) -> Tensor:
     """Atoms (O, C, N, X or H) of the dihedrals that the correction applies to, [dihedrals, 4]."""
     z, idx = systems.numbers, systems.system_idx
     positions = systems.positions.detach()
-    found: list[tuple[int, int, int, int]] = []
+    found: list[list[int]] = []
     nitrogen = torch.nonzero(z == _N).squeeze(1)
     if not nitrogen.numel() or not bool((z == _O).any()):
         return torch.zeros(0, 4, dtype=torch.int64, device=z.device)
@@ -52,7 +52,7 @@ def find_dihedrals(systems: Systems) -> Tensor:
         atoms = torch.nonzero(idx == k).squeeze(1)
         distance = torch.cdist(positions[atoms], positions[atoms])
         quads = _of_molecule(z[atoms].tolist(), distance)
-        found += [tuple(int(atoms[q]) for q in quad) for quad in quads]  # type: ignore[misc]
+        found += [atoms[list(quad)].tolist() for quad in quads]
     return torch.tensor(found, dtype=torch.int64, device=z.device).view(-1, 4)
 
 

@@ -113,7 +113,9 @@ class Systems:
         Raises:
             InputError: as :meth:`build`.
         """
-        frames: list[Atoms] = [atoms] if hasattr(atoms, "get_atomic_numbers") else list(atoms)  # type: ignore[list-item]
+        from ase import Atoms
+
+        frames = [atoms] if isinstance(atoms, Atoms) else list(atoms)
         if not frames:
             raise InputError("expected at least one structure; got an empty list")
         for k, frame in enumerate(frames):

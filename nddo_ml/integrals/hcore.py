@@ -64,10 +64,9 @@ def build_integrals(
 
 def core_rows(block: Tensor, pair: PairGroup) -> tuple[int, int]:
     """Row of A's core and column of B's in a two-centre block: the last, or that of (ss| where cores have none."""
-    return tuple(  # type: ignore[return-value]
-        -1 if n > len(packed_pairs(w)) else 0
-        for n, w in zip(block.shape[1:], (pair.width_a, pair.width_b), strict=True)
-    )
+    own_a = block.shape[1] > len(packed_pairs(pair.width_a))
+    own_b = block.shape[2] > len(packed_pairs(pair.width_b))
+    return -1 if own_a else 0, -1 if own_b else 0
 
 
 def orbital_block(block: Tensor, pair: PairGroup) -> Tensor:
