@@ -147,7 +147,7 @@ def _probe(builder: FockBuilder, state: Iterate, n_occupied: Tensor, options: SC
     mixable = (n_occupied > 0) & (n_occupied < builder.layout.n_orbitals[:, None])
     doubtful = mixable.all(dim=1)
     if n_occupied.shape[1] == 1:
-        doubtful &= builder.layout.n_orbitals <= _SMALL_SYSTEM
+        doubtful &= (builder.layout.n_orbitals <= _SMALL_SYSTEM) | metals
         doubtful &= diagonal_gap(state.reference, state.fock) < _SMALL_GAP
     for chosen, trials, rounds in (
         (doubtful, _TRIALS[n_occupied.shape[1]], 1),
