@@ -72,7 +72,7 @@ class _Jacobian:
     """Derivatives of one structure's scaled features, dense over each atom's neighbours (itself included)."""
 
     atoms: Tensor  # [atoms × neighbours] whose position, flat; padding points to atom 0 with zero derivatives
-    positions: Tensor  # [atoms, neighbours × 3, F] ∂G_i/∂R
+    positions: Tensor  # [atoms, F, neighbours × 3] ∂G_i/∂R; products with this layout take half the other's time
     strain: Tensor | None  # [9, atoms × F] ∂G/∂ε over the volume
 
 
@@ -118,7 +118,7 @@ class CachedNNP:
         n, n_features = one.n_atoms, self.features.shape[1]
         if jacobian is None:
             raise ValueError(f"structure {k} has no stored derivatives")
-        blocks = jacobian.positions.double().reshape(n, -1, 3, n_features)
+        blocks = jacobian.positions.double().transpose(1, 2).reshape(n, -1, 3, n_features)
         atoms = jacobian.atoms.reshape(n, -1)
         forces, stress = [], []
         for z in elements:
@@ -136,7 +136,7 @@ class CachedNNP:
         if jacobian is None:
             return slope.new_zeros(slope.shape[0], 3), no_stress
         low = slope.to(jacobian.positions.dtype)
-        on_neighbors = torch.bmm(jacobian.positions, low.unsqueeze(2)).reshape(-1, 3).to(slope.dtype)
+        on_neighbors = torch.bmm(low.unsqueeze(1), jacobian.positions).reshape(-1, 3).to(slope.dtype)
         forces = slope.new_zeros(slope.shape[0], 3).index_add(0, jacobian.atoms, -on_neighbors)
         if not stress or jacobian.strain is None:
             return forces, no_stress
@@ -212,7 +212,7 @@ def _jacobian(
 
 
 def _dense_blocks(slope: Tensor, i: Tensor, j: Tensor, n_atoms: int) -> tuple[Tensor, Tensor]:
-    """∂G_i/∂R for each atom's distinct neighbours and itself: their indices, [atoms, neighbours × 3, F]."""
+    """∂G_i/∂R for each atom's distinct neighbours and itself: their indices, [atoms, F, neighbours × 3]."""
     n_features = slope.shape[2]
     key, block = torch.unique(i * n_atoms + j, return_inverse=True)
     merged = slope.new_zeros(key.shape[0], 3, n_features).index_add(0, block, slope)
@@ -227,4 +227,4 @@ def _dense_blocks(slope: Tensor, i: Tensor, j: Tensor, n_atoms: int) -> tuple[Te
     atoms = torch.zeros(n_atoms, width, dtype=torch.int64)
     atoms[:, 0] = torch.arange(n_atoms)
     atoms[centre, column] = neighbor
-    return atoms.reshape(-1), dense.reshape(n_atoms, width * 3, n_features)
+    return atoms.reshape(-1), dense.reshape(n_atoms, width * 3, n_features).transpose(1, 2).contiguous()
