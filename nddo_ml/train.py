@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import multiprocessing
+import os
 import shutil
+import threading
 import warnings
 from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
@@ -194,7 +196,8 @@ def _train_in_workers(jobs: list[TrainConfig], workers: int, on_epoch: Report) -
     """Members in processes of their own; their logs tell how far they are."""
     threads = max(1, torch.get_num_threads() // workers)
     told = [0] * len(jobs)
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_leave_with_parent) as pool:
         pending = {pool.submit(_member_job, job, threads) for job in jobs}
         while pending:
             done, pending = wait(pending, timeout=1.0, return_when=FIRST_COMPLETED)
@@ -212,15 +215,23 @@ def _member_job(config: TrainConfig, threads: int) -> None:
     """A member in a process of its own; a finished one is not trained again."""
     torch.set_num_threads(threads)
     folder = Path(config.output)
-    model = train_member(config, load_training_data(config), folder, Processes(), _leave_with_parent)
+    model = train_member(config, load_training_data(config), folder, Processes())
     save_model(model, folder / MODEL)
 
 
-def _leave_with_parent(entry: Mapping[str, Any]) -> None:
-    """End a worker whose parent was killed, so that a resumed run has the folder for itself."""
+def _leave_with_parent() -> None:
+    """Have a worker end with its parent, however that ends, so that a resumed run has the folder for itself.
+
+    Safe at any moment, since whatever a run resumes from is written in one stroke.
+    """
     parent = multiprocessing.parent_process()
-    if parent is not None and not parent.is_alive():
-        raise SystemExit(1)
+
+    def watch() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _finish(model: AbstractModel, config: TrainConfig, data: Dataset, output: Path) -> dict[str, Any] | None:

@@ -304,6 +304,21 @@ def test_committee_with_two_workers(config):
     )
 
 
+@pytest.mark.slow
+def test_workers_end_with_a_killed_parent(config, tmp_path):
+    """At once, in the midst of an epoch: their standard output, which they share with the parent, is closed."""
+    text = CONFIG.replace("inner = 3", "inner = 100_000").replace("epochs = 4", "epochs = 1")
+    (tmp_path / "config.toml").write_text("committee = 2\nworkers = 2\n" + text)
+    folder = tmp_path / "killed"
+    process = subprocess.Popen(_command(config, folder), stdout=subprocess.PIPE, env=_environment(), text=True)
+    for _ in range(2):
+        assert int(process.stdout.readline()) == 1  # each member's Adam epoch is over, L-BFGS has begun
+    time.sleep(0.2)
+    process.send_signal(signal.SIGKILL)
+    process.communicate(timeout=3)
+    assert not list(folder.glob("member_*/model.pt"))
+
+
 def test_training_on_energies_alone(config, tmp_path):
     frames = []
     for f in read(config.data.train[0].path, ":"):
