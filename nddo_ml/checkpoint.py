@@ -65,6 +65,28 @@ def load_model(path: str | Path, device: torch.device | str = "cpu") -> Abstract
     return model.to(device).eval()
 
 
+def open_model(name: str | Path, uhf: bool | None = None) -> AbstractModel:
+    """The published method of this name, the model of a file, or a shipped model.
+
+    ``uhf`` is that of :class:`nddo_ml.NDDO`, for methods and hybrids; None leaves it as it is.
+
+    Raises:
+        InputError: none of the three; as :func:`load_model`.
+    """
+    from nddo_ml.methods import METHODS
+    from nddo_ml.nddo import NDDO
+
+    if str(name).upper() in {key.upper() for key in METHODS}:
+        return NDDO(str(name), uhf=uhf)
+    if not Path(name).exists() and str(name) not in shipped_models():
+        known = ", ".join([*METHODS, *shipped_models()])
+        raise InputError(f"{name}: expected a method or shipped model ({known}) or a model file; there is none such")
+    model = load_model(name)
+    if uhf is not None and isinstance(model, NDDO):
+        model.uhf = uhf
+    return model
+
+
 def read_card(path: str | Path) -> dict[str, Any]:
     """The card of a saved model: data, level of theory, errors, limits, licence.
 

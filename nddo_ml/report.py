@@ -23,9 +23,9 @@ def learning_curves(logs: Mapping[str, Sequence[Mapping[str, Any]]], path: Path)
     """Loss and validation errors against the epoch, one line a log; phases are told apart by a thin line."""
     entries = [e for log in logs.values() for e in log]
     labels = sorted({name for e in entries for name in e.get("valid_mae", {})})
-    figure = _figure(1 + len(labels))
+    figure = new_figure(1 + len(labels))
     axes = figure.subplots(1, 1 + len(labels), squeeze=False)[0]
-    for colour, (name, log) in zip(_cycle(len(logs)), logs.items(), strict=True):
+    for colour, (name, log) in zip(colours(len(logs)), logs.items(), strict=True):
         epochs = [e["epoch"] for e in log]
         axes[0].plot(epochs, [e["train_loss"] for e in log], color=colour, lw=0.8, alpha=0.5)
         checked = [e for e in log if "valid_loss" in e]
@@ -47,20 +47,20 @@ def learning_curves(logs: Mapping[str, Sequence[Mapping[str, Any]]], path: Path)
         ax.grid(alpha=0.25, which="both", lw=0.4)
     if len(logs) > 1:
         axes[0].legend(frameon=False)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def parity(tables: Mapping[str, Table], groups: Sequence[str], path: Path, title: str = "") -> None:
     """Predicted against reference values of each label, coloured by group, with MAE and RMSE."""
     shown = {k: t for k, t in tables.items() if k != "energy"} or dict(tables)
-    figure = _figure(len(shown))
+    figure = new_figure(len(shown))
     axes = figure.subplots(1, len(shown), squeeze=False)[0]
     names = sorted(set(groups))
     for ax, (label, table) in zip(axes, shown.items(), strict=True):
         group_of = np.asarray([names.index(g) for g in groups])[table.structure.numpy()]
         scale, unit = (1000, f"m{UNITS[label]}") if label in MILLI else (1, UNITS[label])
         x, y = table.reference.numpy() * scale, table.predicted.numpy() * scale
-        for k, (name, colour) in enumerate(zip(names, _cycle(len(names)), strict=True)):
+        for k, (name, colour) in enumerate(zip(names, colours(len(names)), strict=True)):
             here = group_of == k
             ax.plot(x[here], y[here], ".", ms=3, alpha=0.6, color=colour, label=name, rasterized=True)
         low, high = min(x.min(), y.min()), max(x.max(), y.max())
@@ -76,18 +76,19 @@ def parity(tables: Mapping[str, Table], groups: Sequence[str], path: Path, title
         axes[-1].legend(frameon=False, markerscale=2, loc="lower right", fontsize="small")
     if title:
         figure.suptitle(title)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def curve(ax: Axes, x: Sequence[float], lines: Mapping[str, Sequence[float]]) -> None:
     """Several lines over one abscissa with a legend."""
-    for colour, (name, values) in zip(_cycle(len(lines)), lines.items(), strict=True):
+    for colour, (name, values) in zip(colours(len(lines)), lines.items(), strict=True):
         ax.plot(x, values, color=colour, lw=1.3, label=name)
     ax.grid(alpha=0.25, lw=0.4)
     ax.legend(frameon=False)
 
 
-def _figure(n: int) -> Figure:
+def new_figure(n: int) -> Figure:
+    """A figure for ``n`` panels beside each other."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -96,10 +97,12 @@ def _figure(n: int) -> Figure:
     return figure
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a figure as PNG; its folder is made."""
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=150)
 
 
-def _cycle(n: int) -> list[str]:
+def colours(n: int) -> list[str]:
+    """Colours of ``n`` lines."""
     return [COLOURS[k % len(COLOURS)] for k in range(n)]

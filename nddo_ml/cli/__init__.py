@@ -15,6 +15,8 @@ COMMANDS = {
     "train": "Train a model from a configuration and data.",
     "label": "Reference energies and forces of structures, by density functional theory.",
     "evaluate": "Errors of a model or method against reference data.",
+    "compare": "Methods, hybrids and potentials side by side on the same structures.",
+    "scan": "Curves along a bond, an angle or a torsion.",
     "solid": "Lattice, equation of state, elastic constants, thermal expansion of crystals.",
 }
 

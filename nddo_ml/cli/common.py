@@ -27,11 +27,22 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+SHIPPED = ("hybrid-chno", "nnp-chno")
 MAX_BATCH_PAIRS = 100_000  # atoms² summed over a padded batch: about 1 GB of matrices
 
 Files = Annotated[list[Path], typer.Argument(metavar="FILES...", help="Structure files, any format that ASE reads.")]
 Method = Annotated[str, typer.Option("--method", "-m", help="NDDO method; `nddo-ml methods` lists them.")]
 ModelFile = Annotated[Path | None, typer.Option("--model", help="A trained model instead of a method.")]
+Models = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--model",
+        "--method",
+        "-m",
+        metavar="NAME",
+        help="A method, a model file or a shipped model; repeat it. Else hybrid-chno, its parent and nnp-chno.",
+    ),
+]
 Uhf = Annotated[
     bool, typer.Option("--uhf", help="Unrestricted singlets too, with broken spin symmetry where this is lower.")
 ]
@@ -87,6 +98,29 @@ def load_model(method: str, model_file: Path | None, uhf: bool = False) -> Abstr
     from nddo_ml.checkpoint import load_model as load
 
     return load(model_file)
+
+
+def open_models(names: Sequence[str] | None, uhf: bool = False) -> list[AbstractModel]:
+    """Methods, model files and shipped models by name; none given: the shipped hybrid, its parent and the potential.
+
+    Of models with the same name, the later ones are called as they were given.
+
+    Raises:
+        InputError: a name that is none of these.
+    """
+    from nddo_ml.checkpoint import open_model
+    from nddo_ml.nddo import NDDO
+
+    unrestricted = True if uhf else None
+    models: list[AbstractModel] = []
+    for name in names or SHIPPED:
+        model = open_model(name, unrestricted)
+        if not names and isinstance(model, NDDO):
+            models.append(NDDO(model.method.name, uhf=unrestricted))
+        if model.name in [m.name for m in models]:
+            model.name = str(name)
+        models.append(model)
+    return models
 
 
 def read(files: Sequence[Path], report: Report) -> list[Structure]:

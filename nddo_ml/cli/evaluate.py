@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-ModelFile = Annotated[str, typer.Argument(metavar="MODEL", help="Model file or the name of a shipped model.")]
+Model = Annotated[str, typer.Argument(metavar="MODEL", help="A method, a model file or a shipped model.")]
 DataFiles = Annotated[list[Path], typer.Argument(metavar="FILES...", help="Labelled structures: extxyz, .db, .h5.")]
 Json = Annotated[str | None, typer.Option("--json", metavar="OUT", help="JSON file; - is standard output.")]
 Plot = Annotated[Path | None, typer.Option("--plot", metavar="PNG", help="Parity plots.")]
@@ -22,14 +22,14 @@ Batch = Annotated[int, typer.Option("--batch", min=1, help="Structures computed 
 
 
 def evaluate(
-    model: ModelFile,
+    model: Model,
     files: DataFiles,
     json: Json = None,
     plot: Plot = None,
     fit_zero: ShiftZero = False,
     batch: Batch = 16,
 ) -> None:
-    """MAE and RMSE of a model by label, per atom and in total, and by group.
+    """MAE and RMSE of a model or method by label, per atom and in total, and by group.
 
     A frame's group is its `group` or `config_type`; labels that a frame lacks are left out.
 
@@ -38,13 +38,15 @@ def evaluate(
       nddo-ml evaluate model.pt test.extxyz
 
       nddo-ml evaluate model.pt test.extxyz --json - --plot parity.png
+
+      nddo-ml evaluate PM6 test.extxyz --fit-zero
     """
-    from nddo_ml.checkpoint import load_model
+    from nddo_ml.checkpoint import open_model
     from nddo_ml.dataset import load_dataset
     from nddo_ml.evaluation import summarize, tabulate, with_fitted_zero
     from nddo_ml.train import check_elements
 
-    loaded = load_model(model)
+    loaded = open_model(model)
     data = load_dataset(files)
     check_elements(loaded, data)
     if fit_zero:

@@ -98,11 +98,11 @@ def energy_table(rows: Sequence[Record]) -> Table:
             r["formula"],
             f"{r['charge']:+d}" if r["charge"] else "0",
             str(r["multiplicity"]),
-            _number(r["heat_of_formation_kcal_mol"], 3),
-            _number(r["energy_eV"], 4),
-            _number(r["dipole_D"], 3),
-            _number(gap, 2),
-            _number(r["scf_iterations"], 0),
+            number(r["heat_of_formation_kcal_mol"], 3),
+            number(r["energy_eV"], 4),
+            number(r["dipole_D"], 3),
+            number(gap, 2),
+            number(r["scf_iterations"], 0),
         ]
         if relaxed:
             cells.append(f"{r['optimization_steps']}{'' if r['optimization_converged'] else ' (not relaxed)'}")
@@ -156,6 +156,11 @@ def check_writable(*targets: str | Path | None) -> None:
             raise InputError(f"{path}: expected a file in a folder that exists; there is no {path.parent}")
 
 
+def number(value: float | None, digits: int) -> str:
+    """A number for a table; a dash for None."""
+    return "–" if value is None else f"{value:.{digits}f}"
+
+
 def _item(values: Tensor | None, index: int | Tensor) -> Any:
     """Numbers for JSON; None where the model gives nothing, or NaN for a level that does not exist."""
     value = None if values is None else values[index].detach().tolist()
@@ -183,7 +188,3 @@ def _frame(original: Atoms, positions: Tensor, record: Record) -> Atoms:
         if record[name] is not None:
             atoms.info[name] = record[name]
     return atoms
-
-
-def _number(value: float | None, digits: int) -> str:
-    return "–" if value is None else f"{value:.{digits}f}"
