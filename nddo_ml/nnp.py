@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, cast, final
 
@@ -14,7 +13,8 @@ from bp_descriptors import Pairs, Scaler, SymmetryFunctions, neighbor_list, pair
 from nddo_ml import n2p2
 from nddo_ml.derivatives import forces_from_pairs, gradient, stress_from_virials, virials_from_pairs
 from nddo_ml.elements import number_of, symbol_of
-from nddo_ml.errors import InputError, NDDOMLError
+from nddo_ml.errors import InputError
+from nddo_ml.extrapolation import ExtrapolationError, SystemExtrapolation, extrapolations
 from nddo_ml.models import AbstractModel, Prediction
 from nddo_ml.networks import ElementNetworks, NetworkShape
 from nddo_ml.systems import Systems
@@ -24,33 +24,6 @@ if TYPE_CHECKING:
     from nddo_ml.training.predictor import Predictor
 
 ENERGY_UNITS: Mapping[str, float] = {"hartree": HARTREE_EV, "ev": 1.0}
-
-
-class ExtrapolationError(NDDOMLError, RuntimeError):
-    """A symmetry function left the range of the training data; ``report`` lists all of them."""
-
-    def __init__(self, message: str, report: list[SystemExtrapolation]) -> None:
-        super().__init__(message)
-        self.report = report
-
-
-@dataclass(frozen=True)
-class SystemExtrapolation:
-    """One symmetry function of one atom outside the range that the training data span."""
-
-    system: int
-    atom: int  # within the system
-    element: str
-    function: str
-    value: float
-    low: float
-    high: float
-
-    def __str__(self) -> str:
-        return (
-            f"system {self.system}, atom {self.atom} ({self.element}): {self.function} is {self.value:.6g}, "
-            f"outside {self.low:.6g} to {self.high:.6g}"
-        )
 
 
 @final
@@ -176,7 +149,7 @@ class NNP(AbstractModel):
         self.check_elements(systems)
         with torch.no_grad():
             pairs, vectors = self._neighbors(systems)
-            return self._report(self.functions(systems.numbers, vectors, pairs), systems, margin)
+            return extrapolations(self.scaler, self.functions(systems.numbers, vectors, pairs), systems, margin)
 
     @classmethod
     def committee(cls, models: Sequence[Self], name: str | None = None) -> Self:
@@ -325,18 +298,10 @@ class NNP(AbstractModel):
                 results["stress"] = stress_from_virials(virials, systems.system_idx, systems.cell)
         return Prediction(**results)
 
-    def _report(self, features: Tensor, systems: Systems, margin: float) -> list[SystemExtrapolation]:
-        found = []
-        for e in self.scaler.extrapolations(features, systems.numbers, margin):
-            system = int(systems.system_idx[e.atom])
-            local = int((systems.system_idx[: e.atom] == system).sum())
-            found.append(SystemExtrapolation(system, local, e.element, e.function, e.value, e.low, e.high))
-        return found
-
     def _stop_on_extrapolation(self, features: Tensor, systems: Systems) -> None:
         if self.extrapolation_margin is None:
             return
-        report = self._report(features.detach(), systems, self.extrapolation_margin)
+        report = extrapolations(self.scaler, features.detach(), systems, self.extrapolation_margin)
         if report:
             more = f" (and {len(report) - 1} more)" if len(report) > 1 else ""
             raise ExtrapolationError(f"{self.name} extrapolates: {report[0]}{more}", report)
