@@ -14,13 +14,14 @@ from nddo_ml.comparison import ZEROS, relative_energies
 from nddo_ml.coordinates import UNITS, Coordinate
 from nddo_ml.dataset import Dataset, from_frames
 from nddo_ml.errors import InputError, SCFConvergenceError
+from nddo_ml.models import AbstractModel, Prediction
+from nddo_ml.nddo import NDDO
 from nddo_ml.systems import Systems
 
 if TYPE_CHECKING:
     from ase import Atoms
 
-    from nddo_ml.models import AbstractModel
-
+ENERGY_NOISE = 1e-6  # eV, a fall below this is none
 SCAN_ZEROS = (*ZEROS, "fragments")
 
 
@@ -80,10 +81,46 @@ def scan(
             frames, relaxed = made.frames, made.relaxed
         data = from_frames(frames)
         elements = data.elements if relative_to == "atoms" else ()
-        answers = model_answers(model, data, elements, advance if fmax is None else None)
+        along = AlongCurve(model) if isinstance(model, NDDO) else model
+        answers = model_answers(along, data, elements, advance if fmax is None else None)
         limit = None if parts is None else float(model(Systems.from_ase(parts)).energy.sum())
         curves.append(Curve(list(values), frames, data, answers, relaxed, limit))
     return curves
+
+
+class AlongCurve(AbstractModel):
+    """A method or hybrid on the points of one curve, a batch in their order, each at the lowest solution found.
+
+    The field of every point is solved on its own, then again from the densities of its neighbours, until no energy
+    falls: broken-symmetry solutions, which a bond that comes apart needs, spread from where they are found. Fields
+    that do not converge are masked.
+    """
+
+    periodic = False
+
+    def __init__(self, model: NDDO) -> None:
+        super().__init__()
+        self.model = model
+        self.name = model.name
+        self.elements = model.elements
+
+    def forward(self, systems: Systems, *, forces: bool = False, stress: bool = False) -> Prediction:
+        """As that of the model."""
+        best: Prediction = self.model(systems, on_failure="mask")
+        if best.scf is None or systems.n_systems == 1 or len(set(systems.atoms_per_system.tolist())) > 1:
+            return self.model(systems, forces=forces, stress=stress, on_failure="mask")
+        energy, density = best.energy.nan_to_num(nan=torch.inf), best.scf.density.clone()
+        for _ in range(systems.n_systems):
+            fallen = False
+            for step in (1, -1):
+                trial = self.model(systems, guess=density.roll(step, 0), on_failure="mask")
+                lower = trial.energy.nan_to_num(nan=torch.inf) < energy - ENERGY_NOISE
+                energy = torch.where(lower, trial.energy, energy)
+                density[lower] = trial.scf.density[lower]
+                fallen |= bool(lower.any())
+            if not fallen:
+                break
+        return self.model(systems, forces=forces, stress=stress, guess=density, on_failure="mask")
 
 
 @dataclass(frozen=True)

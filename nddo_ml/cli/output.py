@@ -110,13 +110,13 @@ def energy_table(rows: Sequence[Record]) -> Table:
     return table
 
 
-def write_json(rows: Sequence[Record], target: str) -> None:
-    """Write the records to a file, or to standard output for ``-``.
+def write_json(rows: Sequence[Record] | Record, target: str) -> None:
+    """Write a record or several to a file, or to standard output for ``-``.
 
     Raises:
         InputError: the file cannot be written.
     """
-    text = json.dumps(list(rows), indent=1) + "\n"
+    text = json.dumps(rows, indent=1) + "\n"
     if target == "-":
         sys.stdout.write(text)
         return

@@ -1,0 +1,217 @@
+"""``nddo-ml scan``: curves along a bond, an angle or a torsion."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from nddo_ml.cli import common, output
+from nddo_ml.cli.common import Charge, Json, Models, Multiplicity, Uhf
+from nddo_ml.coordinates import SIZES, Coordinate
+from nddo_ml.errors import InputError
+from nddo_ml.io import Structure
+from nddo_ml.scan import SCAN_ZEROS, Curve
+from nddo_ml.scan import scan as run
+from nddo_ml.units import EV_KCAL_MOL
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+File = Annotated[Path, typer.Argument(metavar="FILE", help="Structure file; its first frame is scanned.")]
+Bond = Annotated[
+    tuple[int, int] | None, typer.Option("--bond", metavar="I J", help="Distance, Å: a bond, or between fragments.")
+]
+Angle = Annotated[tuple[int, int, int] | None, typer.Option("--angle", metavar="I J K", help="Angle, degrees.")]
+Torsion = Annotated[
+    tuple[int, int, int, int] | None, typer.Option("--torsion", metavar="I J K L", help="Torsion, degrees.")
+]
+Start = Annotated[float, typer.Option("--from", help="First value.")]
+Stop = Annotated[float, typer.Option("--to", help="Last value.")]
+Points = Annotated[int, typer.Option("--steps", min=2, help="Number of points, both ends included.")]
+Relaxed = Annotated[bool, typer.Option("--relaxed", help="Relax everything else, each model its own geometries.")]
+Fmax = Annotated[float, typer.Option("--fmax", min=1e-6, help="Largest force that counts as relaxed, eV/Å.")]
+Steps = Annotated[int, typer.Option("--max-steps", min=1, help="Of each relaxation.")]
+RelativeTo = Annotated[
+    str, typer.Option("--relative-to", help=f"Zero of the energies of each model: {', '.join(SCAN_ZEROS)}.")
+]
+Output = Annotated[Path | None, typer.Option("--output", "-o", metavar="OUT", help="extxyz file of the points.")]
+Figure = Annotated[Path | None, typer.Option("--figure", metavar="PNG", help="The curves of all models.")]
+
+
+def scan(
+    file: File,
+    start: Start,
+    stop: Stop,
+    points: Points,
+    bond: Bond = None,
+    angle: Angle = None,
+    torsion: Torsion = None,
+    models: Models = None,
+    relaxed: Relaxed = False,
+    fmax: Fmax = 0.05,
+    max_steps: Steps = 200,
+    relative_to: RelativeTo = "minimum",
+    charge: Charge = None,
+    multiplicity: Multiplicity = None,
+    uhf: Uhf = False,
+    json: Json = None,
+    output_file: Output = None,
+    figure: Figure = None,
+) -> None:
+    """Curves along a bond, an angle or a torsion, by one or several models.
+
+    Atoms are counted from 0, as in ASE. The part on the last atom's side moves:
+    the side of J for a bond I J, of K for an angle I J K or a torsion I J K L.
+    Atoms of two fragments need no bond for a distance. Bonds that come apart
+    need --uhf. With --relative-to fragments the zero is the two parts of a
+    bond, each alone. Hollow points of the figure are those at which a potential
+    extrapolates. Exit code 1 when some point did not converge.
+
+    Examples:
+
+      nddo-ml scan ethane.xyz --bond 0 1 --from 1.2 --to 6 --steps 25 --uhf --relative-to fragments
+
+      nddo-ml scan dimer.xyz --bond 0 3 --from 2.4 --to 12 --steps 40 --model PM6-D3H4 --figure dimer.png
+
+      nddo-ml scan butane.xyz --torsion 0 1 2 3 --from -180 --to 180 --steps 25 --relaxed --model AM1
+    """
+    output.check_writable(json, output_file, figure)
+    coordinate = _coordinate({"bond": bond, "angle": angle, "torsion": torsion})
+    loaded = common.open_models(models, uhf)
+    console = common.console(stderr=True)
+    report = common.Report(console)
+    structure = _structure(file, charge, multiplicity)
+    values = np.linspace(start, stop, points).tolist()
+    with common.progress("points", points * len(loaded), console) as advance:
+        curves = run(
+            loaded,
+            structure.atoms,
+            coordinate,
+            values,
+            relative_to=relative_to,
+            fmax=fmax if relaxed else None,
+            max_steps=max_steps,
+            advance=advance,
+        )
+    _tell_failures(curves, coordinate, fmax, report)
+    if json is not None:
+        output.write_json(record(structure, coordinate, curves, relative_to), json)
+    common.console(stderr=json == "-").print(curve_table(structure, coordinate, curves, relative_to))
+    if output_file is not None:
+        output.write_frames(_frames(curves), output_file)
+    if figure is not None:
+        from nddo_ml.comparison_figures import curves as draw
+
+        lines = [(c.answers, c.values, c.relative(relative_to)) for c in curves]
+        draw(f"{coordinate}, {coordinate.unit}", lines, figure, relative_to)
+    raise typer.Exit(report.exit_code)
+
+
+def record(structure: Structure, coordinate: Coordinate, curves: Sequence[Curve], relative_to: str) -> dict[str, Any]:
+    """The scan as plain data."""
+    return {
+        "source": structure.source,
+        "formula": structure.atoms.get_chemical_formula(),
+        "coordinate": coordinate.kind,
+        "atoms": list(coordinate.atoms),
+        "unit": coordinate.unit,
+        "values": curves[0].values,
+        "relative_to": relative_to,
+        "models": [
+            {
+                "name": c.answers.name,
+                "energy_eV": _plain(c.answers.energy.tolist()),
+                "relative_energy_kcal_mol": _plain((c.relative(relative_to) * EV_KCAL_MOL).tolist()),
+                "fragments_energy_eV": c.limit,
+                "relaxed": c.relaxed,
+                "seconds_per_point": c.answers.seconds,
+                "extrapolates": None if c.answers.extrapolations is None else sorted(c.answers.extrapolations),
+                "failures": {str(k): reason for k, reason in c.answers.failures.items()},
+            }
+            for c in curves
+        ],
+    }
+
+
+def curve_table(structure: Structure, coordinate: Coordinate, curves: Sequence[Curve], relative_to: str) -> Table:
+    """A line a point, a column a model; a point at which a potential extrapolates is marked."""
+    zero = "separated fragments" if relative_to == "fragments" else relative_to
+    title = f"{structure.atoms.get_chemical_formula()}, {coordinate}: energy relative to {zero}, kcal/mol"
+    table = Table(title=escape(title), title_justify="left")
+    table.add_column(f"{coordinate.kind} {coordinate.unit}", justify="right")
+    for c in curves:
+        table.add_column(escape(c.answers.name), justify="right")
+    energies = [_plain((c.relative(relative_to) * EV_KCAL_MOL).tolist()) for c in curves]
+    for k, value in enumerate(curves[0].values):
+        cells = []
+        for c, energy in zip(curves, energies, strict=True):
+            outside = k in (c.answers.extrapolations or {})
+            cells.append(output.number(energy[k], 3) + (" e" if outside else ""))
+        table.add_row(f"{value:.4g}", *cells)
+    if any(c.answers.extrapolations for c in curves):
+        table.caption = "e: the potential extrapolates"
+    return table
+
+
+def _coordinate(given: dict[str, tuple[int, ...] | None]) -> Coordinate:
+    chosen = [(kind, atoms) for kind, atoms in given.items() if atoms is not None]
+    if len(chosen) != 1:
+        raise InputError(f"expected one of {', '.join(f'--{kind}' for kind in SIZES)}; got {len(chosen)} of them")
+    return Coordinate(*chosen[0])
+
+
+def _structure(file: Path, charge: int | None, multiplicity: int | None) -> Structure:
+    """The first frame with charge and multiplicity in ``info``.
+
+    Raises:
+        InputError: what cannot be read or computed.
+    """
+    from nddo_ml.io import addressed, read_structures
+    from nddo_ml.systems import Systems
+
+    structure = read_structures(file)[0]
+    for key, value in (("charge", charge), ("multiplicity", multiplicity)):
+        if value is not None:
+            structure.atoms.info[key] = value
+    try:
+        Systems.from_ase(structure.atoms)
+    except InputError as error:
+        raise InputError(addressed(str(error), [structure])) from None
+    return structure
+
+
+def _tell_failures(curves: Sequence[Curve], coordinate: Coordinate, fmax: float, report: common.Report) -> None:
+    for c in curves:
+        for k, reason in c.answers.failures.items():
+            tell = report.not_converged if k in c.answers.unconverged else report.wrong_input
+            tell(f"{coordinate} at {c.values[k]:.4g} {coordinate.unit}: {c.answers.name}: {reason}")
+        for k, good in enumerate(c.relaxed or []):
+            if not good:
+                where = f"{coordinate} at {c.values[k]:.4g} {coordinate.unit}"
+                report.not_converged(f"{where}: {c.answers.name}: not relaxed to {fmax} eV/Å")
+
+
+def _frames(curves: Sequence[Curve]) -> list[Atoms]:
+    """The points with every model's energy, eV; of a relaxed scan the points of each model in turn."""
+    keys = [re.sub(r"[^A-Za-z0-9_-]", "_", c.answers.name) for c in curves]
+    rigid = curves[0].relaxed is None
+    frames = []
+    for curve in curves[:1] if rigid else curves:
+        for k, atoms in enumerate(curve.frames):
+            frame = atoms.copy()
+            for c, key in zip(curves, keys, strict=True):
+                if c is curve or rigid:
+                    frame.info[f"energy_{key}"] = float(c.answers.energy[k])
+            frames.append(frame)
+    return frames
+
+
+def _plain(values: list[float]) -> list[float | None]:
+    return [None if v != v else v for v in values]
