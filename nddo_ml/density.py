@@ -141,6 +141,17 @@ def rotation_residual(ref: Reference, occupied: Tensor, fock: Tensor) -> Tensor:
     return ref.empty.transpose(-1, -2) @ force
 
 
+def to_rotation(ref: Reference, matrix: Tensor) -> Tensor:
+    """``C_emptyᵀ X C_occ``, [systems, spin, V, O]."""
+    return ref.empty.transpose(2, 3) @ (matrix @ ref.occupied)
+
+
+def from_rotation(ref: Reference, x: Tensor) -> Tensor:
+    """The density's first-order change ``C_empty x C_occᵀ`` plus its transpose, [systems, spin, M, M]."""
+    half = ref.empty @ x @ ref.occupied.transpose(2, 3)
+    return half + half.transpose(2, 3)
+
+
 def mix_frontier(
     orbitals: Tensor,
     n_occupied: Tensor,

@@ -1,41 +1,23 @@
-"""The self-consistent field: options, result and the order in which its solvers are tried."""
+"""The self-consistent field: its result and the order in which its solvers are tried."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from nddo_ml.density import diagonal_gap, diagonalize, initial_density, mix_frontier
+from nddo_ml.density import diagonalize, initial_density
 from nddo_ml.errors import InputError, SCFConvergenceError
 from nddo_ml.fock import FockBuilder
 from nddo_ml.properties import spin_squared
-from nddo_ml.scf_loops import Iterate, at_orbitals, descend, iterate, start
+from nddo_ml.scf_loops import SCFOptions, iterate, start
+from nddo_ml.scf_search import search
+from nddo_ml.second_order import minimize
 
 _BONDING = 1.5  # scale of the first Fock matrix between atoms
 _DIAGONALIZATIONS = {1: 1, 2: 6}  # to begin with, by number of spins; open shells settle their occupation here
-_SMALL_GAP = 7.0  # eV, below which a closed shell may have a lower solution
-_SMALL_SYSTEM = 60  # orbitals; the gaps of larger closed shells are small by nature
-_STRETCH = 300  # iterations of the last attempts; level shifts of their references (eV) and histories:
-_LAST_ATTEMPTS = ((5.0, 60), (1.0, 60), (20.0, 60), (0.0, 60))
-_HOLDING_SHIFT = 5.0  # eV, keeps the accelerated loop near the minimum that the descent found
-
-
-@dataclass(frozen=True)
-class SCFOptions:
-    """How the field is iterated.
-
-    ``tolerance`` bounds the largest occupied–empty element of the Fock matrix, eV; the energy's error goes with its
-    square.
-    """
-
-    tolerance: float = 1e-6  # eV
-    max_iterations: int = 60  # of the accelerated loop
-    max_descent: int = 400  # of the energy-lowering fallback
-    history: int = 7  # of the acceleration
-    probe: bool = True  # look for lower solutions by exchanging frontier orbitals: open shells, small gaps
 
 
 @dataclass(frozen=True)
@@ -100,7 +82,8 @@ def solve_scf(
 ) -> SCFResult:
     """Iterate the field of a batch to self-consistency; no gradient is recorded.
 
-    First the accelerated loop on all systems; those that it leaves are taken through an energy descent and back.
+    First the accelerated loop on all systems; those that it leaves are minimised by Newton steps; doubtful ones are
+    searched for lower solutions.
 
     Args:
         builder: Fock matrices of the batch.
@@ -116,17 +99,13 @@ def solve_scf(
             first = start(builder, density, n_occupied, _DIAGONALIZATIONS[n_occupied.shape[1]], _BONDING)
         else:
             first = start(builder, density, n_occupied, 1, 1.0)
-        state = iterate(builder, first, n_occupied, options.tolerance, options.max_iterations, options.history)
+        state = iterate(builder, first, n_occupied, options)
         left = torch.nonzero(state.residual > options.tolerance).squeeze(1)
         if left.numel():
-            state = state.replace_at(
-                left, _fallback(builder.select(left), n_occupied[left], state.select(left), options)
-            )
+            lowered = minimize(builder.select(left), state.select(left), n_occupied[left], options)
+            state = state.replace_at(left, lowered)
         if options.probe and guess is None:
-            metals = torch.zeros_like(n_occupied[:, 0], dtype=torch.bool)
-            metals[builder.layout.system_idx[shells[:, 2] > 0]] = True
-            state = _other_starts(builder, state, n_occupied, options, shells, metals)
-            state = _probe(builder, state, n_occupied, options, metals)
+            state = search(builder, state, n_occupied, options, shells)
     return SCFResult(
         density=state.density,
         fock=state.fock,
@@ -136,130 +115,6 @@ def solve_scf(
         iterations=state.iterations,
         residual=state.residual,
     )
-
-
-def _probe(builder: FockBuilder, state: Iterate, n_occupied: Tensor, options: SCFOptions, metals: Tensor) -> Iterate:
-    """Restart doubtful systems from exchanged or mixed frontier orbitals and keep what lies lower in energy.
-
-    Doubtful is an open shell, or a small closed one with a small gap: there the first solution need not be the lowest.
-    Transition metals with their many close levels are tried from more orbitals and from what that found.
-    """
-    mixable = (n_occupied > 0) & (n_occupied < builder.layout.n_orbitals[:, None])
-    doubtful = mixable.all(dim=1)
-    if n_occupied.shape[1] == 1:
-        doubtful &= (builder.layout.n_orbitals <= _SMALL_SYSTEM) | metals
-        doubtful &= diagonal_gap(state.reference, state.fock) < _SMALL_GAP
-    for chosen, trials, rounds in (
-        (doubtful, _TRIALS[n_occupied.shape[1]], 1),
-        (doubtful & metals, _METAL_TRIALS[n_occupied.shape[1]], _METAL_ROUNDS),
-    ):
-        index = torch.nonzero(chosen).squeeze(1)
-        for _ in range(rounds):
-            if not index.numel():
-                break
-            before = state.energy[index]
-            best = _lowest(builder.select(index), state.select(index), n_occupied[index], options, trials)
-            state = state.replace_at(index, best)
-            index = index[best.energy < before - 1e-5]
-    return state
-
-
-def _other_starts(
-    builder: FockBuilder, state: Iterate, n_occupied: Tensor, options: SCFOptions, shells: Tensor, metals: Tensor
-) -> Iterate:
-    """Open-shell transition metals again from other occupations of their shells; keeps what lies lower in energy."""
-    index = torch.nonzero(metals & (n_occupied.shape[1] == 2)).squeeze(1)
-    if not index.numel():
-        return state
-    sub, occupied, best = builder.select(index), n_occupied[index], state.select(index)
-    of_sub = shells[torch.isin(builder.layout.system_idx, index)]
-    for sharing in _SHARING:
-        is_metal = (of_sub[:, 2] > 0)[:, None]
-        shared = torch.where(is_metal, of_sub.sum(dim=1, keepdim=True) * of_sub.new_tensor(sharing), of_sub)
-        fock, trial = sub.fock(initial_density(sub.layout, shared, occupied)), best
-        for _ in range(_DIAGONALIZATIONS[2]):
-            energies, orbitals = diagonalize(fock, sub.layout.real_rows)
-            trial = at_orbitals(sub, orbitals, energies, occupied, trial)
-            fock = trial.fock
-        trial = iterate(sub, trial, occupied, options.tolerance, options.max_iterations, options.history)
-        best = _keep_lower(best, trial, options)
-    return state.replace_at(index, best)
-
-
-def _keep_lower(best: Iterate, trial: Iterate, options: SCFOptions) -> Iterate:
-    """Of two states of each system the lower that is converged; the trial's iterations include the other's."""
-    found = trial.residual <= options.tolerance
-    lower = found & ((trial.energy < best.energy - 1e-5) | (best.residual > options.tolerance))
-    chosen = torch.nonzero(lower).squeeze(1)
-    return replace(best, iterations=trial.iterations).replace_at(chosen, trial.select(chosen))
-
-
-def _lowest(
-    builder: FockBuilder, best: Iterate, n_occupied: Tensor, options: SCFOptions, trials: tuple[_Trial, ...]
-) -> Iterate:
-    """The lowest of a state and of what its trials converge to."""
-    energies, orbitals = diagonalize(best.fock, builder.layout.real_rows)
-    for spin, angle, below, above in trials:
-        mixed = mix_frontier(orbitals, n_occupied, builder.layout.n_orbitals, spin, angle, below, above)
-        trial = at_orbitals(builder, mixed, energies, n_occupied, best)
-        trial = descend(builder, trial, n_occupied, 1e-1, 20)
-        trial = iterate(
-            builder, trial, n_occupied, options.tolerance, options.max_iterations, options.history, _HOLDING_SHIFT
-        )
-        best = _keep_lower(best, trial, options)
-    return best
-
-
-# Rotations of an occupied into an empty orbital to try: for every spin its sign, the angle, how far below the HOMO and
-# above the LUMO they lie.
-_Trial = tuple[tuple[float, ...], float, int, int]
-_HALF, _EIGHTH = 0.5 * torch.pi, 0.25 * torch.pi
-_TRIALS: dict[int, tuple[_Trial, ...]] = {
-    1: (((1.0,), _HALF, 0, 0), ((1.0,), 0.5 * _EIGHTH, 0, 0)),
-    2: (((1.0, 0.0), _HALF, 0, 0), ((0.0, 1.0), _HALF, 0, 0), ((1.0, -1.0), _EIGHTH, 0, 0)),
-}
-_PLACES = tuple((below, above) for below in range(3) for above in range(3) if below + above)
-_METAL_TRIALS: dict[int, tuple[_Trial, ...]] = {
-    1: tuple(((1.0,), _HALF, *place) for place in _PLACES),
-    2: tuple((spin, 1.5 * _EIGHTH, *place) for place in ((0, 0), *_PLACES) for spin in ((1.0, 0.0), (0.0, 1.0))),
-}
-_METAL_ROUNDS = 2
-# Shares of s, p and d in a metal's electrons to start from, beside its shells filled in order.
-_SHARING = ((1 / 9, 3 / 9, 5 / 9), (0.25, 0.25, 0.5), (0.0, 0.0, 1.0))
-
-
-def _fallback(builder: FockBuilder, n_occupied: Tensor, state: Iterate, options: SCFOptions) -> Iterate:
-    """Go down in energy until the accelerated loop holds on to the minimum.
-
-    Where the descent crawls along a flat valley to its end, the stationary point that the loop goes to is the result.
-    """
-    stationary = state
-    for residual in (1e-1, 1e-2, 1e-3):
-        state = descend(builder, state, n_occupied, residual, options.max_descent)
-        tried = iterate(
-            builder, state, n_occupied, options.tolerance, options.max_iterations, options.history, _HOLDING_SHIFT
-        )
-        converged = tried.residual <= options.tolerance
-        reached = torch.nonzero(converged).squeeze(1)
-        stationary = stationary.replace_at(reached, tried.select(reached))
-        good = converged & (tried.energy <= state.energy + 1e-6)
-        index = torch.nonzero(good).squeeze(1)
-        state = state.replace_at(index, tried.select(index))
-        if bool(good.all()):
-            return state
-    state = descend(builder, state, n_occupied, options.tolerance, options.max_descent)
-    # a flat valley takes a long stretch about one reference, with a long memory
-    for shift, memory in _LAST_ATTEMPTS:
-        rest = torch.nonzero(torch.minimum(state.residual, stationary.residual) > options.tolerance).squeeze(1)
-        if not rest.numel():
-            break
-        sub, begin = builder.select(rest), state.select(rest)
-        tried = iterate(sub, begin, n_occupied[rest], options.tolerance, 2 * _STRETCH, memory, shift, renew=_STRETCH)
-        reached = torch.nonzero(tried.residual <= options.tolerance).squeeze(1)
-        stationary = stationary.replace_at(rest[reached], tried.select(reached))
-    left = (state.residual > options.tolerance) & (stationary.residual <= options.tolerance)
-    index = torch.nonzero(left).squeeze(1)
-    return state.replace_at(index, replace(stationary, iterations=state.iterations).select(index))
 
 
 def _check_guess(density: Tensor, builder: FockBuilder, n_occupied: Tensor) -> None:

@@ -1,12 +1,12 @@
-"""The two loops of the self-consistent field: accelerated rotation of orbitals, and descent in energy.
+"""The accelerated loop of the self-consistent field.
 
-Both describe the occupied space by a rotation x of reference orbitals, so that an iteration is a Fock matrix and a few
-matrix products; diagonalisation is needed only to choose the reference.
+The occupied space is a rotation x of reference orbitals, so that an iteration is a Fock matrix and a few matrix
+products; diagonalisation is needed only to choose the reference.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -24,6 +24,21 @@ from nddo_ml.fock import FockBuilder
 _MIN_GAP = 1.0  # eV, floor of orbital-energy differences in the preconditioner
 _MAX_ROTATION = 1.2  # largest element of a rotation about one reference
 _RENEW = 12  # iterations after which the reference is chosen anew
+
+
+@dataclass(frozen=True)
+class SCFOptions:
+    """How the field is iterated.
+
+    ``tolerance`` bounds the largest occupied–empty element of the Fock matrix, eV; the energy's error goes with its
+    square.
+    """
+
+    tolerance: float = 1e-6  # eV
+    max_iterations: int = 60  # of the accelerated loop
+    max_descent: int = 200  # steps of the energy-lowering fallback
+    history: int = 7  # of the acceleration
+    probe: bool = True  # look for lower solutions: open shells, small gaps
 
 
 @dataclass(frozen=True)
@@ -85,75 +100,57 @@ def at_orbitals(builder: FockBuilder, orbitals: Tensor, energies: Tensor, n_occu
     return _at(builder, reference(energies, orbitals, n_occupied, like.reference), like.iterations)
 
 
-def _occupy(builder: FockBuilder, state: Iterate, n_occupied: Tensor, shift: Tensor) -> Iterate:
-    """Diagonalise the Fock matrix with its empty orbitals raised by ``shift`` [systems] eV and occupy from below.
-
-    The larger the shift, the nearer the new density to the old one (Saunders & Hillier, Int. J. Quantum Chem. 7, 699
-    (1973)); without shift this is the aufbau occupation.
-    """
-    raised = state.fock - shift[:, None, None, None] * state.density
-    energies, orbitals = diagonalize(raised, builder.layout.real_rows)
-    return _at(builder, reference(energies, orbitals, n_occupied, state.reference), state.iterations)
-
-
 def _at(builder: FockBuilder, ref: Reference, iterations: Tensor) -> Iterate:
     density = density_of(ref.occupied)
     fock = builder.fock(density)
     residual = rotation_residual(ref, ref.occupied, fock)
     energy = electronic_energy(builder, density, fock)
-    return Iterate(ref, density, fock, energy, _largest(residual), iterations + 1)
+    return Iterate(ref, density, fock, energy, largest(residual), iterations + 1)
 
 
-def _largest(residual: Tensor) -> Tensor:
+def largest(residual: Tensor) -> Tensor:
+    """Largest absolute element of each system, [systems]."""
     return residual.abs().flatten(1).amax(dim=1) if residual[0].numel() else residual.new_zeros(residual.shape[0])
 
 
-def iterate(
-    builder: FockBuilder,
-    begin: Iterate,
-    n_occupied: Tensor,
-    tolerance: float,
-    limit: int,
-    history: int,
-    shift: float = 0.0,
-    renew: int = _RENEW,
-) -> Iterate:
+def iterate(builder: FockBuilder, begin: Iterate, n_occupied: Tensor, options: SCFOptions) -> Iterate:
     """Accelerated fixed-point iteration ``x ← x − residual(x)/gap`` of all systems; converged ones leave.
 
-    Anderson's acceleration (J. ACM 12, 547 (1965)) over the last ``history`` rotations; its coefficients are one set a
-    system, shared by the spins. Every ``renew`` iterations the reference is chosen anew, with a level shift if wanted.
+    Anderson's acceleration (J. ACM 12, 547 (1965)) over the last rotations; its coefficients are one set a system,
+    shared by the spins. Every twelve iterations the reference is chosen anew.
     """
     best = begin
-    active = torch.nonzero(begin.residual > tolerance).squeeze(1)
+    active = torch.nonzero(begin.residual > options.tolerance).squeeze(1)
     state, sub, occupied = begin, builder, n_occupied
     if active.numel() < begin.residual.numel():
         state, sub, occupied = begin.select(active), builder.select(active), n_occupied[active]
-    for round_ in range(-(-limit // renew)):
+    for round_ in range(-(-options.max_iterations // _RENEW)):
         if active.numel() == 0:
             break
         if round_ > 0:
-            state = _occupy(sub, state, occupied, torch.full_like(state.energy, shift))
-        state = _accelerate(sub, state, tolerance, renew, history)
+            energies, orbitals = diagonalize(state.fock, sub.layout.real_rows)
+            state = at_orbitals(sub, orbitals, energies, occupied, state)
+        state = _accelerate(sub, state, options)
         best = best.replace_at(active, state)
-        keep = torch.nonzero(state.residual > tolerance).squeeze(1)
+        keep = torch.nonzero(state.residual > options.tolerance).squeeze(1)
         if 0 < keep.numel() < active.numel():
             sub = sub.select(keep)
         active, occupied, state = active[keep], occupied[keep], state.select(keep)
     return best
 
 
-def _accelerate(builder: FockBuilder, begin: Iterate, tolerance: float, limit: int, history: int) -> Iterate:
+def _accelerate(builder: FockBuilder, begin: Iterate, options: SCFOptions) -> Iterate:
     """One stretch of the accelerated iteration about one reference."""
     ref = begin.reference
     inverse_gap = 1 / ref.gap.clamp(min=_MIN_GAP)
     x = torch.zeros_like(ref.gap)
     density, fock = begin.density, begin.fock
     residual = rotation_residual(ref, ref.occupied, fock)
-    size = _largest(residual)
+    size = largest(residual)
     count = begin.iterations
-    anderson = _Anderson(x, history)
-    for _ in range(limit):
-        running = size > tolerance
+    anderson = _Anderson(x, options.history)
+    for _ in range(_RENEW):
+        running = size > options.tolerance
         if not bool(running.any()):
             break
         x = anderson.next(x, -residual * inverse_gap)
@@ -162,7 +159,7 @@ def _accelerate(builder: FockBuilder, begin: Iterate, tolerance: float, limit: i
         density = density_of(occupied)
         fock = builder.fock(density)
         residual = rotation_residual(ref, occupied, fock)
-        size = _largest(residual)
+        size = largest(residual)
         count = count + running
     return Iterate(ref, density, fock, electronic_energy(builder, density, fock), size, count)
 
@@ -205,25 +202,3 @@ class _Anderson:
         last = torch.zeros_like(solution[:, :k, 0])
         last[:, (self.count - 1) % self.history] = 1
         return torch.where((info == 0)[:, None], solution[:, :k, 0], last)
-
-
-def descend(builder: FockBuilder, begin: Iterate, n_occupied: Tensor, tolerance: float, limit: int) -> Iterate:
-    """Lower the energy with level shifts that adapt until the residual is below ``tolerance``.
-
-    A step that raises the energy is taken back and its shift enlarged, so that this ends in a minimum whatever the
-    start; it is slow and used last.
-    """
-    state = begin
-    shift = torch.full_like(begin.energy, 4.0)
-    for _ in range(limit):
-        running = state.residual > tolerance
-        if not bool(running.any()):
-            break
-        tried = _occupy(builder, state, n_occupied, shift)
-        accept = torch.nonzero(running & (tried.energy <= state.energy + 1e-10)).squeeze(1)
-        lower = torch.zeros_like(running)
-        lower[accept] = True
-        state = replace(state, iterations=state.iterations + running)
-        state = state.replace_at(accept, tried.select(accept))
-        shift = torch.where(lower, 0.6 * shift, 3.0 * shift).clamp(0.5, 1e4)
-    return state
