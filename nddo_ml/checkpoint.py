@@ -80,7 +80,7 @@ def open_model(name: str | Path, uhf: bool | None = None) -> AbstractModel:
         return NDDO(str(name), uhf=uhf)
     if not Path(name).exists() and str(name) not in shipped_models():
         known = ", ".join([*METHODS, *shipped_models()])
-        raise InputError(f"{name}: expected a method or shipped model ({known}) or a model file; there is none such")
+        raise InputError(f"{name}: no such file, method or shipped model; methods and shipped models are {known}")
     model = load_model(name)
     if uhf is not None and isinstance(model, NDDO):
         model.uhf = uhf

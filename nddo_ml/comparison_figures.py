@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from nddo_ml.comparison import ZEROS, Comparison, deviations, elementwise_part
+from nddo_ml.coordinates import scan_of
 from nddo_ml.report import colours, new_figure, save_figure
-from nddo_ml.scan import scan_of
 from nddo_ml.units import DEBYE_PER_E_ANGSTROM, EV_KCAL_MOL
 
 if TYPE_CHECKING:

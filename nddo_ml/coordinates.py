@@ -113,6 +113,15 @@ class Coordinate:
         return FixInternals(angles_deg=entry) if self.kind == "angle" else FixInternals(dihedrals_deg=entry)
 
 
+def scan_of(frames: Sequence[Atoms]) -> tuple[str, list[float]] | None:
+    """The coordinate, with its unit, and its values, where all frames are of one scan; else None."""
+    infos = [(a.info.get("scan_coordinate"), a.info.get("scan_value")) for a in frames]
+    if len(frames) < 2 or len({name for name, _ in infos}) > 1 or any(v is None or n is None for n, v in infos):
+        return None
+    name = str(infos[0][0])
+    return f"{name}, {UNITS.get(name.split(' ')[0], '')}", [float(value) for _, value in infos]
+
+
 def _perpendicular(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """A vector perpendicular to both, any one where they are parallel."""
     axis = np.cross(a, b)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from nddo_ml.answers import Answers, ground_state_multiplicity, model_answers
 from nddo_ml.comparison import ZEROS, relative_energies
-from nddo_ml.coordinates import UNITS, Coordinate
+from nddo_ml.coordinates import Coordinate
 from nddo_ml.dataset import Dataset, from_frames
 from nddo_ml.errors import InputError, SCFConvergenceError
 from nddo_ml.models import AbstractModel, Prediction
@@ -180,15 +180,6 @@ def relaxed_scan(
         if advance is not None:
             advance(1)
     return RelaxedScan(frames, relaxed)
-
-
-def scan_of(frames: Sequence[Atoms]) -> tuple[str, list[float]] | None:
-    """The coordinate, with its unit, and its values, where all frames are of one scan; else None."""
-    infos = [(a.info.get("scan_coordinate"), a.info.get("scan_value")) for a in frames]
-    if len(frames) < 2 or len({name for name, _ in infos}) > 1 or any(v is None or n is None for n, v in infos):
-        return None
-    name = str(infos[0][0])
-    return f"{name}, {UNITS.get(name.split(' ')[0], '')}", [float(value) for _, value in infos]
 
 
 def fragments(atoms: Atoms, coordinate: Coordinate) -> list[Atoms]:

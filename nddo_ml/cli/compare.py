@@ -17,8 +17,9 @@ from nddo_ml.comparison import ZEROS, Comparison
 from nddo_ml.comparison import compare as run
 from nddo_ml.dataset import from_frames, take
 from nddo_ml.errors import InputError
-from nddo_ml.io import Structure
+from nddo_ml.io import Structure, addressed
 from nddo_ml.labelling.level import Level
+from nddo_ml.systems import Systems
 from nddo_ml.units import DEBYE_PER_E_ANGSTROM, EV_KCAL_MOL
 
 SHOWN = 24  # structures in the table; JSON has all
@@ -110,9 +111,11 @@ def checked(
             if value is not None:
                 atoms.info[key] = value
         try:
+            Systems.from_ase(atoms)
             from_frames([atoms], structure.source)
         except InputError as error:
-            report.wrong_input(str(error).replace(f"{structure.source}, frame 0", structure.address, 1))
+            message = str(error).replace(f"{structure.source}, frame 0", structure.address, 1)
+            report.wrong_input(addressed(message, [structure]))
             continue
         good.append(Structure(structure.source, structure.frame, atoms))
     return good
