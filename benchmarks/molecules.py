@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 from ase import Atoms
 from ase.build import molecule
-from ase.data import covalent_radii
+
+from nddo_ml.fragments import bonds, side_of
 
 
 def qm9(count: int, heavy_atoms: int | None = None, seed: int = 0) -> list[Atoms]:
@@ -28,6 +29,12 @@ def qm9(count: int, heavy_atoms: int | None = None, seed: int = 0) -> list[Atoms
                     rows.append((row["Elements"], row["XYZ_Ang"]))
     chosen = np.random.default_rng(seed).choice(len(rows), size=count, replace=False)
     return [_parse(*rows[k]) for k in chosen]
+
+
+def qm9_chno(count: int, seed: int = 0) -> list[Atoms]:
+    """A random choice of QM9 molecules without fluorine."""
+    drawn = [atoms for atoms in qm9(count + count // 10 + 20, seed=seed) if 9 not in atoms.numbers]
+    return drawn[:count]
 
 
 def _parse(elements: str, positions: str) -> Atoms:
@@ -212,11 +219,11 @@ def stretched(molecules: list[Atoms], count: int, length: float = 4.0, seed: int
     rng = np.random.default_rng(seed)
     made: list[Atoms] = []
     for atoms in molecules:
-        bonds = _bonds(atoms)
-        for k in rng.permutation(len(bonds)):
-            i, j = bonds[k]
-            fragment = _fragment([bond for bond in bonds if bond != (i, j)], j)
-            if i in fragment:
+        pairs = bonds(atoms)
+        for k in rng.permutation(len(pairs)):
+            i, j = pairs[k]
+            fragment = side_of(atoms, i, j)
+            if fragment is None:
                 continue  # a ring
             pulled = atoms.copy()
             vector = atoms.positions[j] - atoms.positions[i]
@@ -227,23 +234,3 @@ def stretched(molecules: list[Atoms], count: int, length: float = 4.0, seed: int
         if len(made) == count:
             return made
     raise ValueError(f"expected {count} molecules with a bond outside rings; got {len(made)}")
-
-
-def _bonds(atoms: Atoms) -> list[tuple[int, int]]:
-    radii = covalent_radii[atoms.numbers]
-    near = atoms.get_all_distances() < 1.3 * (radii[:, None] + radii)
-    return [(int(i), int(j)) for i, j in np.argwhere(near) if i < j]
-
-
-def _fragment(bonds: list[tuple[int, int]], start: int) -> set[int]:
-    """The atoms that the bonds connect with ``start``."""
-    found, edge = {start}, [start]
-    while edge:
-        here = edge.pop()
-        for bond in bonds:
-            if here in bond:
-                there = bond[0] + bond[1] - here
-                if there not in found:
-                    found.add(there)
-                    edge.append(there)
-    return found

@@ -33,7 +33,7 @@ def main() -> None:
         for name, (make, uhf) in groups.items():
             if arguments.only and name not in arguments.only:
                 continue
-            result = _run(NDDO(method, uhf=uhf), list(make()), arguments.batch)
+            result = run(NDDO(method, uhf=uhf), list(make()), arguments.batch)
             note(f"{method}, {name}: {result}")
             report["methods"][method][name] = result
     finish(report, arguments.out)
@@ -61,7 +61,8 @@ def _displaced(molecules: int, deviation: float) -> Iterator[Atoms]:
         yield atoms
 
 
-def _run(model: NDDO, molecules: list[Atoms], batch: int) -> Report:
+def run(model: NDDO, molecules: list[Atoms], batch: int) -> Report:
+    """How many of the molecules fail, and the iterations of the others."""
     iterations: list[int] = []
     failed: list[str] = []
     start = time.perf_counter()
