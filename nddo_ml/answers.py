@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -22,7 +23,10 @@ if TYPE_CHECKING:
 
     from nddo_ml.labelling.level import Level
 
+T = TypeVar("T")
+
 PORTION = 1500  # atoms computed at once
+SHORT = 5.0  # s; a first portion that takes less is timed twice
 PER_ATOM = ("forces", "charges")
 
 
@@ -61,15 +65,17 @@ def model_answers(
     """What a model says of the structures, and of isolated atoms of ``elements``."""
     systems, table = data.systems, _Table(data)
     failures, unconverged, seconds = {}, set(), 0.0
-    list(_attempts(model, systems, systems.atoms_per_system.argmin()[None]))  # what is done only once is not timed
-    for index in _portions(systems):
-        start = time.perf_counter()
-        for part, found in _attempts(model, systems, index):
-            if isinstance(found, str):
-                failures[int(part)] = found
+    for k, index in enumerate(_portions(systems)):
+        work = partial(_attempts, model, systems, index)
+        elapsed, found = _timed(work)
+        if k == 0 and elapsed < SHORT:  # what is done only once is not counted
+            elapsed = min(elapsed, _timed(work)[0])
+        seconds += elapsed
+        for part, prediction in found:
+            if isinstance(prediction, str):
+                failures[int(part)] = prediction
             else:
-                table.fill(part, found)
-        seconds += time.perf_counter() - start
+                table.fill(part, prediction)
         if advance is not None:
             advance(len(index))
     for k in torch.nonzero(table.values["energy"].isnan()).squeeze(1).tolist():
@@ -141,9 +147,8 @@ def pyscf_answers(
     level.check()
     failures, labelled, seconds = {}, [], 0.0
     for k, atoms in enumerate(frames):
-        start = time.perf_counter()
-        found = _labelled(atoms, level)
-        seconds += time.perf_counter() - start
+        elapsed, found = _timed(partial(_labelled, atoms, level))
+        seconds += elapsed
         if isinstance(found, str):
             failures[k] = found
         labelled.append(Atoms(atoms.numbers, atoms.positions) if isinstance(found, str) else found)
@@ -196,21 +201,26 @@ class _Table:
         return {k: v if k == "energy" or not bool(v.isnan().all()) else None for k, v in self.values.items()}
 
 
+def _timed(call: Callable[[], T]) -> tuple[float, T]:
+    """Seconds that a call takes, and what it returns."""
+    start = time.perf_counter()
+    result = call()
+    return time.perf_counter() - start, result
+
+
 def _predict(model: AbstractModel, systems: Systems) -> Any:
     options = {"on_failure": "mask"} if isinstance(model, NDDO) else {}
     return model(systems, forces=True, **options)
 
 
-def _attempts(model: AbstractModel, systems: Systems, index: Tensor) -> Iterator[tuple[Tensor, Any]]:
+def _attempts(model: AbstractModel, systems: Systems, index: Tensor) -> list[tuple[Tensor, Any]]:
     """Predictions of parts of ``index``; for a structure that the model refuses, the reason."""
     try:
-        yield index, _predict(model, take(systems, index)[0])
+        return [(index, _predict(model, take(systems, index)[0]))]
     except InputError as error:
         if len(index) == 1:
-            yield index, _reason(error)
-            return
-        for half in index.tensor_split(2):
-            yield from _attempts(model, systems, half)
+            return [(index, _reason(error))]
+        return [found for half in index.tensor_split(2) for found in _attempts(model, systems, half)]
 
 
 def _portions(systems: Systems) -> Iterator[Tensor]:

@@ -220,8 +220,10 @@ def test_command_takes_charge_and_multiplicity(tmp_path, capsys):
     ammonium = molecule("CH4")
     ammonium.numbers[0] = 7
     write(tmp_path / "a.xyz", ammonium)
-    assert call("compare", tmp_path / "a.xyz", "--model", "AM1", "--charge", 1, "--json", "-") == 0
-    results = json.loads(capsys.readouterr().out)["structures"][0]["results"]["AM1"]
+    assert call("compare", tmp_path / "a.xyz", "--model", "AM1", "--charge", 1, "--summary", "--json", "-") == 0
+    captured = capsys.readouterr()
+    assert "a.xyz" not in captured.err
+    results = json.loads(captured.out)["structures"][0]["results"]["AM1"]
     assert sum(results["charges_e"]) == pytest.approx(1.0)
 
 

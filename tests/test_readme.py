@@ -40,8 +40,12 @@ def test_python_blocks(document, workplace):
             assert written == text
 
 
-def test_shell_blocks(workplace, capsys):
-    commands = [line for language, text in blocks("README.md") if language == "sh" for line in text.splitlines()]
+@pytest.mark.parametrize(
+    ("document", "made"),
+    [("README.md", ["relaxed.xyz", "results.json"]), ("docs/compare.md", ["figures/parity.png", "dimer.png"])],
+)
+def test_shell_blocks(document, made, workplace, capsys):
+    commands = [line for language, text in blocks(document) if language == "sh" for line in text.splitlines()]
     assert commands
     for command in commands:
         name, *arguments = shlex.split(command)
@@ -50,12 +54,11 @@ def test_shell_blocks(workplace, capsys):
         with pytest.raises(SystemExit) as left:
             main(expanded)
         assert not left.value.code, capsys.readouterr().err
-    assert Path("relaxed.xyz").stat().st_size > 0
-    assert Path("results.json").stat().st_size > 0
+    assert all(Path(name).stat().st_size > 0 for name in made)
 
 
 def test_links_lead_somewhere():
-    for document in ("README.md", "CONTRIBUTING.md", "docs/optimize.md"):
+    for document in ("README.md", "CONTRIBUTING.md", "docs/optimize.md", "docs/compare.md"):
         text = (ROOT / document).read_text(encoding="utf-8")
         for target in re.findall(r"\]\(([^)#:]+)\)", text):
             assert (ROOT / document).parent.joinpath(target).exists(), f"{document}: {target}"

@@ -119,6 +119,8 @@ def draw(cases: dict[str, list[Curve]], path: Path) -> None:
         depth = -np.nanmin(energies)
         ax.set_ylim(-1.4 * depth, 1.2 * depth)
         ax.set_xscale("log")
+        ax.set_xticks(ticks := [t for t in (0.5, 1, 2, 3, 5, 10, 20) if curves[0].values[0] <= t], ticks, minor=False)
+        ax.set_xticks([], minor=True)
         ax.set_title(f"{case}, kcal/mol")
     save_figure(figure, path)
 

@@ -39,6 +39,7 @@ RelativeTo = Annotated[
 PySCF = Annotated[bool, typer.Option("--pyscf", help="By density functional theory too (needs PySCF).")]
 Functional = Annotated[str, typer.Option("--functional", help="With --pyscf.")]
 Basis = Annotated[str, typer.Option("--basis", help="With --pyscf.")]
+Summary = Annotated[bool, typer.Option("--summary", help="Only the table of the models, not of the structures.")]
 Figures = Annotated[Path | None, typer.Option("--figures", metavar="FOLDER", help="Parity plots; a curve of a scan.")]
 
 
@@ -52,6 +53,7 @@ def compare(
     charge: Charge = None,
     multiplicity: Multiplicity = None,
     uhf: Uhf = False,
+    summary: Summary = False,
     json: Json = None,
     figures: Figures = None,
 ) -> None:
@@ -88,7 +90,8 @@ def compare(
     if json is not None:
         output.write_json(record(comparison, structures), json)
     out = common.console(stderr=json == "-")
-    out.print(structure_table(comparison, structures))
+    if not summary:
+        out.print(structure_table(comparison, structures))
     out.print(summary_table(comparison))
     if figures is not None:
         from nddo_ml.comparison_figures import write_figures

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from nddo_ml.cli import common, output
 from nddo_ml.cli.common import Charge, Json, Models, Multiplicity, Uhf
+from nddo_ml.comparison import ZEROS
 from nddo_ml.coordinates import SIZES, Coordinate
 from nddo_ml.errors import InputError
 from nddo_ml.io import Structure
@@ -103,7 +104,11 @@ def scan(
     _tell_failures(curves, coordinate, fmax, report)
     if json is not None:
         output.write_json(record(structure, coordinate, curves, relative_to), json)
-    common.console(stderr=json == "-").print(curve_table(structure, coordinate, curves, relative_to))
+    out = common.console(stderr=json == "-")
+    zero = {**ZEROS, "fragments": "separated fragments"}[relative_to]
+    title = f"{structure.atoms.get_chemical_formula()}, {coordinate}: energies relative to {zero}, kcal/mol"
+    out.print(title, markup=False, highlight=False)
+    out.print(curve_table(coordinate, curves, relative_to))
     if output_file is not None:
         output.write_frames(_frames(curves), output_file)
     if figure is not None:
@@ -140,11 +145,9 @@ def record(structure: Structure, coordinate: Coordinate, curves: Sequence[Curve]
     }
 
 
-def curve_table(structure: Structure, coordinate: Coordinate, curves: Sequence[Curve], relative_to: str) -> Table:
+def curve_table(coordinate: Coordinate, curves: Sequence[Curve], relative_to: str) -> Table:
     """A line a point, a column a model; a point at which a potential extrapolates is marked."""
-    zero = "separated fragments" if relative_to == "fragments" else relative_to
-    title = f"{structure.atoms.get_chemical_formula()}, {coordinate}: energy relative to {zero}, kcal/mol"
-    table = Table(title=escape(title), title_justify="left")
+    table = Table()
     table.add_column(f"{coordinate.kind} {coordinate.unit}", justify="right")
     for c in curves:
         table.add_column(escape(c.answers.name), justify="right")
