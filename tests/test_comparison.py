@@ -227,6 +227,18 @@ def test_command_takes_charge_and_multiplicity(tmp_path, capsys):
     assert sum(results["charges_e"]) == pytest.approx(1.0)
 
 
+def test_unrestricted_hybrids_and_potentials(models, tmp_path, capsys):
+    """A hydrogen molecule far apart: two atoms by the hybrid's unrestricted field; a potential has no spins."""
+    write(tmp_path / "h.xyz", Atoms("HH", [[0, 0, 0], [0, 0, 6.0]]))
+    for name, model in (("h.pt", models[1]), ("p.pt", models[2])):
+        save_model(model, tmp_path / name)
+    assert call("energy", tmp_path / "h.xyz", "--model", tmp_path / "h.pt", "--uhf", "--json", "-") == 0
+    energy = json.loads(capsys.readouterr().out)[0]["energy_eV"]
+    assert energy == pytest.approx(2 * float(NDDO("PM3")(Systems.from_ase(Atoms("H"))).energy), abs=1e-3)
+    assert call("energy", tmp_path / "h.xyz", "--model", tmp_path / "p.pt", "--uhf") == 2
+    assert "potential without electrons" in " ".join(capsys.readouterr().err.split())
+
+
 def test_evaluate_takes_a_method(models, tmp_path, capsys):
     write(tmp_path / "a.extxyz", labelled(models[0]))
     assert call("evaluate", "PM3", tmp_path / "a.extxyz", "--json", "-") == 0

@@ -87,17 +87,20 @@ def load_model(method: str, model_file: Path | None, uhf: bool = False) -> Abstr
     """The NDDO method, or the trained model of a file.
 
     Raises:
-        InputError: an unknown method, a file that is no model, or --uhf with a trained model.
+        InputError: an unknown method, a file that is no model, or --uhf with a potential.
     """
-    if model_file is None:
-        from nddo_ml.nddo import NDDO
+    from nddo_ml.nddo import NDDO
 
+    if model_file is None:
         return NDDO(method, uhf=True if uhf else None)
-    if uhf:
-        raise InputError("--uhf belongs to --method; a trained model decides for itself")
     from nddo_ml.checkpoint import load_model as load
 
-    return load(model_file)
+    model = load(model_file)
+    if uhf:
+        if not isinstance(model, NDDO):
+            raise InputError(f"--uhf needs a method or a hybrid; {model_file} is a potential without electrons")
+        model.uhf = True
+    return model
 
 
 def open_models(names: Sequence[str] | None, uhf: bool = False) -> list[AbstractModel]:

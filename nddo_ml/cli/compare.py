@@ -180,18 +180,18 @@ def result(answers: Answers, comparison: Comparison, k: int) -> dict[str, Any]:
 
 
 def structure_table(comparison: Comparison, structures: list[Structure]) -> Table:
-    """A line a structure and source."""
+    """A line a structure and source; the force is that of the atom with the largest."""
     sources = [*comparison.answers]
     if comparison.reference is not None and comparison.reference.name == "labels":
         sources.append(comparison.reference)
     table = Table(title=f"energies relative to {ZEROS[comparison.relative_to]}", title_justify="left")
     for name in ("structure", "formula", "model"):
         table.add_column(name, overflow="fold")
-    for name in ("energy kcal/mol", "largest force kcal/mol/Å", "dipole D", "charges e"):
+    for name in ("energy kcal/mol", "force kcal/mol/Å", "dipole D", "charges e"):
         table.add_column(name, justify="right")
     table.add_column("remark")
     for k, structure in enumerate(structures[:SHOWN]):
-        name = f"{Path(structure.source).name} [{structure.frame}]"
+        name = Path(structure.source).name + (f" [{structure.frame}]" if structure.frame else "")
         for line, source in enumerate(sources):
             first = (name, structure.atoms.get_chemical_formula()) if line == 0 else ("", "")
             last = line == len(sources) - 1
