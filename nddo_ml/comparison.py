@@ -65,7 +65,8 @@ def compare(
         models: any methods, hybrids or potentials, names distinct.
         frames: structures; energies, forces, dipoles and charges that they carry are the reference.
         relative_to: "first", "last", "minimum" (of the frames of the same formula and charge) or "atoms" (separated,
-            in their ground states, by the same model); None is "first" for frames of one formula, else "atoms".
+            in their ground states, by the same model); None is "first" for several frames of one formula, else
+            "atoms".
         level: compute with PySCF, too; the reference where the frames carry no labels.
         advance: called with the number of structures that a source has just done.
 
@@ -78,7 +79,7 @@ def compare(
     if relative_to is not None and relative_to not in ZEROS:
         raise InputError(f"energies may be relative to {', '.join(ZEROS)}; got {relative_to!r}")
     data = from_frames(frames)
-    zero = relative_to or ("first" if len(set(formulas(data))) == 1 else "atoms")
+    zero = relative_to or ("first" if len(data) > len(set(formulas(data))) == 1 else "atoms")
     elements = data.elements if zero == "atoms" else ()
     answers = [model_answers(model, data, elements, advance) for model in models]
     reference = label_answers(data)

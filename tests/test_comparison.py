@@ -204,6 +204,17 @@ def test_command(models, tmp_path, capsys):
     assert (tmp_path / "f" / "parity.png").is_file()
 
 
+def test_without_models_the_shipped_ones_and_the_parent(models, tmp_path, monkeypatch, capsys):
+    for name, model in (("hybrid-chno", models[1]), ("nnp-chno", models[2])):
+        save_model(model, tmp_path / "models" / f"{name}.pt")
+    monkeypatch.setattr("nddo_ml.checkpoint.MODELS_DIR", tmp_path / "models")
+    write(tmp_path / "w.xyz", molecule("H2O"))
+    assert call("compare", tmp_path / "w.xyz", "--json", "-") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [m["name"] for m in found["models"]] == ["PM3", "hybrid", "NNP"]
+    assert found["relative_to"] == "atoms"
+
+
 def test_command_tells_what_is_wrong(models, tmp_path, capsys):
     write(tmp_path / "a.xyz", [molecule("CH3SH"), molecule("H2O")])
     (tmp_path / "b.xyz").write_text("2\n\nH 0 0 0\nH 0 0 0\n")
