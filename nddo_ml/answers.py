@@ -54,6 +54,7 @@ class Answers:
     unconverged: frozenset[int] = frozenset()  # failures of the self-consistent field, not of the input
     extrapolations: dict[int, Extrapolation] | None = None  # by structure; None for what has no range
     atoms: dict[int, float] | None = None  # eV, isolated atoms by atomic number
+    atoms_extrapolated: bool = False  # whether isolated atoms lie outside what a potential was trained on
 
 
 def model_answers(
@@ -89,22 +90,15 @@ def model_answers(
         unconverged=frozenset(unconverged),
         extrapolations=_extrapolations(model, data, failures) if isinstance(model, NNP) else None,
         atoms=atom_energies(model, elements),
+        atoms_extrapolated=_extrapolates_at_atoms(model, elements),
         **table.given(),
     )
 
 
 def atom_energies(model: AbstractModel, elements: Sequence[int]) -> dict[int, float]:
     """Energies, eV, of isolated neutral atoms in the multiplicity of their ground state; those the model knows."""
-    known = [z for z in elements if z in model.elements]
-    if not known:
-        return {}
-    systems = Systems.build(
-        torch.tensor(known),
-        torch.zeros(len(known), 3, dtype=torch.float64),
-        torch.arange(len(known)),
-        multiplicity=[ground_state_multiplicity(z) for z in known],
-    )
-    return dict(zip(known, model(systems).energy.tolist(), strict=True))
+    systems = _lone_atoms(model, elements)
+    return {} if systems is None else dict(zip(systems.numbers.tolist(), model(systems).energy.tolist(), strict=True))
 
 
 def ground_state_multiplicity(number: int) -> int:
@@ -199,6 +193,24 @@ class _Table:
     def given(self) -> dict[str, Any]:
         """The energies, and those of the other results that there are."""
         return {k: v if k == "energy" or not bool(v.isnan().all()) else None for k, v in self.values.items()}
+
+
+def _lone_atoms(model: AbstractModel, elements: Sequence[int]) -> Systems | None:
+    """Each element that the model knows, alone; None if there is none."""
+    known = [z for z in elements if z in model.elements]
+    if not known:
+        return None
+    return Systems.build(
+        torch.tensor(known),
+        torch.zeros(len(known), 3, dtype=torch.float64),
+        torch.arange(len(known)),
+        multiplicity=[ground_state_multiplicity(z) for z in known],
+    )
+
+
+def _extrapolates_at_atoms(model: AbstractModel, elements: Sequence[int]) -> bool:
+    lone = _lone_atoms(model, elements)
+    return isinstance(model, NNP) and lone is not None and bool(model.extrapolation(lone))
 
 
 def _timed(call: Callable[[], T]) -> tuple[float, T]:

@@ -74,7 +74,9 @@ def test_answers_are_those_of_the_models(models):
 def test_zero_of_separated_atoms(models):
     """The hybrid's isolated atoms are its parent's; the energy is that of atomisation."""
     comparison = compare(models, [molecule("H2"), molecule("CH4")])
-    parent, corrected, _ = comparison.answers
+    parent, corrected, potential = comparison.answers
+    assert potential.atoms_extrapolated
+    assert not parent.atoms_extrapolated
     assert parent.atoms == pytest.approx(corrected.atoms)
     hydrogen = NDDO("PM3")(Systems.from_ase(Atoms("H"))).energy
     carbon = NDDO("PM3")(Systems.from_ase(Atoms("C"), multiplicity=3)).energy

@@ -196,8 +196,10 @@ def structure_table(comparison: Comparison, structures: list[Structure]) -> Tabl
             first = (name, structure.atoms.get_chemical_formula()) if line == 0 else ("", "")
             last = line == len(sources) - 1
             table.add_row(*map(escape, [*first, *_cells(source, comparison, k)]), end_section=last)
+    notes = [f"{a.name} extrapolates at isolated atoms" for a in comparison.answers if a.atoms_extrapolated]
     if len(structures) > SHOWN:
-        table.caption = f"and {len(structures) - SHOWN} more structures; --json has all"
+        notes.append(f"{len(structures) - SHOWN} more structures: --json has all")
+    table.caption = "; ".join(notes) or None
     return table
 
 

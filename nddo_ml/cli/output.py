@@ -158,7 +158,7 @@ def check_writable(*targets: str | Path | None) -> None:
 
 def number(value: float | None, digits: int) -> str:
     """A number for a table; a dash for None."""
-    return "–" if value is None else f"{value:.{digits}f}"
+    return "–" if value is None else f"{round(value, digits) + 0.0:.{digits}f}"  # + 0.0: no minus before zero
 
 
 def _item(values: Tensor | None, index: int | Tensor) -> Any:
