@@ -138,7 +138,7 @@ def _frame_of(some: Dataset, model: AbstractModel) -> str:
     return f"{some.origins[0]} to {some.origins[-1]}"
 
 
-def fitted_zeros(model: AbstractModel, dataset: Dataset, batch: int = 16) -> dict[str, dict[int, float]]:
+def fitted_zeros(model: AbstractModel, dataset: Dataset, batch: int = 128) -> dict[str, dict[int, float]]:
     """Per-element energies, eV, of each reference of the data relative to the model's zero, by least squares.
 
     Structures whose SCF does not converge take no part.
@@ -155,7 +155,7 @@ def fitted_zeros(model: AbstractModel, dataset: Dataset, batch: int = 16) -> dic
     return fit_references(replace(dataset, labels=labels), difference)
 
 
-def with_fitted_zero(model: AbstractModel, dataset: Dataset, batch: int = 16) -> Dataset:
+def with_fitted_zero(model: AbstractModel, dataset: Dataset, batch: int = 128) -> Dataset:
     """The data with energies moved to the model's zero by :func:`fitted_zeros`."""
     zeros = fitted_zeros(model, dataset, batch)
     return to_common_zero(dataset, zeros, dict.fromkeys(dataset.elements, 0.0))

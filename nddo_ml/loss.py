@@ -56,12 +56,14 @@ class Loss:
     ) -> Tensor:
         """This part's share of the loss, a scalar; shares of all parts of a batch add up to its loss.
 
+        Labels that ``normalizers`` lacks are left out.
+
         Raises:
             InputError: the model does not predict a label that the loss has and the data carry.
         """
         total = prediction.energy.new_zeros(())
         for name in self.labels:
-            if normalizers[name] > 0:
+            if normalizers.get(name, 0.0) > 0:
                 error = errors(name, prediction, labels, systems, per_atom_energy=True)
                 value = self._penalty(name, error)
                 weight = label_weights(name, labels, systems, prediction)

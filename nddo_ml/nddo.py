@@ -31,7 +31,7 @@ from nddo_ml.scf import SCFOptions, SCFResult, check_converged, merge_results, s
 from nddo_ml.systems import Systems
 
 if TYPE_CHECKING:
-    from nddo_ml.training.hybrid import WarmStarts
+    from nddo_ml.training.predictor import Predictor
 
 _LARGE = 80  # atoms from which a single system's matrices are worth sharing among torch's threads
 _SMALL_CHUNK = 20_000  # matrix elements below which a chunk is not cut further
@@ -261,11 +261,25 @@ class NDDO(AbstractModel):
         """The parameters that the method, without corrections, gives these atoms."""
         return parameters_of(systems, self.method)
 
-    def predictor(self, systems: Systems, forces: Tensor, stress: Tensor) -> WarmStarts:
-        """How training asks for structures of ``systems``: each starts from its last density."""
+    def with_corrections(self, corrections: Sequence[Correction], name: str | None = None) -> NDDO:
+        """The same method, settings and energy terms with other corrections."""
+        return NDDO(
+            self.method.name,
+            correction=corrections,
+            uhf=self.uhf,
+            scf=self.scf_options,
+            response=self.response_options,
+            terms=self.terms,
+            name=name,
+        )
+
+    def predictor(self, systems: Systems, forces: Tensor, stress: Tensor) -> Predictor:
+        """How training asks for structures of ``systems``: each starts from its last density, or, where only atomic
+        energies are trained, from the results of the field that stays."""
+        from nddo_ml.training.frozen_field import FrozenField
         from nddo_ml.training.hybrid import WarmStarts
 
-        return WarmStarts(self, systems)
+        return FrozenField(self, systems, forces) if FrozenField.serves(self) else WarmStarts(self, systems)
 
     def to_config(self) -> dict[str, Any]:
         """Plain data; :meth:`from_config` builds the same model with new weights.

@@ -23,11 +23,13 @@ from nddo_ml.elements import symbol_of
 from nddo_ml.errors import InputError
 from nddo_ml.evaluation import fitted_zeros, summarize, tabulate
 from nddo_ml.models import AbstractModel
+from nddo_ml.nddo import NDDO
 from nddo_ml.nnp import NNP
 from nddo_ml.training import stress_order
 from nddo_ml.training.build import build_model
 from nddo_ml.training.checks import UnitsWarning, check_dataset
 from nddo_ml.training.config import TrainConfig
+from nddo_ml.training.frozen_field import committee
 from nddo_ml.training.parallel import Processes, processes
 from nddo_ml.training.predictor import CachedNNP, predictor_for
 from nddo_ml.training.references import fit_references, to_common_zero
@@ -183,9 +185,11 @@ def _train_committee(
             report = _as_member(k + 1, on_epoch)
             models.append(train_member(job, data, Path(job.output), group, report))
     potentials = [m for m in models if isinstance(m, NNP)]
-    if len(potentials) < len(models):
-        raise InputError(f"only potentials (model.kind nnp) make a committee; got {config.model.kind!r}")
-    return NNP.committee(potentials)
+    if len(potentials) == len(models):
+        return NNP.committee(potentials)
+    if config.model.kind != "delta":
+        raise InputError(f"committees are of potentials or atomic energies (nnp, delta); got {config.model.kind!r}")
+    return committee([m for m in models if isinstance(m, NDDO)])
 
 
 def _as_member(number: int, on_epoch: Report) -> Report:

@@ -22,6 +22,7 @@ from nddo_ml.training.references import fit_references
 BUILDERS: Mapping[str, str] = {  # kind -> module:function of (options, dataset, seed) -> model
     "nnp": "nddo_ml.training.build:build_nnp",
     "nddo": "nddo_ml.training.hybrid:build_nddo",
+    "delta": "nddo_ml.training.frozen_field:build_delta",
     "start": "nddo_ml.training.build:start_from",
 }
 NEIGHBOR_SHELLS = 2.4  # automatic cut-off over the nearest-neighbour distance

@@ -59,13 +59,7 @@ def build_nddo(
     tables = {"parameters": parameters, "pairs": pairs, "energy": energy}
     if all(options is None for options in tables.values()):
         raise InputError(f"a hybrid needs at least one of the tables model.{', model.'.join(_KINDS)}; got none")
-    features = AtomFeatures.default(
-        [symbol_of(z) for z in dataset.elements],
-        cutoff,
-        size=size,
-        angular_cutoff=angular_cutoff,
-        data=_some(dataset),
-    )
+    features = default_features(dataset, cutoff, size, angular_cutoff)
     corrections: list[Correction] = []
     for k, (kind, options) in enumerate(tables.items()):
         if options is not None:
@@ -76,6 +70,12 @@ def build_nddo(
     terms = () if dispersion is None else (DispersionD3(**dispersion),)
     response = ResponseOptions(tolerance=_RESPONSE_TOLERANCE, strict=False)
     return NDDO(method, correction=corrections, terms=terms, name=name, response=response)
+
+
+def default_features(dataset: Dataset, cutoff: float, size: str, angular_cutoff: float | None) -> AtomFeatures:
+    """An automatic set of symmetry functions, scaled to the data."""
+    symbols = [symbol_of(z) for z in dataset.elements]
+    return AtomFeatures.default(symbols, cutoff, size=size, angular_cutoff=angular_cutoff, data=_some(dataset))
 
 
 def _bounds(given: Mapping[str, float]) -> dict[str, float]:

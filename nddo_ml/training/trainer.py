@@ -6,7 +6,7 @@ The order of structures follows from seed and epoch alone, so that a checkpoint 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from nddo_ml.training.state import JsonLog, Progress, read_checkpoint, write_che
 
 CHECKPOINT = "checkpoint.pt"
 LOG = "log.jsonl"
+_VALIDATED_AT_ONCE = 64  # structures
 
 
 class DivergenceError(NDDOMLError, RuntimeError):
@@ -89,7 +90,7 @@ class Trainer:
         normalizers = self.loss_function.normalizers(labels, sizes)
         total = 0.0
         phase = self.config.phases[self.progress.phase]
-        for part in self.processes.share(index).split(phase.batch):
+        for part in _parts(self.train, self.processes.share(index), phase.batch):
             if part.numel():
                 value = self._loss_of(self.train, self.predict, part, normalizers)
                 if value.requires_grad:
@@ -203,11 +204,12 @@ class Trainer:
         normalizers = self.loss_function.normalizers(labels, sizes)
         names = [n for n in self.loss_function.labels if n in self.valid.present]
         sums = dict.fromkeys(["loss", *names, *(f"{n} count" for n in names)], 0.0)
-        for part in self.processes.share(index).split(16):
+        for part in _parts(self.valid, self.processes.share(index), _VALIDATED_AT_ONCE):
             some = self.valid.select(part)
-            prediction = _detached(self._ask(self.predict_valid, part, names))
-            sums["loss"] += float(self.loss_function(prediction, some.labels, some.systems, normalizers))
-            for name in names:
+            prediction = _detached(self._ask(self.predict_valid, part, _present(some, names)))
+            share = {n: normalizers[n] for n in (*_present(some, names), "shifts")}
+            sums["loss"] += float(self.loss_function(prediction, some.labels, some.systems, share))
+            for name in _present(some, names):
                 error = errors(name, prediction, some.labels, some.systems, per_atom_energy=True)
                 here = error.cpu()[label_weights(name, some.labels, some.systems, prediction) > 0].abs()
                 sums[name] += float(here.sum())
@@ -219,10 +221,12 @@ class Trainer:
 
     def _loss_of(self, data: Dataset, predict: Predictor, part: Tensor, normalizers: Mapping[str, float]) -> Tensor:
         some = data.select(part)
-        prediction = self._ask(predict, part, [n for n in self.loss_function.labels if normalizers[n] > 0])
+        names = _present(some, self.loss_function.labels)
+        prediction = self._ask(predict, part, names)
         if prediction.scf is not None:
             self.progress.failures += int((~prediction.scf.converged).sum())
-        return self.loss_function(prediction, some.labels, some.systems, normalizers)
+        share = {n: normalizers[n] for n in (*names, "shifts")}
+        return self.loss_function(prediction, some.labels, some.systems, share)
 
     def _ask(self, predict: Predictor, part: Tensor, names: list[str]) -> Prediction:
         return predict(part, forces="forces" in names, stress="stress" in names)
@@ -284,6 +288,20 @@ class Trainer:
         self.model.load_state_dict(saved["model"])
         state: dict[str, Any] = saved["optimizer"]
         return state
+
+
+def _parts(data: Dataset, index: Tensor, size: int) -> Iterator[Tensor]:
+    """``index`` in pieces of at most ``size``, structures with derivatives as labels apart from those without."""
+    weights = data.labels.weights
+    derivatives = (weights["forces"] > 0) | (weights["stress"] > 0)
+    for part in index.split(size):
+        asked = derivatives[part]
+        yield from (some for some in (part[~asked], part[asked]) if some.numel())
+
+
+def _present(data: Dataset, names: Iterable[str]) -> list[str]:
+    """Those of the labels that some structure has."""
+    return [n for n in names if bool((data.labels.weights[n] > 0).any())]
 
 
 def _local_index(some: Dataset) -> Tensor:
