@@ -46,9 +46,9 @@ $(VENV)/.installed: $(RECIPE) | $(VENV)/bin/python
 	touch $@
 
 $(VENV)/.installed-dev: $(RECIPE) | $(VENV)/bin/python
-	$(PIP) -e ".[dev,dispersion,label,solids]"
+	$(PIP) -e ".[dev,label,solids]"
 	touch $@ $(VENV)/.installed
 
 $(VENV)/.installed-bench: $(RECIPE) | $(VENV)/bin/python
-	$(PIP) -e ".[bench,dev,dispersion,label,solids]"
+	$(PIP) -e ".[bench,dev,label,solids]"
 	touch $@ $(VENV)/.installed $(VENV)/.installed-dev

@@ -20,7 +20,7 @@ import torch
 import typer
 
 from nddo_ml.dataset import Source, load_dataset
-from nddo_ml.evaluation import summarize, tabulate, with_fitted_zero
+from nddo_ml.evaluation import tabulate, with_fitted_zero
 from nddo_ml.models import AbstractModel
 from nddo_ml.train import train
 from nddo_ml.training.config import DataConfig, LossConfig, ModelConfig, PhaseConfig, TrainConfig
@@ -71,7 +71,7 @@ def energy_error(model: AbstractModel, test: Path) -> float:
     """Mean absolute error of the energy after a fit of the zero per element, kcal/mol."""
     data = load_dataset((Source(str(test)),))
     data = with_fitted_zero(model, data)
-    return float(summarize(tabulate(model, data), data)["energy"]["mae"]) * EV_KCAL_MOL
+    return tabulate(model, data, batch=128)["energy"].errors()["mae"] * EV_KCAL_MOL
 
 
 def figure(rows: list[dict[str, Any]], path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from types import ModuleType
 from typing import TYPE_CHECKING
 
 import torch
@@ -42,7 +41,7 @@ class DispersionD3:
         """Dispersion energy, [systems] eV; differentiable by ``systems.positions``.
 
         Raises:
-            InputError: an element above plutonium, a periodic system, or tad-dftd3 is not installed.
+            InputError: an element above plutonium or a periodic system.
         """
         require_molecules(systems, "D3 dispersion")
         if int(systems.numbers.max()) > _MAX_Z:
@@ -51,7 +50,7 @@ class DispersionD3:
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
     def _batch(self, systems: Systems) -> Tensor:
-        d3 = _library()
+        import tad_dftd3 as d3  # takes a moment, which the commands that do not need it should not spend
         from tad_mctc.data import radii
 
         numbers, positions = _padded(systems)
@@ -80,14 +79,6 @@ def require_molecules(systems: Systems, term: str) -> None:
     periodic = torch.nonzero(systems.pbc.any(dim=1)).squeeze(1).tolist()
     if periodic:
         raise InputError(f"system {periodic[0]}: {term} is for molecules; got a periodic cell")
-
-
-def _library() -> ModuleType:
-    try:
-        import tad_dftd3
-    except ImportError:
-        raise InputError("D3 dispersion needs tad-dftd3: pip install nddo-ml[dispersion]") from None
-    return tad_dftd3
 
 
 @cache
