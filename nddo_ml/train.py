@@ -21,7 +21,7 @@ from nddo_ml.checkpoint import load_model, save_model
 from nddo_ml.dataset import Dataset, describe, load_dataset, split
 from nddo_ml.elements import symbol_of
 from nddo_ml.errors import InputError
-from nddo_ml.evaluation import fitted_zeros, summarize, tabulate
+from nddo_ml.evaluation import fitted_zeros, summarize, tabulate, with_fitted_zero
 from nddo_ml.models import AbstractModel
 from nddo_ml.nddo import NDDO
 from nddo_ml.nnp import NNP
@@ -244,6 +244,8 @@ def _finish(model: AbstractModel, config: TrainConfig, data: Dataset, output: Pa
     if config.data.test:
         test = load_dataset(config.data.test)
         check_elements(model, test)
+        if not isinstance(model, NNP):  # a method's zero of the energy is its own
+            test = with_fitted_zero(model, test)
         errors = summarize(tabulate(model, test), test)
         (output / "errors.json").write_text(json.dumps(errors, indent=1))
     card = {
