@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -152,33 +151,23 @@ def from_rotation(ref: Reference, x: Tensor) -> Tensor:
     return half + half.transpose(2, 3)
 
 
-def mix_frontier(
-    orbitals: Tensor,
-    n_occupied: Tensor,
-    n_orbitals: Tensor,
-    spin_sign: tuple[float, ...],
-    angle: float,
-    below: int = 0,
-    above: int = 0,
-) -> Tensor:
-    """Rotate an occupied into an empty orbital of every spin by ``angle`` times its sign; 90° exchanges them.
+def shuffle_frontier(orbitals: Tensor, n_occupied: Tensor, n_orbitals: Tensor, window: int, seed: int) -> Tensor:
+    """Mix the orbitals next to the gap by an orthogonal matrix drawn at random, of every spin its own.
 
     Args:
         orbitals: [systems, spin, M, M], lowest first.
         n_occupied: [systems, spin].
-        n_orbitals: [systems]; a system that lacks one of the two orbitals is left as it is.
-        spin_sign: one factor a spin.
-        angle: radians.
-        below: how far below the HOMO the occupied orbital lies.
-        above: how far above the LUMO the empty one lies.
+        n_orbitals: [systems].
+        window: how many occupied and how many empty orbitals take part, where there are so many.
+        seed: of the drawing; one seed gives all systems the same angles.
     """
-    mixed = orbitals.clone()
-    for spin, sign in enumerate(spin_sign):
-        h, l = n_occupied[:, spin] - 1 - below, n_occupied[:, spin] + above
-        system = torch.nonzero((h >= 0) & (l < n_orbitals)).squeeze(1)
-        h, l = h[system], l[system]
-        occupied, empty = orbitals[system, spin, :, h], orbitals[system, spin, :, l]
-        cos, sin = math.cos(sign * angle), math.sin(sign * angle)
-        mixed[system, spin, :, h] = cos * occupied + sin * empty
-        mixed[system, spin, :, l] = cos * empty - sin * occupied
-    return mixed
+    spins, size = orbitals.shape[1:3]
+    drawn = torch.randn(spins, 2 * window, 2 * window, generator=torch.Generator().manual_seed(seed)).to(orbitals)
+    angle = drawn - drawn.transpose(1, 2)
+    column = torch.arange(size, device=orbitals.device)
+    place = column - n_occupied[:, :, None] + window
+    inside = (place >= 0) & (place < 2 * window) & (column < n_orbitals[:, None, None])
+    place = place.clamp(0, 2 * window - 1)
+    spin = torch.arange(spins, device=orbitals.device)[:, None, None]
+    generator = angle[spin, place[..., :, None], place[..., None, :]] * (inside[..., :, None] & inside[..., None, :])
+    return orbitals @ torch.matrix_exp(generator)

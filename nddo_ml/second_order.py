@@ -30,7 +30,8 @@ _SEPARATION = 1e3  # eV, lowers the occupied orbitals so that they come first wh
 _MIN_GAP = 1.0  # eV, floor of orbital-energy differences in the preconditioner
 _RADIUS = (1.0, 3.0)  # eV^½, first and largest radius; lengths are √(x·gap x)
 _INNER = 60  # Hessian-vector products a step
-_LOOSE = 0.1  # relative residual of a Newton equation far from the solution
+_LOOSE = 0.2  # relative residual of a Newton equation far from the solution
+_NEARLY = 1e-2  # eV, a residual from which the energy hardly falls
 _GUESSES = 3  # excitations to start from in the search for negative curvature
 _DAVIDSON = 15  # steps of it
 
@@ -61,7 +62,9 @@ class _Model:
         return self.gap * x + to_rotation(self.ref, self.builder.two_electron(from_rotation(self.ref, x)))
 
 
-def minimize(builder: FockBuilder, begin: Iterate, n_occupied: Tensor, options: SCFOptions) -> Iterate:
+def minimize(
+    builder: FockBuilder, begin: Iterate, n_occupied: Tensor, options: SCFOptions, below: Tensor | None = None
+) -> Iterate:
     """Lower the energy to a minimum by Newton steps within a trust radius; every system goes at its own pace.
 
     A step solves ``A x = −g`` by conjugate gradients up to the radius or to a direction of negative curvature, which
@@ -72,12 +75,15 @@ def minimize(builder: FockBuilder, begin: Iterate, n_occupied: Tensor, options: 
         begin: states to start from.
         n_occupied: [systems, spin].
         options: tolerance of the residual and limit of steps.
+        below: [systems] eV; a system that is about to end above this energy is given up.
     """
     best, sub, state, occupied = begin, builder, begin, n_occupied
     active = torch.arange(begin.energy.shape[0], device=begin.energy.device)
     radius = torch.full_like(begin.energy, _RADIUS[0])
     for _ in range(options.max_descent):
         running = state.residual > options.tolerance
+        if below is not None:
+            running &= (state.energy < below[active]) | (state.residual > _NEARLY)
         keep = torch.nonzero(running).squeeze(1)
         if not keep.numel():
             break
