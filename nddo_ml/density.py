@@ -89,7 +89,8 @@ def reference(energies: Tensor, orbitals: Tensor, n_occupied: Tensor, like: Refe
     occupied = orbitals[..., :most] * filled[:, :, None, :most]
     empty = orbitals[..., least:] * ~filled[:, :, None, least:]
     gap = energies[:, :, least:, None] - energies[:, :, None, :most]
-    present = ~filled[:, :, least:, None] & filled[:, :, None, :most]
+    real = energies[:, :, least:, None] < 0.5 * _PADDING_LEVEL
+    present = real & ~filled[:, :, least:, None] & filled[:, :, None, :most]
     return Reference(occupied, empty, torch.where(present, gap, torch.inf))
 
 

@@ -16,9 +16,9 @@ from nddo_ml.scf import SCFOptions
 from nddo_ml.units import EV_KCAL_MOL
 
 METALS = {*range(21, 30), *range(39, 48), 57, *range(71, 80)}
-# Two with many close solutions, of which ours lies higher than MOPAC's; two whose field breaks the molecule's symmetry
-# in one of several equal directions, not always MOPAC's; XeO4, whose density MOPAC does not converge enough.
-HIGHER = {"PM6/SbSb@2.6966", "PM6/Fe(CO)5", "PM6/Fe(CN)6 -4", "PM6/XeF4", "PM6/XeO4"}
+# Their field has less symmetry than the molecule, in one of several equal directions, not always MOPAC's: energies
+# within 0.0006 kcal/mol, gradients and dipoles turned.
+TURNED = {"PM6/Fe(CO)5", "PM6/Fe(CN)6 -4", "PM6/XeF4", "PM6/XeO4", "PM6/As-SiH3"}
 # MOPAC's overlap jumps near these geometries (see nddo_ml/integrals/overlap.py), ours goes over smoothly.
 AT_A_JUMP = {"PM6/BrH1~0.05", "PM6/BrH2~0.05 +1", "PM6/SrH2~0.05", "PM6/SeH3~0.05 +1"}
 
@@ -34,7 +34,7 @@ def flat_nitrogen_gradient(systems: Systems) -> torch.Tensor:
 
 def check_closed_shells(name: str, method: str, step: int, largest: int = 1000) -> None:
     """Heats of formation within 0.005 kcal/mol, gradients 0.01 kcal/mol/Å, dipoles 0.005 D."""
-    chosen = [e for e in entries(name) if not e["uhf"] and e["id"] not in HIGHER and len(e["symbols"]) <= largest]
+    chosen = [e for e in entries(name) if not e["uhf"] and e["id"] not in TURNED and len(e["symbols"]) <= largest]
     chosen = chosen[::step]
     prediction, off = run(chosen, method, False)
     systems = to_systems(chosen)
@@ -154,7 +154,7 @@ def test_forces_are_finite_differences(method: str, symbols: tuple[str, ...], po
 
 
 def mixed() -> list[dict]:
-    return [e for e in entries("pm6") if not e["uhf"] and 3 <= len(e["symbols"]) <= 7 and e["id"] not in HIGHER][::24]
+    return [e for e in entries("pm6") if not e["uhf"] and 3 <= len(e["symbols"]) <= 7 and e["id"] not in TURNED][::24]
 
 
 def test_batch_equals_loop() -> None:

@@ -7,15 +7,11 @@ import torch
 from reference_data import entries, run
 
 METHODS = ("MNDO", "AM1", "PM3", "RM1")
-# Our solution lies higher than MOPAC's. In NH4+ … Cl− from 8 Å on MOPAC breaks the symmetry of the closed shell and
-# moves part of an electron; the others are open-shell or stretched diatomics and hydrides with many close solutions.
-HIGHER = {
-    *(f"{m}/NH4+Cl@{d}" for m in ("AM1", "PM3", "RM1") for d in ("8", "9.9", "10.1", "12", "15")),
-    *("AM1/Be-Be", "AM1/BiO@1.9902 m2", "AM1/SiSi@2.1534 m3", "AM1/TlTl@2.813 m3", "AM1/Tl-OH1*0.95"),
-    *("MNDO/AsH2~0.05 m2", "MNDO/BiH2~0.05 m2", "MNDO/BiO@1.9902 m2", "MNDO/TeH3~0.05 +1", "MNDO/SnH3 -1"),
-    *("PM3/ArF2", "PM3/IH2~0.05 +1", "PM3/g2:C6H6 m3", "PM3/AlH2~0.05 m2", "PM3/AlAl@2.3474 m3"),
-    *("PM3/TlH2~0.05 m2", "PM3/TlTl@2.813 m3"),
-}
+# Our solution lies higher than MOPAC's, one of several minima.
+HIGHER = {"MNDO/BiH2~0.05 m2"}
+# The field has less symmetry than the molecule, in one of several equal directions, not always MOPAC's; or ours lies
+# lower by less than 0.001 kcal/mol, in NH4+ … Cl− where a part of an electron has moved.
+OTHER = {"AM1/SiSi@2.1534 m3", "PM3/TlTl@2.813 m3", "PM3/g2:C6H6 m3", *(f"PM3/NH4+Cl@{d}" for d in ("9.9", "10.1", "15"))}
 # Here MOPAC's overlap jumps within 0.02 Å of the geometry (see nddo_ml/integrals/overlap.py); ours goes over smoothly,
 # with a gradient that differs by up to 0.05 kcal/mol/Å.
 AT_A_JUMP = {"AM1/InH2~0.05 m2", "MNDO/SnH4~0.05", "PM3/SeH1~0.05 m2"}
@@ -32,7 +28,7 @@ def check(method: str, uhf: bool, step: int) -> None:
         heat, gradient, dipole = (float(t[k]) for t in (off.heat_of_formation, off.gradient, off.dipole))
         noise_g, noise_d = 1.5 * e.get("gradient_noise", 0.0), 1.5 * e.get("dipole_noise", 0.0)
         wrong = heat > 0.001 or (bool(same[k]) and (gradient > 0.002 + noise_g or dipole > 0.002 + noise_d))
-        if wrong and e["id"] not in HIGHER | AT_A_JUMP:
+        if wrong and e["id"] not in HIGHER | OTHER | AT_A_JUMP:
             bad.append((e["id"], heat, gradient, dipole))
     assert not bad
     # a closed shell has one solution with very few exceptions; an open one may have found a lower
