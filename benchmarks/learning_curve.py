@@ -3,8 +3,8 @@
 python -m benchmarks.learning_curve --train conformers_train.extxyz --test conformers_test.extxyz --output runs/curve
 
 Every point is a training of its own and is resumed or read back when the command is given again. Energies only; a
-tenth of each subset is held out for early stopping. ``hybrid`` is the field with parameter shifts and pair functions,
-``hybrid+delta`` adds atomic energies to it, ``delta`` adds them to the parent as it is.
+tenth of each subset is held out for early stopping. ``field`` is the parent with parameter shifts and pair functions,
+``hybrid`` adds atomic energies to it, ``delta`` adds them to the parent as it is.
 """
 
 from __future__ import annotations
@@ -30,36 +30,36 @@ SIZES = (100, 300, 1000, 3000, 7630)
 PARENT = "PM6-D3H4"
 FUNCTIONS = {"cutoff": 5.0, "size": "medium"}
 ATOMIC = {"hidden": [64, 32]}
-KINDS = ("potential", "delta", "hybrid", "hybrid+delta")
+KINDS = ("potential", "delta", "field", "hybrid")
 
 
 def model_config(kind: str, folder: Path) -> ModelConfig:
-    """The model of one curve; ``folder`` has the hybrid of the same subset."""
+    """The model of one curve; ``folder`` has the field of the same subset."""
     if kind == "potential":
         options = {**FUNCTIONS, **ATOMIC, "cutoff_kind": "poly2", "activation": "silu"}
         return ModelConfig("nnp", options)
-    if kind == "hybrid":
+    if kind == "field":
         options = {**FUNCTIONS, "method": PARENT, "parameters": {"hidden": [48, 32]}, "pairs": {"hidden": [32]}}
         return ModelConfig("nddo", options)
-    base = PARENT if kind == "delta" else str(folder / "hybrid" / "model.pt")
+    base = PARENT if kind == "delta" else str(folder / "field" / "model.pt")
     return ModelConfig("delta", {**(FUNCTIONS if kind == "delta" else {}), **ATOMIC, "base": base})
 
 
 def point(kind: str, n: int, data: Path, folder: Path) -> AbstractModel:
     """The model of one point of the curves, trained or read back."""
-    rounds = round(20 * (SIZES[-1] / n) ** (1 / 3))  # the fewer the structures, the more often each is seen
+    rounds = (SIZES[-1] / n) ** (1 / 3)  # the fewer the structures, the more often each is seen
     phase = PhaseConfig(
-        epochs=rounds if kind == "hybrid" else 3 * rounds,
+        epochs=round((6 if kind == "field" else 50) * rounds),
         batch=max(8, min(48, n // 25)),
-        lr=3e-3 if kind in ("hybrid", "potential") else 2e-3,
+        lr=3e-3 if kind in ("field", "potential") else 2e-3,
         final_lr=2e-5,
         clip=20.0,
         average=0.99,
-        weight_decay=0.01,
+        weight_decay=0.1,
     )
     config = TrainConfig(
         data=DataConfig(train=(Source(str(data)),), check_units=False),
-        loss=LossConfig(energy=5000.0, huber={"energy": 0.01}, shifts=0.01),
+        loss=LossConfig(energy=5000.0, huber={"energy": 0.01}, shifts=0.1),
         phases=(phase,),
         model=model_config(kind, folder),
         output=str(folder / kind),

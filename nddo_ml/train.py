@@ -22,6 +22,7 @@ from nddo_ml.dataset import Dataset, describe, load_dataset, split
 from nddo_ml.elements import symbol_of
 from nddo_ml.errors import InputError
 from nddo_ml.evaluation import fitted_zeros, summarize, tabulate, with_fitted_zero
+from nddo_ml.hybrid.mixture import mixture
 from nddo_ml.models import AbstractModel
 from nddo_ml.nddo import NDDO
 from nddo_ml.nnp import NNP
@@ -29,7 +30,6 @@ from nddo_ml.training import stress_order
 from nddo_ml.training.build import build_model
 from nddo_ml.training.checks import UnitsWarning, check_dataset
 from nddo_ml.training.config import TrainConfig
-from nddo_ml.training.frozen_field import committee
 from nddo_ml.training.parallel import Processes, processes
 from nddo_ml.training.predictor import CachedNNP, predictor_for
 from nddo_ml.training.references import fit_references, to_common_zero
@@ -189,7 +189,7 @@ def _train_committee(
         return NNP.committee(potentials)
     if config.model.kind != "delta":
         raise InputError(f"committees are of potentials or atomic energies (nnp, delta); got {config.model.kind!r}")
-    return committee([m for m in models if isinstance(m, NDDO)])
+    return mixture([m for m in models if isinstance(m, NDDO)])
 
 
 def _as_member(number: int, on_epoch: Report) -> Report:

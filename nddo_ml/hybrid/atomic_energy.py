@@ -7,7 +7,7 @@ from typing import Any, final
 
 from torch import Tensor
 
-from nddo_ml.hybrid.correction import Correction
+from nddo_ml.hybrid.correction import Correction, copied
 from nddo_ml.hybrid.features import AtomFeatures, Features
 from nddo_ml.hybrid.networks import silent_networks
 
@@ -42,6 +42,10 @@ class AtomicEnergyCorrection(Correction):
         """See the class, [atoms] eV."""
         outputs = self.networks(features.values.double(), features.numbers).squeeze(1)
         return self.scale * features.presence * outputs.to(features.presence.dtype)
+
+    def scaled(self, factor: float) -> AtomicEnergyCorrection:
+        """See the base class."""
+        return copied(self, {**self.to_config(), "scale": factor * self.scale})
 
     def to_config(self) -> dict[str, Any]:
         """See the base class."""

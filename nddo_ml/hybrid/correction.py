@@ -10,7 +10,7 @@ import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import Tensor, nn
 
@@ -62,6 +62,10 @@ class Correction(nn.Module, ABC):
         return None
 
     @abstractmethod
+    def scaled(self, factor: float) -> Correction:
+        """A correction with the same networks whose changes are ``factor`` as large."""
+
+    @abstractmethod
     def to_config(self) -> dict[str, Any]:
         """Plain data without the features; ``from_config(config, features)`` reads it."""
 
@@ -69,6 +73,9 @@ class Correction(nn.Module, ABC):
     @abstractmethod
     def from_config(cls, config: dict[str, Any], features: AtomFeatures) -> Correction:
         """A correction of the configuration, its weights yet to be loaded."""
+
+
+C = TypeVar("C", bound=Correction)
 
 
 class Corrections(nn.Module):
@@ -171,6 +178,13 @@ class CorrectionsAt:
             if size is not None:
                 total = total.index_add(0, self.systems.system_idx, size)
         return total / self.systems.atoms_per_system
+
+
+def copied(correction: C, config: dict[str, Any]) -> C:
+    """A correction of the same class and weights with another configuration; the features are shared."""
+    copy = type(correction).from_config(config, correction.features)
+    copy.load_state_dict(correction.state_dict())
+    return copy  # type: ignore[return-value]
 
 
 def _times(one: PairFactors | None, other: PairFactors | None) -> PairFactors | None:

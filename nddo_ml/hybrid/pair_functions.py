@@ -11,7 +11,7 @@ from torch import Tensor
 
 from bp_descriptors.cutoffs import Cutoff
 from nddo_ml.errors import InputError
-from nddo_ml.hybrid.correction import Correction, PairFactors
+from nddo_ml.hybrid.correction import Correction, PairFactors, copied
 from nddo_ml.hybrid.features import AtomFeatures, Features
 from nddo_ml.hybrid.networks import ACTIVATION, GAIN, element_networks, silence
 from nddo_ml.networks import FeedForward, NetworkShape
@@ -108,6 +108,10 @@ class PairCorrection(Correction):
             for h in ((h_a, h_b), (h_b, h_a))
         )
         return one, two
+
+    def scaled(self, factor: float) -> PairCorrection:
+        """See the base class."""
+        return copied(self, {**self.to_config(), "bounds": [factor * b for b in self.bounds]})
 
     def to_config(self) -> dict[str, Any]:
         """See the base class."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from nddo_ml.errors import InputError
-from nddo_ml.hybrid.correction import Correction
+from nddo_ml.hybrid.correction import Correction, copied
 from nddo_ml.hybrid.features import AtomFeatures, Features
 from nddo_ml.hybrid.networks import GAIN, silent_networks
 from nddo_ml.parameters import GAUSSIANS, Parameters
@@ -99,6 +99,10 @@ class ParameterCorrection(Correction):
         """``s tanh(c N)``, [atoms, columns]."""
         outputs = torch.tanh(GAIN * self.networks(features.values.double(), features.numbers))
         return outputs * features.presence[:, None]
+
+    def scaled(self, factor: float) -> ParameterCorrection:
+        """See the base class."""
+        return copied(self, {**self.to_config(), "bounds": {k: factor * b for k, b in self.bounds.items()}})
 
     def to_config(self) -> dict[str, Any]:
         """See the base class."""

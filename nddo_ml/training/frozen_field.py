@@ -33,7 +33,7 @@ def build_delta(
     base: str,
     name: str | None = None,
     cutoff: float = 5.0,
-    size: str = "small",
+    size: str | None = None,
     angular_cutoff: float | None = None,
     **energy: Any,
 ) -> NDDO:
@@ -42,9 +42,9 @@ def build_delta(
     Args:
         dataset: the training data.
         seed: of the networks' weights.
-        base: the method, or the file of the hybrid; the symmetry functions of a hybrid are used again.
+        base: the method, or the file of the hybrid.
         name: of the model.
-        cutoff, size, angular_cutoff: of the symmetry functions, where the base has none.
+        cutoff, size, angular_cutoff: of the symmetry functions; without a size those of a hybrid are used again.
         energy: options of the AtomicEnergyCorrection.
 
     Raises:
@@ -57,10 +57,10 @@ def build_delta(
         raise InputError(f"model.base must be a method or a hybrid; {base} is a {type(model).__name__}")
     for weight in model.parameters():
         weight.requires_grad_(False)
-    if len(model.corrections):
+    if size is None and len(model.corrections):
         features = next(iter(model.corrections)).features
     else:
-        features = default_features(dataset, cutoff, size, angular_cutoff)
+        features = default_features(dataset, cutoff, size or "small", angular_cutoff)
     unknown = [symbol_of(z) for z in dataset.elements if z not in model.elements & features.elements]
     if unknown:
         raise InputError(f"{base} has no element {unknown[0]}, which the data have")
@@ -151,32 +151,3 @@ def _features_of(features: AtomFeatures, systems: Systems) -> Features:
 
 def _taken(features: Features, atoms: Tensor) -> Features:
     return Features(features.numbers[atoms], features.values[atoms], features.presence[atoms])
-
-
-def committee(models: list[NDDO]) -> NDDO:
-    """The mean of hybrids that differ in the atomic energies that were trained beside one field.
-
-    Raises:
-        InputError: models whose fields or symmetry functions differ.
-    """
-    first = models[0]
-    fixed = [c for c in first.corrections if not isinstance(c, AtomicEnergyCorrection)]
-    members = []
-    for model in models:
-        if model.to_config() != first.to_config() or not _same_field(model, first):
-            raise InputError("a committee of hybrids must share method, field corrections and symmetry functions")
-        for correction in model.corrections:
-            if isinstance(correction, AtomicEnergyCorrection):
-                features = next(c for c in first.corrections if isinstance(c, AtomicEnergyCorrection)).features
-                mean = AtomicEnergyCorrection(features, correction.scale / len(models), correction.hidden)
-                mean.networks.load_state_dict(correction.networks.state_dict())
-                members.append(mean)
-    return first.with_corrections([*fixed, *members], first.name).eval()
-
-
-def _same_field(one: NDDO, other: NDDO) -> bool:
-    mine, theirs = (
-        {k: v for c in m.corrections if not isinstance(c, AtomicEnergyCorrection) for k, v in c.state_dict().items()}
-        for m in (one, other)
-    )
-    return mine.keys() == theirs.keys() and all(torch.equal(mine[k], theirs[k]) for k in mine)

@@ -18,7 +18,7 @@ from nddo_ml.hybrid.atomic_energy import AtomicEnergyCorrection
 from nddo_ml.train import train
 from nddo_ml.training.build import build_model
 from nddo_ml.training.config import read_config
-from nddo_ml.training.frozen_field import FrozenField, committee
+from nddo_ml.training.frozen_field import FrozenField
 from nddo_ml.training.hybrid import WarmStarts
 
 OPTIONS = {"base": "AM1", "cutoff": 3.5, "hidden": [4]}
@@ -93,17 +93,6 @@ def test_only_atomic_energies_are_trained_beside_a_hybrid(frames, tmp_path):
     assert {id(p) for p in trained} == {id(p) for p in added.parameters() if p.requires_grad}
     water = batch(frames[0])
     assert float(model(water).energy) == pytest.approx(float(field(water).energy), abs=1e-9)
-
-
-def test_a_committee_is_the_mean_of_its_members(frames, model):
-    other = build_model("delta", OPTIONS, from_frames(frames), seed=2)
-    randomized(model, 0.2)
-    randomized(other, 0.4)
-    systems = batch(*frames[:2])
-    mean = committee([model, other])(systems).energy
-    assert torch.allclose(mean, 0.5 * (model(systems).energy + other(systems).energy), atol=1e-9)
-    with pytest.raises(InputError, match="share method"):
-        committee([model, build_model("delta", {**OPTIONS, "base": "PM3"}, from_frames(frames), seed=1)])
 
 
 def test_training_lowers_the_errors_and_makes_a_committee(frames, tmp_path):
