@@ -11,7 +11,12 @@ METHODS = ("MNDO", "AM1", "PM3", "RM1")
 HIGHER = {"MNDO/BiH2~0.05 m2"}
 # The field has less symmetry than the molecule, in one of several equal directions, not always MOPAC's; or ours lies
 # lower by less than 0.001 kcal/mol, in NH4+ … Cl− where a part of an electron has moved.
-OTHER = {"AM1/SiSi@2.1534 m3", "PM3/TlTl@2.813 m3", "PM3/g2:C6H6 m3", *(f"PM3/NH4+Cl@{d}" for d in ("9.9", "10.1", "15"))}
+OTHER = {
+    "AM1/SiSi@2.1534 m3",
+    "PM3/TlTl@2.813 m3",
+    "PM3/g2:C6H6 m3",
+    *(f"PM3/NH4+Cl@{d}" for d in ("9.9", "10.1", "15")),
+}
 # Here MOPAC's overlap jumps within 0.02 Å of the geometry (see nddo_ml/integrals/overlap.py); ours goes over smoothly,
 # with a gradient that differs by up to 0.05 kcal/mol/Å.
 AT_A_JUMP = {"AM1/InH2~0.05 m2", "MNDO/SnH4~0.05", "PM3/SeH1~0.05 m2"}
