@@ -1,4 +1,5 @@
-# make demo      environment, then energies, optimised geometries and a table on the molecules in examples/molecules
+# make demo      environment, then energies, optimised geometries and a table on the molecules in examples/molecules; the shipped
+#                hybrid, its parent and the pure potential compared, figures in demo/
 # make test      format, lint, types, and every test that is not slow
 # make test-all  the same with the slow tests
 # make bench     the benchmarks of the engine, JSON on standard output
@@ -9,6 +10,8 @@ PYTHON ?= $(firstword $(shell command -v python3.11 python3.12 python3.13 python
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check install -c constraints.txt
 OUT ?= runs/demo
+CHNO := acetate aspirin azulene benzene benzyl_radical caffeine ethanol glycine_zwitterion hexatriene ibuprofen \
+	methylammonium nicotine oxygen_triplet tempo_radical water
 RECIPE := pyproject.toml constraints.txt
 
 .PHONY: demo test test-all lint bench clean
@@ -18,6 +21,16 @@ demo: $(VENV)/.installed
 	mkdir -p $(OUT)
 	$(BIN)/nddo-ml optimize examples/molecules/*.xyz --method AM1 --output $(OUT)/optimized.xyz --json $(OUT)/optimized.json
 	@echo "optimised geometries: $(OUT)/optimized.xyz, results: $(OUT)/optimized.json"
+	@echo; echo "The hybrid, its parent and the pure potential: molecules, ions and radicals"
+	$(BIN)/nddo-ml compare $(CHNO:%=examples/molecules/%.xyz)
+	@echo; echo "Against density functional theory, 25 geometries"
+	$(BIN)/nddo-ml compare examples/molecules/displaced.extxyz --summary --figures demo
+	@echo; echo "A bond and a water dimer come apart"
+	$(BIN)/nddo-ml scan examples/molecules/ethanol.xyz --bond 0 1 --from 1.2 --to 8 --steps 18 --uhf \
+		--relative-to fragments --figure demo/ethanol_bond.png
+	$(BIN)/nddo-ml scan examples/water_dimer.xyz --bond 0 3 --from 2.5 --to 12 --steps 20 \
+		--relative-to fragments --figure demo/water_dimer.png
+	@echo "figures: demo/parity.png, demo/ethanol_bond.png, demo/water_dimer.png"
 
 test: lint
 	$(BIN)/python -m pytest -m "not slow"
@@ -34,7 +47,7 @@ bench: $(VENV)/.installed-bench
 	for name in latency throughput scaling robustness; do $(BIN)/python -m benchmarks.$$name || exit 1; done
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache runs
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache runs demo
 
 $(VENV)/bin/python:
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'nddo-ml needs Python 3.11 or later')"
