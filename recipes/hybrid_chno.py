@@ -18,7 +18,7 @@ import numpy as np
 import torch
 import typer
 
-from nddo_ml import NDDO
+from nddo_ml import NDDO, load_model
 from nddo_ml.checkpoint import save_model
 from nddo_ml.dataset import Source, load_dataset
 from nddo_ml.evaluation import summarize, tabulate, with_fitted_zero
@@ -44,8 +44,9 @@ def configuration(recipe: str, data: Path, output: Path, model: dict[str, float]
 
 
 def part(recipe: str, data: Path, output: Path, model: dict[str, float]) -> NDDO:
-    """One trained part."""
-    result = train(configuration(recipe, data, output, model)).model
+    """One part, trained now or before."""
+    done = output / "model.pt"
+    result = load_model(done) if done.exists() else train(configuration(recipe, data, output, model)).model
     assert isinstance(result, NDDO)
     return result
 
