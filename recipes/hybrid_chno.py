@@ -71,7 +71,7 @@ def main(
     forces = load_dataset([data / "forces_valid.extxyz"])
     found = summarize(tabulate(mixed, with_fitted_zero(mixed, valid), batch=128), valid)["labels"]
     found["forces"] = summarize(tabulate(mixed, forces), forces)["labels"]["forces"]
-    card = tomllib.loads((HERE / "hybrid_chno_card.toml").read_text())
+    card = tomllib.loads((HERE / "cards" / "hybrid_chno.toml").read_text())
     save_model(mixed, output / "model.pt", {**card, "share_of_the_field": best, "validation_errors": found})
     print({k: float(np.round(v["mae"], 5)) for k, v in found.items()})
 
