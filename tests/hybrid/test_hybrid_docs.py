@@ -24,5 +24,10 @@ def test_python_blocks() -> None:
 
 
 def test_recipes_can_be_read() -> None:
-    for path in (ROOT / "recipes").glob("hybrid*.toml"):
-        assert read_config(path).model.kind == "nddo"
+    kinds = {path.stem: read_config(path).model.kind for path in (ROOT / "recipes").glob("*_*.toml")}
+    assert kinds == {
+        "hybrid_chno_field": "nddo",
+        "hybrid_chno_delta": "delta",
+        "hybrid_reactive": "delta",
+        "nnp_chno": "nnp",
+    }
