@@ -1,7 +1,8 @@
 """Cost of a hybrid beside its parent: energies and forces, and steps of training.
 
 Processor time of one thread, least of some repeats, in milliseconds a molecule, and how it compares with the parent's
-single point of the same batch. The networks are new but of full size; the loss is a sum of squares.
+single point of the same batch. The networks are new but of full size, or those of --model; the loss is a sum of
+squares.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ from collections.abc import Callable
 import torch
 
 from benchmarks.common import Report, finish, parser, spread
-from benchmarks.molecules import qm9
+from benchmarks.molecules import qm9, qm9_chno
 from nddo_ml import NDDO, Systems
+from nddo_ml.checkpoint import open_model
 from nddo_ml.hybrid.features import AtomFeatures
 from nddo_ml.hybrid.pair_functions import PairCorrection
 from nddo_ml.hybrid.parameter_shifts import ParameterCorrection
@@ -26,13 +28,20 @@ def main() -> None:
     options.add_argument("--heavy-atoms", type=int, default=9)
     options.add_argument("--method", default="AM1")
     options.add_argument("--size", default="small", help="of the symmetry functions")
+    options.add_argument("--model", help="a hybrid, by file or shipped name, beside its parent; instead of a new one")
     options.add_argument("--repeats", type=int, default=5)
     arguments = options.parse_args()
     torch.set_num_threads(1)
-    systems = Systems.from_ase(qm9(arguments.molecules, arguments.heavy_atoms))
-    features = AtomFeatures.default(["H", "C", "N", "O", "F"], 5.0, size=arguments.size, data=[systems])
-    parent = NDDO(arguments.method)
-    hybrid = NDDO(arguments.method, correction=[ParameterCorrection(features), PairCorrection(features)])
+    if arguments.model:
+        hybrid = open_model(arguments.model)
+        if not isinstance(hybrid, NDDO):
+            raise SystemExit(f"--model must be a hybrid; {arguments.model} is a {type(hybrid).__name__}")
+        systems = Systems.from_ase(qm9_chno(arguments.molecules))
+    else:
+        systems = Systems.from_ase(qm9(arguments.molecules, arguments.heavy_atoms))
+        features = AtomFeatures.default(["H", "C", "N", "O", "F"], 5.0, size=arguments.size, data=[systems])
+        hybrid = NDDO(arguments.method, correction=[ParameterCorrection(features), PairCorrection(features)])
+    parent = NDDO(hybrid.method.name)
     density = parent(systems).scf.density
     work: dict[str, Callable[[], object]] = {
         "parent, energy": lambda: parent(systems),
@@ -49,7 +58,8 @@ def main() -> None:
     least = {name: entry["min"] for name, entry in per_molecule.items()}
     report: Report = {
         "benchmark": "hybrid",
-        "method": arguments.method,
+        "model": arguments.model,
+        "method": parent.name,
         "molecules": systems.n_systems,
         "atoms": systems.n_atoms,
         "weights": sum(p.numel() for p in hybrid.parameters()),

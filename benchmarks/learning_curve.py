@@ -92,11 +92,16 @@ def main(
     test: Annotated[Path, typer.Option(help="Conformers that no training sees.")],
     output: Annotated[Path, typer.Option(help="Folder of all trainings; results.json and learning_curve.png.")],
     sizes: Annotated[str, typer.Option(help="Numbers of conformers.")] = ",".join(map(str, SIZES)),
+    at_most: Annotated[int, typer.Option(help="Heavy atoms of the conformers to train on.")] = 1000,
+    at_least: Annotated[int, typer.Option(help="Heavy atoms of the conformers to test on.")] = 0,
 ) -> None:
     """Train, test, print, draw."""
     torch.set_num_threads(1)
     output.mkdir(parents=True, exist_ok=True)
-    frames = ase.io.read(training, ":")
+    frames = [a for a in ase.io.read(training, ":") if np.sum(a.numbers > 1) <= at_most]
+    tested = output / "test.extxyz"
+    if not tested.exists():
+        ase.io.write(tested, [a for a in ase.io.read(test, ":") if np.sum(a.numbers > 1) >= at_least])
     order = np.random.default_rng(1).permutation(len(frames))
     results = output / "results.json"
     rows: list[dict[str, Any]] = json.loads(results.read_text()) if results.exists() else []
@@ -109,7 +114,7 @@ def main(
         for kind in KINDS:
             if any((r["kind"], r["n"]) == (kind, n) for r in rows):
                 continue
-            mae = energy_error(point(kind, n, data, folder), test)
+            mae = energy_error(point(kind, n, data, folder), tested)
             rows.append({"kind": kind, "n": n, "mae": mae})
             results.write_text(json.dumps(rows, indent=1))
             print(f"{kind:14s} {n:5d} {mae:7.2f} kcal/mol", flush=True)

@@ -37,7 +37,7 @@ def save_model(model: AbstractModel, path: str | Path, card: Mapping[str, Any] |
         "format": FORMAT,
         "version": VERSION,
         "kind": kind,
-        "config": json.dumps(model.to_config()),  # type: ignore[operator]
+        "config": json.dumps(model.to_config()),
         "card": json.dumps(dict(card or {})),
         "state": {key: value.detach().cpu() for key, value in model.state_dict().items()},
     }

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from nddo_ml.orbitals import OrbitalLayout
 
+_SEPARATION = 1e3  # eV, lowers the occupied orbitals so that they come first whatever their energies
 _PADDING_LEVEL = 1e4  # eV, far above every orbital, so that padded rows are empty and never degenerate with real ones
 
 
@@ -94,6 +95,15 @@ def reference(energies: Tensor, orbitals: Tensor, n_occupied: Tensor, like: Refe
     return Reference(occupied, empty, torch.where(present, gap, torch.inf))
 
 
+def occupied_reference(
+    fock: Tensor, density: Tensor, real_rows: Tensor, n_occupied: Tensor, like: Reference | None = None
+) -> Reference:
+    """Canonical orbitals of a Fock matrix that does not couple occupied and empty ones, as the density has them."""
+    energies, orbitals = diagonalize(fock - _SEPARATION * density, real_rows)
+    ref = reference(energies, orbitals, n_occupied, like)
+    return Reference(ref.occupied, ref.empty, ref.gap - _SEPARATION)
+
+
 def diagonal_gap(ref: Reference, fock: Tensor) -> Tensor:
     """Smallest empty minus largest occupied diagonal element of ``fock`` in the reference's orbitals, [systems] eV.
 
@@ -150,6 +160,16 @@ def from_rotation(ref: Reference, x: Tensor) -> Tensor:
     """The density's first-order change ``C_empty x C_occᵀ`` plus its transpose, [systems, spin, M, M]."""
     half = ref.empty @ x @ ref.occupied.transpose(2, 3)
     return half + half.transpose(2, 3)
+
+
+def dot(x: Tensor, y: Tensor) -> Tensor:
+    """Scalar products of the systems' tensors, [systems]."""
+    return (x * y).flatten(1).sum(dim=1)
+
+
+def norm(x: Tensor) -> Tensor:
+    """Lengths of the systems' tensors, [systems]."""
+    return x.flatten(1).norm(dim=1)
 
 
 def shuffle_frontier(orbitals: Tensor, n_occupied: Tensor, n_orbitals: Tensor, window: int, seed: int) -> Tensor:

@@ -8,6 +8,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
+from nddo_ml.density import Reference, from_rotation, to_rotation
 from nddo_ml.integrals.hcore import Integrals, core_hamiltonian, orbital_block
 from nddo_ml.integrals.rotate import packed_index, packed_pairs
 from nddo_ml.orbitals import OrbitalLayout, build_layout
@@ -70,6 +71,16 @@ class FockBuilder:
         pairs = sum(w.shape[0] for w in self.two_center)
         on_cpu = density.device.type == "cpu" and density.dtype == torch.float64 and not density.requires_grad
         return self._compiled(density) if on_cpu and pairs >= _COMPILED_PAIRS else self._vectorized(density)
+
+    def orbital_hessian(self, ref: Reference, gap: Tensor, x: Tensor) -> Tensor:
+        """``A x = x_ai (ε_a − ε_i) + G[C_a x C_iᵀ + h.c.]_ai`` of rotations x [systems, spin, V, O], eV.
+
+        Args:
+            ref: orbitals that make the occupied and the empty block of the Fock matrix diagonal.
+            gap: ε_a − ε_i, zero where an orbital is absent.
+            x: the rotation.
+        """
+        return gap * x + to_rotation(ref, self.two_electron(from_rotation(ref, x)))
 
     def _vectorized(self, density: Tensor) -> Tensor:
         n_spin = density.shape[1]

@@ -28,7 +28,9 @@ def one_center_kernel(width: int) -> Callable[..., None]:
     products = len(rows)
 
     @_compiled()
-    def kernel(w, system, first, density, g, charge):  # type: ignore[no-untyped-def]
+    def kernel(
+        w: np.ndarray, system: np.ndarray, first: np.ndarray, density: np.ndarray, g: np.ndarray, charge: np.ndarray
+    ) -> None:
         spins = density.shape[1]
         scale = 2.0 if spins == 1 else 1.0
         for a in range(w.shape[0]):
@@ -67,9 +69,20 @@ def two_center_kernel(width_a: int, width_b: int) -> Callable[..., None]:
     index_a, index_b = packed_index(width_a).numpy(), packed_index(width_b).numpy()
 
     @_compiled()
-    def kernel(  # type: ignore[no-untyped-def]
-        w, system, first_a, first_b, a, b, charge_a, charge_b, potential_a, potential_b, density, g
-    ):
+    def kernel(
+        w: np.ndarray,
+        system: np.ndarray,
+        first_a: np.ndarray,
+        first_b: np.ndarray,
+        a: np.ndarray,
+        b: np.ndarray,
+        charge_a: np.ndarray,
+        charge_b: np.ndarray,
+        potential_a: np.ndarray,
+        potential_b: np.ndarray,
+        density: np.ndarray,
+        g: np.ndarray,
+    ) -> None:
         square = np.empty((products_a, width_b, width_b))
         block = np.empty((width_a, width_b))
         exchange = np.empty((width_a, width_b))
@@ -115,7 +128,9 @@ def coulomb_kernel(width: int) -> Callable[..., None]:
     products = len(rows)
 
     @_compiled()
-    def kernel(w, charge, potential, system, first, g):  # type: ignore[no-untyped-def]
+    def kernel(
+        w: np.ndarray, charge: np.ndarray, potential: np.ndarray, system: np.ndarray, first: np.ndarray, g: np.ndarray
+    ) -> None:
         for a in range(w.shape[0]):
             k, r = system[a], first[a]
             for i in range(products):

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from nddo_ml.density import Reference, diagonalize, reference
+from nddo_ml.density import Reference, dot, from_rotation, norm, occupied_reference, to_rotation
 from nddo_ml.energy import flat_integrals, fock_weights
 from nddo_ml.errors import ResponseError
 from nddo_ml.fock import FockBuilder
@@ -23,7 +23,6 @@ from nddo_ml.integrals.hcore import Integrals
 from nddo_ml.scf import SCFResult
 
 _LOG = logging.getLogger(__name__)
-_SEPARATION = 1e3  # eV, lowers the occupied orbitals so that they come first whatever their energies
 _MIN_GAP = 1.0  # eV, floor of orbital-energy differences in the preconditioner
 
 
@@ -123,9 +122,9 @@ def density_response(
     change = torch.zeros_like(perturbation)
     if not wanted.numel():
         return change
-    ref = occupied_reference(scf).select(wanted)
+    ref = occupied_reference(scf.fock, scf.density, scf.real_rows, scf.n_occupied).select(wanted)
     some = builder if wanted.numel() == perturbation.shape[0] else builder.select(wanted)
-    z, residual = solve_response(some, ref, _to_block(ref, perturbation[wanted]), options)
+    z, residual = solve_response(some, ref, to_rotation(ref, perturbation[wanted]), options)
     solved = residual <= options.tolerance
     if not bool(solved.all()):
         names = systems[wanted[~solved]].tolist()
@@ -137,15 +136,7 @@ def density_response(
             raise ResponseError(message, names)
         _LOG.warning("%s; they have no response in this gradient", message)
     z = torch.where(solved[:, None, None, None], z, 0.0)
-    return change.index_copy(0, wanted, -_to_matrix(ref, z))
-
-
-@torch.no_grad()
-def occupied_reference(scf: SCFResult) -> Reference:
-    """Canonical orbitals of a converged field, occupied and empty as its density has them."""
-    energies, orbitals = diagonalize(scf.fock - _SEPARATION * scf.density, scf.real_rows)
-    ref = reference(energies, orbitals, scf.n_occupied)
-    return Reference(ref.occupied, ref.empty, ref.gap - _SEPARATION)
+    return change.index_copy(0, wanted, -from_rotation(ref, z))
 
 
 @torch.no_grad()
@@ -170,25 +161,22 @@ def solve_response(
     gap = torch.where(present, ref.gap, 0.0)
     inverse = torch.where(present, 1 / gap.clamp(min=_MIN_GAP), 0.0)
 
-    def apply(x: Tensor) -> Tensor:
-        return gap * x + _to_block(ref, builder.two_electron(_to_matrix(ref, x)))
-
-    scale = _norm(right).clamp(min=1e-300)
+    scale = norm(right).clamp(min=1e-300)
     x, r = torch.zeros_like(right), right
     z = inverse * r
-    az = apply(z)
-    p, ap, product = z, az, _dot(z, az)
+    az = builder.orbital_hessian(ref, gap, z)
+    p, ap, product = z, az, dot(z, az)
     residual = torch.ones_like(scale)
     for _ in range(options.max_iterations):
         running = residual > options.tolerance
         smooth = inverse * ap
-        step = _ratio(product, _dot(ap, smooth), running)
+        step = _ratio(product, dot(ap, smooth), running)
         x, r, z = x + step * p, r - step * ap, z - step * smooth
-        residual = _norm(r) / scale
+        residual = norm(r) / scale
         if not bool((residual > options.tolerance).any()):
             break
-        az = apply(z)
-        old, product = product, _dot(z, az)
+        az = builder.orbital_hessian(ref, gap, z)
+        old, product = product, dot(z, az)
         turn = _ratio(product, old, running)
         p, ap = z + turn * p, az + turn * ap
     return x, residual
@@ -202,22 +190,3 @@ def _ratio(numerator: Tensor, denominator: Tensor, running: Tensor) -> Tensor:
     """Quotients [systems, 1, 1, 1], zero for systems that stand still."""
     good = running & (denominator != 0)
     return torch.where(good, numerator / torch.where(good, denominator, 1.0), 0.0).view(-1, 1, 1, 1)
-
-
-def _dot(a: Tensor, b: Tensor) -> Tensor:
-    return (a * b).flatten(1).sum(dim=1)
-
-
-def _norm(a: Tensor) -> Tensor:
-    return a.flatten(1).norm(dim=1)
-
-
-def _to_block(ref: Reference, matrix: Tensor) -> Tensor:
-    """``C_emptyᵀ X C_occ``, [systems, spin, V, O]."""
-    return ref.empty.transpose(2, 3) @ (matrix @ ref.occupied)
-
-
-def _to_matrix(ref: Reference, block: Tensor) -> Tensor:
-    """``C_empty Z C_occᵀ`` plus its transpose, [systems, spin, M, M]."""
-    half = ref.empty @ block @ ref.occupied.transpose(2, 3)
-    return half + half.transpose(2, 3)

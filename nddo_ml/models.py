@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
@@ -46,6 +46,14 @@ class AbstractModel(nn.Module, ABC):
     @abstractmethod
     def forward(self, systems: Systems, *, forces: bool = False, stress: bool = False) -> Prediction:
         """Energies, and forces and stress where asked for, of a batch."""
+
+    def to_config(self) -> dict[str, Any]:
+        """Plain data from which the class builds the same model, its weights yet to be loaded.
+
+        Raises:
+            InputError: a model of this class cannot be saved.
+        """
+        raise InputError(f"models of the class {type(self).__name__} cannot be saved")
 
     def check_elements(self, systems: Systems) -> None:
         """Raise InputError, naming system and atom, if the model lacks an element."""

@@ -16,9 +16,9 @@ from torch import Tensor
 from nddo_ml.density import (
     Reference,
     density_of,
-    diagonalize,
-    from_rotation,
-    reference,
+    dot,
+    norm,
+    occupied_reference,
     rotated_orbitals,
     rotation_residual,
     to_rotation,
@@ -26,7 +26,6 @@ from nddo_ml.density import (
 from nddo_ml.fock import FockBuilder
 from nddo_ml.scf_loops import Iterate, SCFOptions, electronic_energy, largest
 
-_SEPARATION = 1e3  # eV, lowers the occupied orbitals so that they come first whatever their energies
 _MIN_GAP = 1.0  # eV, floor of orbital-energy differences in the preconditioner
 _RADIUS = (1.0, 3.0)  # eV^½, first and largest radius; lengths are √(x·gap x)
 _INNER = 60  # Hessian-vector products a step
@@ -51,15 +50,13 @@ class _Model:
         """In orbitals that make both blocks of the state's Fock matrix diagonal."""
         half = state.density @ state.fock
         within = state.fock - half - half.transpose(2, 3) + 2 * half @ state.density
-        energies, orbitals = diagonalize(within - _SEPARATION * state.density, builder.layout.real_rows)
-        ref = reference(energies, orbitals, n_occupied, state.reference)
-        ref = replace(ref, gap=ref.gap - _SEPARATION)
+        ref = occupied_reference(within, state.density, builder.layout.real_rows, n_occupied, state.reference)
         gap = torch.where(torch.isfinite(ref.gap), ref.gap, 0.0)
         return cls(builder, ref, to_rotation(ref, state.fock), gap, gap.abs().clamp(min=_MIN_GAP))
 
     def curvature(self, x: Tensor) -> Tensor:
         """A x."""
-        return self.gap * x + to_rotation(self.ref, self.builder.two_electron(from_rotation(self.ref, x)))
+        return self.builder.orbital_hessian(self.ref, self.gap, x)
 
 
 def minimize(
@@ -119,8 +116,8 @@ def _truncated(model: _Model, radius: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     x, ax = torch.zeros_like(model.slope), torch.zeros_like(model.slope)
     r = -model.slope
     z = r / model.metric
-    d, product = z, _dot(r, z)
-    limit = _norm(r) * largest(r).clamp(max=_LOOSE)
+    d, product = z, dot(r, z)
+    limit = norm(r) * largest(r).clamp(max=_LOOSE)
     running = product > 0
     count = torch.zeros_like(running, dtype=torch.int64)
     for _ in range(_INNER):
@@ -128,23 +125,23 @@ def _truncated(model: _Model, radius: Tensor) -> tuple[Tensor, Tensor, Tensor]:
             break
         count = count + running
         ad = model.curvature(d)
-        curvature = _dot(d, ad)
+        curvature = dot(d, ad)
         step = torch.where(curvature > 0, product / curvature, torch.inf)
         to_edge = _to_edge(model, x, d, radius)
         inside = step < to_edge
         step = torch.where(running, torch.minimum(step, to_edge), 0.0)
         x, ax, r = (u + _wide(step) * v for u, v in ((x, d), (ax, ad), (r, -ad)))
-        running = running & inside & (_norm(r) > limit)
+        running = running & inside & (norm(r) > limit)
         z = r / model.metric
-        old, product = product, _dot(r, z)
+        old, product = product, dot(r, z)
         d = z + _wide(torch.where(running, product / old, 0.0)) * d
-    return x, _dot(model.slope, x) + 0.5 * _dot(x, ax), count
+    return x, dot(model.slope, x) + 0.5 * dot(x, ax), count
 
 
 def _to_edge(model: _Model, x: Tensor, d: Tensor, radius: Tensor) -> Tensor:
     """The positive t with ``|x + t d| = radius``, [systems]."""
     weighted = model.metric * d
-    a, b = _dot(d, weighted).clamp(min=1e-300), _dot(x, weighted)
+    a, b = dot(d, weighted).clamp(min=1e-300), dot(x, weighted)
     c = radius.square() - _length(model, x).square()
     return (-b + (b.square() + a * c).clamp(min=0).sqrt()) / a
 
@@ -163,16 +160,8 @@ def _wide(a: Tensor) -> Tensor:
     return a.view(-1, 1, 1, 1)
 
 
-def _dot(a: Tensor, b: Tensor) -> Tensor:
-    return (a * b).flatten(1).sum(dim=1)
-
-
-def _norm(a: Tensor) -> Tensor:
-    return a.flatten(1).norm(dim=1)
-
-
 def _length(model: _Model, x: Tensor) -> Tensor:
-    return _dot(x, model.metric * x).sqrt()
+    return dot(x, model.metric * x).sqrt()
 
 
 def lowest_curvature(builder: FockBuilder, state: Iterate, n_occupied: Tensor) -> tuple[Tensor, Tensor, Reference]:

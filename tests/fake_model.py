@@ -78,5 +78,5 @@ class MorseModel(AbstractModel):
             forces=forces_from_positions(energy, positions) if forces else None,
             charges=torch.zeros_like(positions[:, 0]).detach(),
             dipole=torch.zeros(n, 3, dtype=positions.dtype),
-            scf=scf,  # type: ignore[arg-type]
+            scf=scf,
         )

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from ase import Atoms, units
 from ase.build import molecule
+from ase.calculators.calculator import PropertyNotImplementedError
 from ase.md.verlet import VelocityVerlet
 from ase.optimize import BFGS, FIRE
 from ase.vibrations import Vibrations
@@ -93,7 +94,7 @@ def test_unknown_elements_are_refused():
 
 def test_stress_is_not_offered_by_a_molecular_model():
     atoms = water()
-    with pytest.raises(NotImplementedError):
+    with pytest.raises(PropertyNotImplementedError):
         atoms.get_stress()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, final
+from typing import Any, Self, final
 
 from torch import Tensor
 
@@ -52,6 +52,6 @@ class AtomicEnergyCorrection(Correction):
         return {"scale": self.scale, "hidden": list(self.hidden)}
 
     @classmethod
-    def from_config(cls, config: dict[str, Any], features: AtomFeatures) -> AtomicEnergyCorrection:
+    def from_config(cls, config: dict[str, Any], features: AtomFeatures) -> Self:
         """See the base class."""
         return cls(features, config["scale"], config["hidden"])

@@ -10,7 +10,7 @@ import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from torch import Tensor, nn
 
@@ -71,7 +71,7 @@ class Correction(nn.Module, ABC):
 
     @classmethod
     @abstractmethod
-    def from_config(cls, config: dict[str, Any], features: AtomFeatures) -> Correction:
+    def from_config(cls, config: dict[str, Any], features: AtomFeatures) -> Self:
         """A correction of the configuration, its weights yet to be loaded."""
 
 
@@ -135,7 +135,7 @@ class Corrections(nn.Module):
 
     @property
     def _list(self) -> list[Correction]:
-        return list(self.members)  # type: ignore[arg-type]
+        return [member for member in self.members if isinstance(member, Correction)]
 
 
 @dataclass(frozen=True)
@@ -184,7 +184,7 @@ def copied(correction: C, config: dict[str, Any]) -> C:
     """A correction of the same class and weights with another configuration; the features are shared."""
     copy = type(correction).from_config(config, correction.features)
     copy.load_state_dict(correction.state_dict())
-    return copy  # type: ignore[return-value]
+    return copy
 
 
 def _times(one: PairFactors | None, other: PairFactors | None) -> PairFactors | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
-from typing import Any, final
+from typing import Any, Self, final
 
 import torch
 from torch import Tensor
@@ -124,7 +124,7 @@ class PairCorrection(Correction):
         }
 
     @classmethod
-    def from_config(cls, config: dict[str, Any], features: AtomFeatures) -> PairCorrection:
+    def from_config(cls, config: dict[str, Any], features: AtomFeatures) -> Self:
         """See the base class."""
         return cls(features, **config)
 

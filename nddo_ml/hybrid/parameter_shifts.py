@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, final
+from typing import Any, Self, final
 
 import torch
 from torch import Tensor
@@ -109,7 +109,7 @@ class ParameterCorrection(Correction):
         return {"bounds": self.bounds, "hidden": list(self.hidden)}
 
     @classmethod
-    def from_config(cls, config: dict[str, Any], features: AtomFeatures) -> ParameterCorrection:
+    def from_config(cls, config: dict[str, Any], features: AtomFeatures) -> Self:
         """See the base class."""
         return cls(features, config["bounds"], config["hidden"])
 
