@@ -146,9 +146,11 @@ def rotation_residual(ref: Reference, occupied: Tensor, fock: Tensor) -> Tensor:
         occupied: [systems, spin, M, O] orthonormal occupied orbitals C, with P = C Cᵀ.
         fock: [systems, spin, M, M] eV.
     """
+    left = ref.empty.transpose(-1, -2)
+    if left.shape[-2] < occupied.shape[-1]:  # the cheaper order of the products
+        return (left - (left @ occupied) @ occupied.transpose(-1, -2)) @ fock @ occupied
     force = fock @ occupied
-    force = force - occupied @ (occupied.transpose(-1, -2) @ force)
-    return ref.empty.transpose(-1, -2) @ force
+    return left @ (force - occupied @ (occupied.transpose(-1, -2) @ force))
 
 
 def to_rotation(ref: Reference, matrix: Tensor) -> Tensor:
