@@ -28,7 +28,7 @@ from nddo_ml.nddo import NDDO
 from nddo_ml.nnp import NNP
 from nddo_ml.training import stress_order
 from nddo_ml.training.build import build_model
-from nddo_ml.training.checks import UnitsWarning, check_dataset
+from nddo_ml.training.checks import UnitsWarning, check_dataset, warnings_as_sentences
 from nddo_ml.training.config import TrainConfig
 from nddo_ml.training.parallel import Processes, processes
 from nddo_ml.training.predictor import CachedNNP, predictor_for
@@ -219,7 +219,8 @@ def _member_job(config: TrainConfig, threads: int) -> None:
     """A member in a process of its own; a finished one is not trained again."""
     torch.set_num_threads(threads)
     folder = Path(config.output)
-    model = train_member(config, load_training_data(config), folder, Processes())
+    with warnings_as_sentences():
+        model = train_member(config, load_training_data(config), folder, Processes())
     save_model(model, folder / MODEL)
 
 

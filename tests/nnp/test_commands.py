@@ -91,6 +91,19 @@ def test_settings_from_the_command_line(data, tmp_path, capsys):
     assert call(*arguments, "--set", "nonsense") == 2
 
 
+@pytest.mark.filterwarnings("always")
+def test_doubts_about_data_are_told_in_one_sentence(tmp_path, capsys):
+    frames = sorted(read(DATA / "mlearn_si" / "train_sample.extxyz", ":"), key=len)[:6]
+    for frame in frames:
+        frame.calc.results["stress"] = frame.calc.results["stress"] * 0 + 5.0
+    write(tmp_path / "gpa.extxyz", frames)
+    (tmp_path / "c.toml").write_text(CONFIG)
+    assert call("train", tmp_path / "c.toml", "--train", tmp_path / "gpa.extxyz", "--output", tmp_path / "o") == 0
+    told = [line for line in capsys.readouterr().err.splitlines() if "GPa" in line]
+    assert len(told) == 1
+    assert told[0].startswith(f"warning: {tmp_path / 'gpa.extxyz'}: stresses of ")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
