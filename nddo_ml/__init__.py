@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from nddo_ml.calculator import NDDOCalculator
     from nddo_ml.checkpoint import load_model, save_model
     from nddo_ml.errors import InputError, NDDOMLError, ResponseError, SCFConvergenceError
     from nddo_ml.hybrid.atomic_energy import AtomicEnergyCorrection
@@ -25,6 +26,7 @@ __all__ = [
     "AtomFeatures",
     "AtomicEnergyCorrection",
     "InputError",
+    "NDDOCalculator",
     "NDDOMLError",
     "PairCorrection",
     "ParameterCorrection",
@@ -42,6 +44,7 @@ _MODULES = {
     "NNP": "nnp",
     "AbstractModel": "models",
     "InputError": "errors",
+    "NDDOCalculator": "calculator",
     "NDDOMLError": "errors",
     "Prediction": "models",
     "ResponseError": "errors",
