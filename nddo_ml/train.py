@@ -28,8 +28,9 @@ from nddo_ml.nddo import NDDO
 from nddo_ml.nnp import NNP
 from nddo_ml.training import stress_order
 from nddo_ml.training.build import build_model
-from nddo_ml.training.checks import UnitsWarning, check_dataset, warnings_as_sentences
+from nddo_ml.training.checks import UnitsWarning, check_against_forces, check_dataset, warnings_as_sentences
 from nddo_ml.training.config import TrainConfig
+from nddo_ml.training.linear import predict_from_forces
 from nddo_ml.training.parallel import Processes, processes
 from nddo_ml.training.predictor import CachedNNP, predictor_for
 from nddo_ml.training.references import fit_references, to_common_zero
@@ -108,8 +109,8 @@ def train_member(
     model.to(group.device(config.device))
     data, valid = on_one_zero(model, data, valid)
     predict, predict_valid = predictor_for(model, data), predictor_for(model, valid)
-    if isinstance(predict, CachedNNP) and "stress" in data.present:
-        data, valid = _stress_in_order(predict, data, valid, config.data.stress_order == "auto")
+    if isinstance(predict, CachedNNP) and "forces" in data.present:
+        data, valid = _compared_with_forces(predict, data, valid, config)
     trainer = Trainer(model, data, valid, predict, predict_valid, config, folder, mark, group, on_epoch)
     return trainer.run()
 
@@ -134,11 +135,21 @@ def check_elements(model: AbstractModel, data: Dataset) -> None:
             raise InputError(f"{origin}: the model has no element {symbol_of(number)}; it has {known}")
 
 
-def _stress_in_order(cached: CachedNNP, data: Dataset, valid: Dataset, change: bool) -> tuple[Dataset, Dataset]:
-    """Warn of stress labels with exchanged components; exchange them back where the configuration says so."""
-    orders = stress_order.orders_by_linear_potential(cached, data)
+def _compared_with_forces(
+    cached: CachedNNP, data: Dataset, valid: Dataset, config: TrainConfig
+) -> tuple[Dataset, Dataset]:
+    """Warn of energies and stresses that contradict the forces; exchanged components of the stress are exchanged
+    back where the configuration says so.
+    """
+    said = predict_from_forces(cached, data)
+    if said is None:
+        return data, valid
+    if config.data.check_units:
+        check_against_forces(said, data)
+    orders = stress_order.orders_by_forces(said, data)
     if not orders:
         return data, valid
+    change = config.data.stress_order == "auto"
     where = data.origins[0].rsplit(", frame", 1)[0]
     action = "they are put right for this training" if change else 'data.stress_order = "auto" puts them right'
     warnings.warn(f"{where}: {stress_order.message(orders)}; {action}", UnitsWarning, stacklevel=2)
@@ -202,7 +213,7 @@ def _train_in_workers(jobs: list[TrainConfig], workers: int, on_epoch: Report) -
     told = [0] * len(jobs)
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=context, initializer=_leave_with_parent) as pool:
-        pending = {pool.submit(_member_job, job, threads) for job in jobs}
+        pending = {pool.submit(_member_job, job, threads, k == 0) for k, job in enumerate(jobs)}
         while pending:
             done, pending = wait(pending, timeout=1.0, return_when=FIRST_COMPLETED)
             for future in done:
@@ -215,12 +226,17 @@ def _train_in_workers(jobs: list[TrainConfig], workers: int, on_epoch: Report) -
                 told[k] = len(entries)
 
 
-def _member_job(config: TrainConfig, threads: int) -> None:
-    """A member in a process of its own; a finished one is not trained again."""
+def _member_job(config: TrainConfig, threads: int, tells: bool) -> None:
+    """A member in a process of its own; a finished one is not trained again. One tells of doubts about the data."""
     torch.set_num_threads(threads)
     folder = Path(config.output)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UnitsWarning)  # told when they were read the first time
+        data = load_training_data(config)
     with warnings_as_sentences():
-        model = train_member(config, load_training_data(config), folder, Processes())
+        if not tells:
+            warnings.simplefilter("ignore", UnitsWarning)
+        model = train_member(config, data, folder, Processes())
     save_model(model, folder / MODEL)
 
 

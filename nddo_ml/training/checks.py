@@ -14,7 +14,11 @@ from torch import Tensor
 
 from nddo_ml.dataset import Dataset
 from nddo_ml.training.geometry import nearest_contacts
+from nddo_ml.training.linear import LinearPrediction
 from nddo_ml.units import BOHR_ANGSTROM, EV_KCAL_MOL, HARTREE_EV
+
+EXPECTED = "eV and eV/Å are expected"
+GRADIENTS = "energies rise where forces point: gradients instead of forces? F = −dE/dR is expected"
 
 
 class UnitsWarning(UserWarning):
@@ -54,6 +58,68 @@ def check_dataset(dataset: Dataset) -> list[str]:
     return found
 
 
+def check_against_forces(said: LinearPrediction, dataset: Dataset) -> str | None:
+    """Warn (UnitsWarning) of energies or stresses that contradict the forces, in sign or by a factor of a unit.
+
+    Compared with a potential fitted to the forces alone, which know nothing of the volume: energies an atom but
+    for what is quadratic in the volume, with coefficients for each element, and the diagonal of the stress but
+    for its mean. No verdict where they hardly go together.
+    """
+    message = _energies_and_forces(said, dataset) or _stress_and_forces(said, dataset)
+    if message:
+        where = dataset.origins[0].rsplit(", frame", 1)[0]
+        warnings.warn(f"{where}: {message}", UnitsWarning, stacklevel=2)
+    return message
+
+
+def _energies_and_forces(said: LinearPrediction, dataset: Dataset) -> str | None:
+    k = torch.tensor(said.structures)
+    here = dataset.labels.weights["energy"][k] > 0
+    k, predicted = k[here], said.energy[here]
+    if len(k) < 6 + 3 * len(dataset.elements):
+        return None
+    sizes = dataset.systems.atoms_per_system[k]
+    both = torch.stack([predicted, dataset.labels.values["energy"][k]], 1) / sizes[:, None]
+    shares = dataset.composition[k] / sizes[:, None]
+    volume = (torch.linalg.det(dataset.systems.cell[k]).abs() / sizes)[:, None]
+    relative = volume / volume.mean().clamp(min=1e-9) - 1.0
+    unknown = torch.cat([shares, shares * relative, shares * relative**2], 1)
+    both = both - unknown @ torch.linalg.lstsq(unknown, both, driver="gelsd").solution
+    correlation, slope = _line(both[:, 0], both[:, 1])
+    if correlation < -0.8:
+        return GRADIENTS
+    if correlation > 0.8 and slope > 8.0:
+        return f"{_times(slope)}: energies in kcal/mol, or forces in hartree/bohr? {EXPECTED}"
+    if correlation > 0.8 and slope < 1 / 8.0:
+        return f"{_times(slope)}: energies in hartree, or forces in kcal/mol/Å? {EXPECTED}"
+    return None
+
+
+def _stress_and_forces(said: LinearPrediction, dataset: Dataset) -> str | None:
+    k = torch.tensor(said.structures)
+    here = (dataset.labels.weights["stress"][k] > 0) & said.stress.isfinite().all(2).all(1)
+    if int(here.sum()) < 10:
+        return None
+    both = torch.stack([said.stress[here], dataset.labels.values["stress"][k[here]]]).diagonal(dim1=2, dim2=3)
+    predicted, labels = (both - both.mean(2, keepdim=True)).flatten(1)
+    correlation, slope = _line(predicted, labels)
+    if correlation < -0.5:
+        return "stresses have the opposite sign of what forces say: pressures? Positive under tension is expected"
+    if correlation > 0.5 and slope > 20.0 and _stress(dataset) is None:
+        return f"stresses are {slope:.3g} times what forces say: GPa, kbar, or virials in eV? eV/Å³ is expected"
+    return None
+
+
+def _line(x: Tensor, y: Tensor) -> tuple[float, float]:
+    """Correlation about zero, and the slope of y on x."""
+    product = float(x @ y)
+    return product / max(float(x.norm() * y.norm()), 1e-30), product / max(float(x @ x), 1e-30)
+
+
+def _times(slope: float) -> str:
+    return f"energies change {slope:.3g} times as much as forces say"
+
+
 def _lengths(dataset: Dataset) -> str | None:
     distance, i, j = nearest_contacts(dataset)
     if not distance.numel():
@@ -87,12 +153,11 @@ def _forces(dataset: Dataset) -> str | None:
     work, change = _work(dataset)
     if work.numel() < 5:
         return None
-    correlation = float((work * change).sum() / (work.norm() * change.norm()).clamp(min=1e-30))
-    slope = float((work * change).sum() / work.square().sum().clamp(min=1e-30))
+    correlation, slope = _line(work, change)
     if abs(correlation) < 0.8:
         return None
     if slope < 0:
-        return "energies rise where forces point: gradients instead of forces? F = −dE/dR is expected"
+        return GRADIENTS
     units = {
         "forces in hartree/bohr": HARTREE_EV / BOHR_ANGSTROM,
         "energies in hartree": 1 / HARTREE_EV,
@@ -102,7 +167,7 @@ def _forces(dataset: Dataset) -> str | None:
     }
     name, factor = min(units.items(), key=lambda item: abs(torch.tensor(slope / item[1]).log()))
     if abs(float(torch.tensor(slope).log())) > 0.45 and abs(float(torch.tensor(slope / factor).log())) < 0.25:
-        return f"energies change {slope:.3g} times as much as forces say: {name}? eV and eV/Å are expected"
+        return f"{_times(slope)}: {name}? {EXPECTED}"
     return None
 
 

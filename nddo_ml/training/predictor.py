@@ -111,23 +111,28 @@ class CachedNNP:
             stress_all = torch.stack([s for _, s in parts]) if stress else None
         return Prediction(energy, forces=forces_all, stress=stress_all, atomic_energies=atomic)
 
-    def linear_design(self, k: int, elements: tuple[int, ...]) -> tuple[Tensor, Tensor | None]:
-        """Forces [3 atoms, P] and stress [9, P] of structure ``k`` per unit weight of each element's features."""
+    def linear_design(self, k: int, elements: tuple[int, ...]) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Energy [P], forces [3 atoms, P] and stress [9, P] of structure ``k`` per unit weight of each element's
+        features.
+        """
         jacobian = self.jacobians[k]
-        one, _ = take(self.systems, torch.tensor([k]))
+        one, atoms_here = take(self.systems, torch.tensor([k]))
         n, n_features = one.n_atoms, self.features.shape[1]
         if jacobian is None:
             raise ValueError(f"structure {k} has no stored derivatives")
         blocks = jacobian.positions.double().transpose(1, 2).reshape(n, -1, 3, n_features)
         atoms = jacobian.atoms.reshape(n, -1)
-        forces, stress = [], []
+        features = self.features[atoms_here].double()
+        energy, forces, stress = [], [], []
         for z in elements:
             here = one.numbers == z
+            energy.append(features[here].sum(0))
             sums = blocks.new_zeros(n, 3, n_features)
             forces.append(-sums.index_add(0, atoms[here].reshape(-1), blocks[here].reshape(-1, 3, n_features)))
             if jacobian.strain is not None:
                 stress.append(jacobian.strain.double().reshape(9, n, n_features)[:, here].sum(1))
-        return torch.cat(forces, 2).reshape(3 * n, -1), torch.cat(stress, 1) if stress else None
+        forces_all = torch.cat(forces, 2).reshape(3 * n, -1)
+        return torch.cat(energy), forces_all, torch.cat(stress, 1) if stress else None
 
     def _derivatives(self, k: int, slope: Tensor, stress: bool) -> tuple[Tensor, Tensor]:
         """Forces [atoms, 3] and stress [3, 3] of structure ``k``, zeros where no derivatives are stored."""

@@ -14,11 +14,10 @@ import torch
 from torch import Tensor
 
 from nddo_ml.dataset import Dataset
-from nddo_ml.training.predictor import CachedNNP
+from nddo_ml.training.linear import LinearPrediction
 
 NAMES = ("yz", "xz", "xy")
 PLACES = ((1, 2), (0, 2), (0, 1))
-SAMPLE = 100  # structures that the linear potential is fitted to
 Order = tuple[int, int, int]  # component k of the tensor stands at place order[k] of the labels
 
 
@@ -73,32 +72,12 @@ def message(orders: Mapping[str, Order]) -> str:
     return f"stress labels have off-diagonal components exchanged ({'; '.join(parts)})"
 
 
-def orders_by_linear_potential(cached: CachedNNP, dataset: Dataset) -> dict[str, Order]:
-    """:func:`find_orders` against a linear potential, E = Σ_i w(Z_i)·G_i, fitted to the forces alone.
-
-    Needs no trained model: the least-squares problem is solved with the cached derivatives in a moment.
-    """
-    weights = dataset.labels.weights
-    chosen = torch.nonzero((weights["forces"] > 0) & (weights["stress"] > 0)).squeeze(1)
-    chosen = chosen[:: max(1, len(chosen) // SAMPLE)]
-    normal = right = None
-    designs = []
-    for k in chosen.tolist():
-        one = dataset.select([k])
-        forces, stress = cached.linear_design(k, dataset.elements)
-        if stress is None:
-            continue
-        target = one.labels.values["forces"].reshape(-1)
-        normal = forces.T @ forces if normal is None else normal + forces.T @ forces
-        right = forces.T @ target if right is None else right + forces.T @ target
-        designs.append((k, stress))
-    if normal is None or right is None:
-        return {}
-    ridge = 1e-7 * float(normal.diagonal().mean())
-    solution = torch.linalg.solve(normal + ridge * torch.eye(len(normal), dtype=normal.dtype), right)
-    predicted = torch.stack([stress @ solution for _, stress in designs]).reshape(-1, 3, 3)
-    used = [k for k, _ in designs]
-    return find_orders(predicted, dataset.labels.values["stress"][used], [dataset.groups[k] for k in used])
+def orders_by_forces(said: LinearPrediction, dataset: Dataset) -> dict[str, Order]:
+    """:func:`find_orders` against a potential that was fitted to the forces alone."""
+    chosen = [n for n, k in enumerate(said.structures) if dataset.labels.weights["stress"][k] > 0]
+    used = [said.structures[n] for n in chosen]
+    groups = [dataset.groups[k] for k in used]
+    return find_orders(said.stress[chosen], dataset.labels.values["stress"][used], groups)
 
 
 def _off_diagonal(stress: Tensor) -> Tensor:

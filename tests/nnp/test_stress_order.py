@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -12,9 +15,11 @@ from nddo_ml import Systems
 from nddo_ml.dataset import from_frames, split
 from nddo_ml.evaluation import summarize, tabulate
 from nddo_ml.training.build import build_nnp
-from nddo_ml.training.checks import UnitsWarning
+from nddo_ml.training.checks import UnitsWarning, check_against_forces, check_dataset
+from nddo_ml.training.config import DataConfig
+from nddo_ml.training.linear import predict_from_forces
 from nddo_ml.training.predictor import predictor_for
-from nddo_ml.training.stress_order import find_order, orders_by_linear_potential, reordered
+from nddo_ml.training.stress_order import find_order, orders_by_forces, reordered
 
 
 @pytest.fixture(scope="module")
@@ -37,9 +42,38 @@ def data(silicon):
     return from_frames(frames)
 
 
-def test_a_linear_potential_finds_the_exchange(data):
+def said_by_forces(data):
     model = build_nnp(data, 0, cutoff=5.0, angular_cutoff="full", size="small", hidden=(4,))
-    assert orders_by_linear_potential(predictor_for(model, data), data) == {"exchanged": (1, 0, 2)}
+    return predict_from_forces(predictor_for(model, data), data)
+
+
+def scaled(data, **factors):
+    values = {name: factors.get(name, 1.0) * v for name, v in data.labels.values.items()}
+    return replace(data, labels=replace(data.labels, values=values))
+
+
+@pytest.mark.parametrize(
+    ("factors", "message"),
+    [
+        ({"energy": 1 / 27.2114}, "energies in hartree"),
+        ({"energy": 23.06}, "energies in kcal/mol"),
+        ({"forces": 1 / 51.422}, "forces in hartree/bohr"),
+        ({"forces": 23.06}, "forces in kcal/mol/Å"),
+        ({"forces": -1.0}, "gradients instead of forces"),
+        ({"stress": -1.0}, "opposite sign"),
+        ({"stress": 160.2}, "GPa"),
+    ],
+)
+def test_labels_that_contradict_the_forces(data, factors, message):
+    wrong = scaled(data, **factors)
+    with pytest.warns(UnitsWarning, match=message):
+        found = check_dataset(wrong) or [check_against_forces(said_by_forces(wrong), wrong)]
+    assert len(found) == 1
+    assert check_against_forces(said_by_forces(data), data) is None
+
+
+def test_a_linear_potential_finds_the_exchange(data):
+    assert orders_by_forces(said_by_forces(data), data) == {"exchanged": (1, 0, 2)}
 
 
 def test_evaluation_notes_it_and_gives_the_errors_in_order(silicon, data):
@@ -52,16 +86,17 @@ def test_evaluation_notes_it_and_gives_the_errors_in_order(silicon, data):
 
 
 def test_training_warns_and_puts_it_right_on_demand(data):
-    from nddo_ml.train import _stress_in_order
+    from nddo_ml.train import _compared_with_forces
 
     model = build_nnp(data, 0, cutoff=5.0, angular_cutoff="full", size="small", hidden=(4,))
     cached = predictor_for(model, data)
     train, valid = split(data, 0.2, seed=0)
+    given, auto = (SimpleNamespace(data=DataConfig(stress_order=order)) for order in ("given", "auto"))
     with pytest.warns(UnitsWarning, match=r"exchanged.*stress_order = \"auto\" puts them right"):
-        same, _ = _stress_in_order(cached, data, valid, False)
+        same, _ = _compared_with_forces(cached, data, valid, given)
     assert same is data
     with pytest.warns(UnitsWarning, match="put right for this training"):
-        fixed, fixed_valid = _stress_in_order(cached, data, valid, True)
+        fixed, fixed_valid = _compared_with_forces(cached, data, valid, auto)
     model_stress = fixed.labels.values["stress"]
     assert torch.equal(model_stress[:12], data.labels.values["stress"][:12])
     assert torch.equal(model_stress[12:, 0, 2], data.labels.values["stress"][12:, 1, 2])
