@@ -36,6 +36,7 @@ def default_functions(
     angular_cutoff: float | None = None,
     weighted_angular: bool | None = None,
     cutoff_kind: str = "cos",
+    closest: float | None = None,
 ) -> list[Function]:
     """Element-resolved functions for ``elements`` and a ``cutoff`` (Å): shifted G2 and shifted wide G5.
 
@@ -50,6 +51,7 @@ def default_functions(
         weighted_angular: angular functions weighted by Z_j Z_k instead of one set for each pair of
             elements; None does so for more than six elements.
         cutoff_kind: as in :class:`~bp_descriptors.cutoffs.Cutoff`.
+        closest: how close atoms come (Å); the grids begin there where it is less than 0.8 of the shortest bond.
 
     Raises:
         ValueError: no elements, an unknown symbol or size, a cut-off about as short as a bond.
@@ -63,6 +65,10 @@ def default_functions(
     if unknown:
         raise ValueError(f"expected element symbols; got {unknown[0]!r}")
     first = 1.6 * min(float(covalent_radii[atomic_numbers[s]]) for s in symbols)
+    if closest is not None:
+        if not closest > 0.0:
+            raise ValueError(f"closest must be a positive distance; got {closest}")
+        first = min(first, closest)
     if angular_cutoff is None:
         angular_cutoff = min(cutoff, max(0.62 * cutoff, 2.0 * first))
     if not min(cutoff, angular_cutoff) > 1.2 * first:

@@ -55,6 +55,7 @@ def build_nnp(
     size: str = "medium",
     angular_cutoff: float | str | None = None,
     cutoff_kind: str = "cos",
+    closest: float | str = "auto",
     functions: str | None = None,
     hidden: tuple[int, ...] = (32, 32),
     activation: str = "tanh",
@@ -64,8 +65,9 @@ def build_nnp(
 ) -> NNP:
     """A Behler–Parrinello potential whose functions, scaling and reference energies come from the data.
 
-    ``cutoff`` "auto" is 2.4 times the median nearest-neighbour distance, within 5.0 and 6.5 Å; ``functions``
-    is an n2p2 input.nn to take the symmetry functions from instead of an automatic set of ``size``.
+    ``cutoff`` "auto" is 2.4 times the median nearest-neighbour distance, within 5.0 and 6.5 Å; ``closest`` "auto"
+    lets the functions' grids begin where a hundredth of the atoms have a neighbour, if that is nearer than a short
+    bond; ``functions`` is an n2p2 input.nn to take the symmetry functions from instead of an automatic set of ``size``.
 
     Raises:
         InputError: reference energies that lack an element.
@@ -76,8 +78,9 @@ def build_nnp(
     else:
         radius = automatic_cutoff(dataset) if cutoff == "auto" else float(cutoff)
         angular = radius if angular_cutoff == "full" else angular_cutoff
+        near = closest_contact(dataset) if closest == "auto" else float(closest)
         descriptors = SymmetryFunctions.default(
-            symbols, radius, size=size, angular_cutoff=angular, cutoff_kind=cutoff_kind
+            symbols, radius, size=size, angular_cutoff=angular, cutoff_kind=cutoff_kind, closest=near
         )
     scaler = Scaler.fit(descriptors, _feature_batches(descriptors, dataset), mode=scaling)
     if reference_energies is None:
@@ -108,6 +111,14 @@ def automatic_cutoff(dataset: Dataset) -> float:
     distance, *_ = nearest_contacts(dataset)
     median = float(distance.median()) if distance.numel() else 0.0
     return round(min(6.5, max(5.0, NEIGHBOR_SHELLS * median)), 1)
+
+
+def closest_contact(dataset: Dataset) -> float | None:
+    """The distance to the nearest neighbour that a hundredth of the atoms fall below, to 0.1 Å."""
+    distance, *_ = nearest_contacts(dataset)
+    if not distance.numel():
+        return None
+    return round(float(distance.sort().values[len(distance) // 100]), 1)
 
 
 def automatic_scale(dataset: Dataset, reference: Mapping[int, float]) -> float:

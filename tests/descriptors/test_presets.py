@@ -134,6 +134,9 @@ def test_default_options():
     resolved = SymmetryFunctions.default(["Si"], cutoff=6.0, angular_cutoff=4.0, cutoff_kind="poly2")
     assert {f.cutoff.radius for f in resolved.functions["Si"]} == {4.0, 6.0}
     assert {f.cutoff.kind for f in resolved.functions["Si"]} == {"poly2"}
+    for closest, begin in ((2.1, 2.1), (3.0, 1.6 * 1.54)):  # covalent radius of molybdenum: 1.54 Å
+        metal = SymmetryFunctions.default(["Mo"], cutoff=6.0, closest=closest)
+        assert min(f.r_s for f in metal.functions["Mo"]) == pytest.approx(begin, abs=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -150,3 +153,5 @@ def test_default_bad_input(arguments, message):
         SymmetryFunctions.default(*arguments)
     with pytest.raises(ValueError, match="size must be one of"):
         SymmetryFunctions.default(["C"], size="huge")
+    with pytest.raises(ValueError, match="closest must be a positive distance"):
+        SymmetryFunctions.default(["C"], closest=0.0)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from ase.build import bulk
 from ase.io import read, write
 from nnp_models import DATA, make_nnp
 
@@ -20,6 +21,7 @@ from nddo_ml import InputError, load_model
 from nddo_ml.dataset import from_frames, load_dataset
 from nddo_ml.loss import Loss
 from nddo_ml.train import train
+from nddo_ml.training.build import build_nnp
 from nddo_ml.training.config import read_config
 from nddo_ml.training.predictor import CachedNNP, DirectPredictor
 from nddo_ml.training.state import read_log
@@ -362,3 +364,17 @@ def test_bad_configurations(text, message, tmp_path, small_data):
     (tmp_path / "bad.toml").write_text(text)
     with pytest.raises(InputError, match=message):
         train(read_config(tmp_path / "bad.toml", {"data.train": str(small_data), "output": str(tmp_path / "run")}))
+
+
+def test_grids_begin_where_atoms_are():
+    def built(a, **options):
+        frames = [bulk("Mo", "bcc", a=a, cubic=True) for _ in range(4)]
+        for k, frame in enumerate(frames):
+            frame.rattle(0.02, seed=k)
+            frame.info["energy"] = -20.0 - k
+        model = build_nnp(from_frames(frames), 0, hidden=(4,), **options)
+        return min(f.r_s for f in model.functions.functions["Mo"])
+
+    assert built(2.5) == pytest.approx(2.1, abs=0.051)  # √3/2 · 2.5 Å
+    assert built(3.16) == pytest.approx(1.6 * 1.54)
+    assert built(3.16, closest=2.0) == 2.0
