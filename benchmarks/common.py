@@ -7,6 +7,7 @@ import importlib.util
 import json
 import os
 import platform
+import resource
 import shutil
 import sys
 from collections.abc import Sequence
@@ -59,6 +60,15 @@ def note(text: str) -> None:
 def has_module(name: str) -> bool:
     """Whether a Python package is installed."""
     return importlib.util.find_spec(name) is not None
+
+
+def peak_memory_mib() -> float:
+    """Largest resident memory of this process; where Linux says so, without what its parent had when it was started."""
+    status = Path("/proc/self/status")
+    for line in status.read_text().splitlines() if status.exists() else []:
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def mopac_program() -> str | None:

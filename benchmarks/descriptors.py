@@ -31,20 +31,21 @@ CUTOFF, R_S = 5.5, 4.0  # Å
 ETAS = (0.0357, 0.0714, 0.1786)  # Å⁻²; with the shapes below the set of a published silicon potential
 SHAPES = [(zeta, lambda_) for zeta in (1.0, 2.0, 4.0, 16.0) for lambda_ in (-1.0, 1.0)]
 GROWTH = """
-import json, resource, sys, time, torch
+import json, sys, time, torch
+from benchmarks.common import peak_memory_mib
 from benchmarks.descriptors import gradient, silicon, silicon_functions
 torch.set_num_threads(int(sys.argv[2]))
 functions, small = silicon_functions(), silicon(2)
 gradient(functions, [small])
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = peak_memory_mib()
 atoms = silicon(int(sys.argv[1]))
 seconds = []
 for _ in range(3):
     start = time.perf_counter()
     gradient(functions, [atoms])
     seconds.append(time.perf_counter() - start)
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-answer = {"atoms": len(atoms), "seconds": seconds, "before_MB": before / 1024, "peak_MB": peak / 1024}
+peak = peak_memory_mib()
+answer = {"atoms": len(atoms), "seconds": seconds, "before_MiB": before, "peak_MiB": peak}
 print(json.dumps(answer))
 """
 
@@ -169,9 +170,9 @@ def growth(edges: list[int], threads: int) -> Report:
         command = [sys.executable, "-c", GROWTH, str(edge), str(threads)]
         answer = json.loads(subprocess.run(command, check=True, capture_output=True, env=environment).stdout)
         seconds = answer.pop("seconds")
-        used = answer["peak_MB"] - answer["before_MB"]
+        used = answer["peak_MiB"] - answer["before_MiB"]
         ms = [t / answer["atoms"] * 1e3 for t in seconds]
-        runs.append({**answer, "ms_per_atom": spread(ms), "kB_per_atom": used * 1024 / answer["atoms"]})
+        runs.append({**answer, "ms_per_atom": spread(ms), "KiB_per_atom": used * 1024 / answer["atoms"]})
     large = [r for r in runs if r["atoms"] >= 1000]
     report: Report = {"runs": runs}
     if len(large) > 1:
