@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import csv
 import importlib.util
 import json
@@ -38,7 +39,7 @@ def qm9_chno(count: int, seed: int = 0) -> list[Atoms]:
 
 
 def _parse(elements: str, positions: str) -> Atoms:
-    return Atoms(json.loads(elements.replace("'", '"')), np.array(json.loads(positions)))
+    return Atoms(ast.literal_eval(elements), np.array(ast.literal_eval(positions)))
 
 
 def with_third_row(molecules: list[Atoms]) -> list[Atoms]:

@@ -153,9 +153,14 @@ def load_dataset(sources: Iterable[Source | str | Path]) -> Dataset:
     frames: list[tuple[Atoms, dict[str, np.ndarray], Source, str]] = []
     for entry in sources:
         source = entry if isinstance(entry, Source) else Source(str(entry))
+        found: set[str] = set()
         for number, (atoms, raw) in enumerate(read_structures(source.path, source.keys)):
             origin = f"{source.path}, frame {number}"
             frames.append((_scaled(atoms, source), _checked_labels(atoms, raw, source, origin), source, origin))
+            found |= raw.keys()
+        if absent := sorted(source.keys.keys() - found):
+            label = absent[0]
+            raise InputError(f"{source.path}: no structure has {source.keys[label]!r}, named as its {label}")
     if not frames:
         raise InputError("expected at least one structure; the files have none")
     return _assemble(frames)

@@ -192,6 +192,9 @@ def test_files_that_cannot_be_read(tmp_path):
         Source("a.xyz", energy_unit="rydberg")
     with pytest.raises(InputError, match="keys must name labels"):
         Source("a.xyz", keys={"enrgy": "x"})
+    write(tmp_path / "water.xyz", molecule("H2O"))
+    with pytest.raises(InputError, match=r"water.xyz: no structure has 'q', named as its charges"):
+        load_dataset([Source(str(tmp_path / "water.xyz"), keys={"charges": "q"})])
 
 
 def trajectory(energy=1.0, force=1.0, length=1.0):
