@@ -12,10 +12,44 @@ from torch import Tensor, nn
 from bp_descriptors import Scaler, SymmetryFunctions, neighbor_list, pair_vectors
 from bp_descriptors.cutoffs import Cutoff
 from bp_descriptors.geometry import norm
-from nddo_ml.elements import number_of
+from nddo_ml.elements import covalent_radii, number_of
 from nddo_ml.systems import Systems
 
+_BOND = Cutoff(1.45, "poly2", inner=1.2 / 1.45)  # a bond's strength by its length in sums of covalent radii
+_RISE = Cutoff(1.0, "poly2")
 _HALF_CROWDED = 0.5  # neighbours, counted by the cut-off function, at which presence is 1 − 1/e
+
+
+@dataclass(frozen=True)
+class Links:
+    """How far atoms are linked by at most six bonds: 1 when they are, 0 when not, smooth in the positions.
+
+    With b = f(r / (R_i + R_j)) between atoms of covalent radii R, 1 up to 1.2 and 0 from 1.45 on, and T a smooth step,
+    ``w_ij = T(b + b² + … + b⁶)_ij``, powers of the matrix b.
+    """
+
+    weights: Tensor  # [atoms, n] with the atoms of the same system, n of the largest
+    place: Tensor  # [atoms] column of an atom
+
+    @classmethod
+    def of(cls, systems: Systems, i: Tensor, j: Tensor, distance: Tensor) -> Links:
+        """Links of a batch whose pairs i, j [pairs] (both orders) are ``distance`` apart."""
+        counts = systems.atoms_per_system
+        place = torch.arange(systems.n_atoms, device=i.device) - (counts.cumsum(0) - counts)[systems.system_idx]
+        radius = covalent_radii(systems.numbers, distance.dtype)
+        n = int(counts.max())
+        bonds = distance.new_zeros(systems.n_systems, n, n).index_put(
+            (systems.system_idx[i], place[i], place[j]), _BOND(distance / (radius[i] + radius[j]))
+        )
+        twice = bonds @ bonds
+        thrice = twice @ bonds
+        three = bonds + twice + thrice
+        reach = 1 - _RISE(three + thrice @ three)
+        return cls(reach[systems.system_idx, place], place)
+
+    def lengthened(self, a: Tensor, b: Tensor, distance: Tensor, cutoff: float) -> Tensor:
+        """``r + (1 − w) r_c``: distances that are beyond the cut-off for atoms that are not linked."""
+        return distance + (1 - self.weights[a, self.place[b]]) * cutoff
 
 
 @dataclass(frozen=True)
@@ -25,6 +59,7 @@ class Features:
     numbers: Tensor  # [atoms]
     values: Tensor  # [atoms, F] scaled symmetry functions
     presence: Tensor  # [atoms] 0 for an atom without neighbours, near 1 for a bonded one, smooth
+    links: Links | None = None  # which atoms count as neighbours; None: all
 
 
 class AtomFeatures(nn.Module):
@@ -35,10 +70,13 @@ class AtomFeatures(nn.Module):
     Args:
         functions: the symmetry functions.
         scaler: their centring and scaling.
+        bonded: only atoms linked by at most six bonds are neighbours (:class:`Links`), so that molecules do not
+            see each other: their interaction is the parent's. Others are moved smoothly beyond the cut-off.
     """
 
-    def __init__(self, functions: SymmetryFunctions, scaler: Scaler) -> None:
+    def __init__(self, functions: SymmetryFunctions, scaler: Scaler, bonded: bool = False) -> None:
         super().__init__()
+        self.bonded = bonded
         self.functions = functions
         self.scaler = scaler
         self.envelope = Cutoff(functions.cutoff, "poly2")
@@ -51,6 +89,7 @@ class AtomFeatures(nn.Module):
         *,
         size: str = "small",
         data: Iterable[Systems] = (),
+        bonded: bool = False,
         **options: Any,
     ) -> AtomFeatures:
         """An automatic set for ``elements``, scaled to the structures of ``data``, if any.
@@ -62,11 +101,12 @@ class AtomFeatures(nn.Module):
         """
         options = {"cutoff_kind": "poly2", **options}
         functions = SymmetryFunctions.default(elements, cutoff, size=size, **options)
-        batches = [(_describe(functions, s), s.numbers) for s in data]
+        with torch.no_grad():
+            batches = [(_describe(functions, bonded, s)[0], s.numbers) for s in data]
         if batches:
-            return cls(functions, Scaler.fit(functions, batches, mode="sigma"))
+            return cls(functions, Scaler.fit(functions, batches, mode="sigma"), bonded)
         statistics = torch.zeros(4, len(functions.elements), functions.n_features, dtype=torch.float64)
-        return cls(functions, Scaler(functions, statistics, "none"))
+        return cls(functions, Scaler(functions, statistics, "none"), bonded)
 
     @property
     def elements(self) -> frozenset[int]:
@@ -75,26 +115,33 @@ class AtomFeatures(nn.Module):
 
     def forward(self, systems: Systems) -> Features:
         """The features of a batch of molecules."""
-        x = systems.positions
-        pairs = neighbor_list(x, self.functions.cutoff, systems.system_idx)
-        vectors = pair_vectors(x, pairs)
-        values = self.scaler(self.functions(systems.numbers, vectors, pairs), systems.numbers)
-        crowd = x.new_zeros(systems.n_atoms).index_add(0, pairs.i, self.envelope(norm(vectors)))
-        return Features(systems.numbers, values, -torch.expm1(-((crowd / _HALF_CROWDED) ** 2)))
+        described, centers, distance, links = _describe(self.functions, self.bonded, systems)
+        values = self.scaler(described, systems.numbers)
+        crowd = distance.new_zeros(systems.n_atoms).index_add(0, centers, self.envelope(distance))
+        return Features(systems.numbers, values, -torch.expm1(-((crowd / _HALF_CROWDED) ** 2)), links)
 
     def to_config(self) -> dict[str, Any]:
         """Plain data; :meth:`from_config` reads it."""
-        return {"functions": self.functions.to_dict(), "scaler": self.scaler.to_dict()}
+        return {"functions": self.functions.to_dict(), "scaler": self.scaler.to_dict(), "bonded": self.bonded}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> AtomFeatures:
         """Features of the configuration, their statistics yet to be loaded."""
         functions = SymmetryFunctions.from_dict(config["functions"])
         statistics = torch.zeros(4, len(functions.elements), functions.n_features, dtype=torch.float64)
-        return cls(functions, Scaler(functions, statistics, **config["scaler"]))
+        return cls(functions, Scaler(functions, statistics, **config["scaler"]), config.get("bonded", False))
 
 
-@torch.no_grad()
-def _describe(functions: SymmetryFunctions, systems: Systems) -> Tensor:
+def _describe(
+    functions: SymmetryFunctions, bonded: bool, systems: Systems
+) -> tuple[Tensor, Tensor, Tensor, Links | None]:
+    """Symmetry functions [atoms, F], and of the pairs the central atoms, their distances, their links."""
     pairs = neighbor_list(systems.positions, functions.cutoff, systems.system_idx)
-    return functions(systems.numbers, pair_vectors(systems.positions, pairs), pairs)
+    vectors = pair_vectors(systems.positions, pairs)
+    distance = norm(vectors)
+    links = None
+    if bonded:
+        links = Links.of(systems, pairs.i, pairs.j, distance)
+        longer = links.lengthened(pairs.i, pairs.j, distance, functions.cutoff)
+        vectors, distance = vectors * (longer / distance)[:, None], longer
+    return functions(systems.numbers, vectors, pairs), pairs.i, distance, links

@@ -81,6 +81,9 @@ class PairCorrection(Correction):
     ) -> list[PairFactors | None]:
         """See the class."""
         embedded = self.embed(features.values.double(), features.numbers)
+        if features.links is not None:
+            reach = self.envelope.radius
+            distances = [features.links.lengthened(p.a, p.b, r, reach) for p, r in zip(pairs, distances, strict=True)]
         return [self._factors(pair, r, embedded) for pair, r in zip(pairs, distances, strict=True)]
 
     def _factors(self, pair: PairGroup, distance: Tensor, embedded: Tensor) -> PairFactors:

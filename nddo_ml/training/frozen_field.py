@@ -35,6 +35,7 @@ def build_delta(
     cutoff: float = 5.0,
     size: str | None = None,
     angular_cutoff: float | None = None,
+    bonded: bool = False,
     **energy: Any,
 ) -> NDDO:
     """A method or a hybrid that stays as it is, with an AtomicEnergyCorrection that is trained.
@@ -44,7 +45,7 @@ def build_delta(
         seed: of the networks' weights.
         base: the method, or the file of the hybrid.
         name: of the model.
-        cutoff, size, angular_cutoff: of the symmetry functions; without a size those of a hybrid are used again.
+        cutoff, size, angular_cutoff, bonded: of the symmetry functions; without a size a hybrid's are used again.
         energy: options of the AtomicEnergyCorrection.
 
     Raises:
@@ -60,7 +61,7 @@ def build_delta(
     if size is None and len(model.corrections):
         features = next(iter(model.corrections)).features
     else:
-        features = default_features(dataset, cutoff, size or "small", angular_cutoff)
+        features = default_features(dataset, cutoff, size or "small", angular_cutoff, bonded)
     unknown = [symbol_of(z) for z in dataset.elements if z not in model.elements & features.elements]
     if unknown:
         raise InputError(f"{base} has no element {unknown[0]}, which the data have")

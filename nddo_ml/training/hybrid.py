@@ -36,6 +36,7 @@ def build_nddo(
     cutoff: float = 5.0,
     size: str = "small",
     angular_cutoff: float | None = None,
+    bonded: bool = False,
     parameters: Mapping[str, Any] | None = None,
     pairs: Mapping[str, Any] | None = None,
     energy: Mapping[str, Any] | None = None,
@@ -48,7 +49,7 @@ def build_nddo(
         seed: of the networks' weights.
         method: the parent.
         name: of the model.
-        cutoff, size, angular_cutoff: of the symmetry functions, as in ``AtomFeatures.default``.
+        cutoff, size, angular_cutoff, bonded: of the symmetry functions, as in ``AtomFeatures.default``.
         parameters, pairs, energy: options of a ParameterCorrection, PairCorrection and AtomicEnergyCorrection, each
             switched on by being there. ``parameters.bounds`` replaces single bounds; 0 fixes a parameter.
         dispersion: options of a DispersionD3, switched on in the same way.
@@ -59,7 +60,7 @@ def build_nddo(
     tables = {"parameters": parameters, "pairs": pairs, "energy": energy}
     if all(options is None for options in tables.values()):
         raise InputError(f"a hybrid needs at least one of the tables model.{', model.'.join(_KINDS)}; got none")
-    features = default_features(dataset, cutoff, size, angular_cutoff)
+    features = default_features(dataset, cutoff, size, angular_cutoff, bonded)
     corrections: list[Correction] = []
     for k, (kind, options) in enumerate(tables.items()):
         if options is not None:
@@ -72,10 +73,14 @@ def build_nddo(
     return NDDO(method, correction=corrections, terms=terms, name=name, response=response)
 
 
-def default_features(dataset: Dataset, cutoff: float, size: str, angular_cutoff: float | None) -> AtomFeatures:
+def default_features(
+    dataset: Dataset, cutoff: float, size: str, angular_cutoff: float | None, bonded: bool
+) -> AtomFeatures:
     """An automatic set of symmetry functions, scaled to the data."""
     symbols = [symbol_of(z) for z in dataset.elements]
-    return AtomFeatures.default(symbols, cutoff, size=size, angular_cutoff=angular_cutoff, data=_some(dataset))
+    return AtomFeatures.default(
+        symbols, cutoff, size=size, angular_cutoff=angular_cutoff, data=_some(dataset), bonded=bonded
+    )
 
 
 def _bounds(given: Mapping[str, float]) -> dict[str, float]:

@@ -25,9 +25,4 @@ def test_python_blocks() -> None:
 
 def test_recipes_can_be_read() -> None:
     kinds = {path.stem: read_config(path).model.kind for path in (ROOT / "recipes").glob("*_*.toml")}
-    assert kinds == {
-        "hybrid_chno_field": "nddo",
-        "hybrid_chno_delta": "delta",
-        "hybrid_reactive": "delta",
-        "nnp_chno": "nnp",
-    }
+    assert kinds == {"hybrid_chno": "nddo", "hybrid_reactive": "delta", "nnp_chno": "nnp"}

@@ -1,0 +1,78 @@
+"""Links: features that see an atom's own molecule and no other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from ase import Atoms
+from ase.build import molecule
+from ase.collections import s22
+from hybrid_models import batch, hybrid, randomized, rattled
+
+from nddo_ml import NDDO, load_model, save_model
+from nddo_ml.hybrid.atomic_energy import AtomicEnergyCorrection
+from nddo_ml.hybrid.features import AtomFeatures
+from nddo_ml.scf import SCFOptions
+
+DIMERS = {"Water_dimer": 3, "Formic_acid_dimer": 5, "Benzene_dimer_parallel_displaced": 12}
+
+
+@pytest.fixture(scope="module")
+def bonded() -> AtomFeatures:
+    return AtomFeatures.default(["H", "C", "N", "O"], 4.0, size="small", bonded=True)
+
+
+def stretched(ratio: float) -> Atoms:
+    """Methane with one bond as long as ``ratio`` times the sum of the covalent radii, 1.14 Å."""
+    atoms = molecule("CH4")
+    atoms.set_distance(0, 1, 1.14 * ratio, fix=0)
+    return atoms
+
+
+@pytest.mark.parametrize("name", DIMERS)
+def test_molecules_do_not_see_each_other(bonded: AtomFeatures, name: str) -> None:
+    dimer, n = s22[name], DIMERS[name]
+    together, apart = bonded(batch(dimer)), bonded(batch(dimer[:n], dimer[n:]))
+    torch.testing.assert_close(together.values, apart.values, rtol=0, atol=1e-12)
+    torch.testing.assert_close(together.presence, apart.presence, rtol=0, atol=1e-12)
+
+
+def test_added_energies_leave_the_interaction_to_the_parent(bonded: AtomFeatures) -> None:
+    dimer, options = s22["Ammonia_dimer"], SCFOptions(tolerance=1e-10)
+    model = randomized(NDDO("AM1", correction=AtomicEnergyCorrection(bonded, seed=1), scf=options))
+    interactions = []
+    for m in (model, NDDO("AM1", scf=options)):
+        energy = m(batch(dimer, dimer[:4], dimer[4:])).energy
+        interactions.append(energy[0] - energy[1] - energy[2])
+    torch.testing.assert_close(*interactions, rtol=0, atol=1e-8)
+
+
+def test_weights_follow_bonds(bonded: AtomFeatures) -> None:
+    links = bonded(batch(molecule("trans-butane"), stretched(1.1), stretched(1.5))).links
+    assert links is not None
+    others = ~torch.eye(14, dtype=torch.bool)
+    torch.testing.assert_close(links.weights[:14][others], torch.ones(14 * 13, dtype=torch.float64))
+    assert float(links.weights[14, 1]) == pytest.approx(1.0)
+    assert float(links.weights[19, 1]) == 0.0  # the hydrogen is gone
+
+
+@pytest.mark.parametrize("ratio", [1.0, 1.25, 1.3, 1.4])
+def test_forces_are_the_derivative_of_the_energy(bonded: AtomFeatures, ratio: float) -> None:
+    model, step = hybrid(bonded), 1e-4
+    atoms = stretched(ratio)
+    atoms.rattle(0.02, seed=3)
+    moved = [atoms.copy(), atoms.copy()]
+    for a, sign in zip(moved, (1, -1), strict=True):
+        a.positions[1] += sign * step * torch.tensor([0.6, 0.0, 0.8]).numpy()
+    energy = model(batch(*moved)).energy
+    slope = float(energy[0] - energy[1]) / (2 * step)
+    force = model(batch(atoms), forces=True).forces[1]
+    assert -float(force @ torch.tensor([0.6, 0.0, 0.8], dtype=force.dtype)) == pytest.approx(slope, abs=2e-6)
+
+
+def test_they_are_saved(bonded: AtomFeatures, tmp_path: Path) -> None:
+    model, systems = hybrid(bonded), batch(s22["Water_dimer"], rattled("CH3OH", 2))
+    save_model(model, tmp_path / "model.pt")
+    torch.testing.assert_close(load_model(tmp_path / "model.pt")(systems).energy, model(systems).energy)
