@@ -38,7 +38,7 @@ def test_names_and_cards(hybrid, potential):
     for model in (hybrid, potential):
         assert model.name in shipped_models()
         assert model.elements == {1, 6, 7, 8}
-        for key in ("level", "data_source", "data_licence", "limits", "recipe", "validation_errors"):
+        for key in ("level", "data_source", "data_licence", "limits", "recipe", "test_errors"):
             assert model.card[key], key
 
 
