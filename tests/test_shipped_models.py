@@ -64,11 +64,11 @@ def test_isolated_atoms_are_the_parents_and_fragments_do_not_interact(hybrid):
 
 
 def test_a_hydrogen_bond_of_s22(hybrid):
-    """The water dimer within 2.5 kcal/mol of CCSD(T)/CBS; the mean error for S22 is 2.8 (docs/hybrid.md)."""
+    """The water dimer within 0.5 kcal/mol of CCSD(T)/CBS; the mean error for S22 is 0.8 (docs/hybrid.md)."""
     dimer = create_s22_system("Water_dimer")
     e = hybrid(Systems.from_ase([dimer, dimer[:3], dimer[3:]])).energy
     bound = float(e[0] - e[1] - e[2])
-    assert bound == pytest.approx(get_interaction_energy_cc("Water_dimer"), abs=2.5 * kcal / mol)
+    assert bound == pytest.approx(get_interaction_energy_cc("Water_dimer"), abs=0.5 * kcal / mol)
 
 
 @pytest.mark.parametrize("name", ["hybrid", "potential"])

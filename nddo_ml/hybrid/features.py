@@ -15,8 +15,9 @@ from bp_descriptors.geometry import norm
 from nddo_ml.elements import covalent_radii, number_of
 from nddo_ml.systems import Systems
 
-_BOND = Cutoff(1.45, "poly2", inner=1.2 / 1.45)  # a bond's strength by its length in sums of covalent radii
-_RISE = Cutoff(1.0, "poly2")
+_STRONG = 1.2  # bonds up to this length in sums of covalent radii count fully,
+_BROKEN = (1.8, 1.45, 2.2)  # from here on not at all: without, with one (hydrogen bonds!), with two hydrogens
+_FALL = Cutoff(1.0, "poly2")
 _HALF_CROWDED = 0.5  # neighbours, counted by the cut-off function, at which presence is 1 − 1/e
 
 
@@ -24,8 +25,9 @@ _HALF_CROWDED = 0.5  # neighbours, counted by the cut-off function, at which pre
 class Links:
     """How far atoms are linked by at most six bonds: 1 when they are, 0 when not, smooth in the positions.
 
-    With b = f(r / (R_i + R_j)) between atoms of covalent radii R, 1 up to 1.2 and 0 from 1.45 on, and T a smooth step,
-    ``w_ij = T(b + b² + … + b⁶)_ij``, powers of the matrix b.
+    With b = f(r / (R_i + R_j)) between atoms of covalent radii R, 1 up to 1.2 and 0 from 1.45 on for a hydrogen and
+    another element (1.8 without hydrogen, 2.2 for two), and T a smooth step, ``w_ij = T(b + b² + … + b⁶)_ij``,
+    powers of the matrix b.
     """
 
     weights: Tensor  # [atoms, n] with the atoms of the same system, n of the largest
@@ -37,14 +39,17 @@ class Links:
         counts = systems.atoms_per_system
         place = torch.arange(systems.n_atoms, device=i.device) - (counts.cumsum(0) - counts)[systems.system_idx]
         radius = covalent_radii(systems.numbers, distance.dtype)
+        hydrogen = (systems.numbers == 1).long()
+        broken = distance.new_tensor(_BROKEN)[hydrogen[i] + hydrogen[j]]
+        strength = _FALL((distance / (radius[i] + radius[j]) - _STRONG) / (broken - _STRONG))
         n = int(counts.max())
         bonds = distance.new_zeros(systems.n_systems, n, n).index_put(
-            (systems.system_idx[i], place[i], place[j]), _BOND(distance / (radius[i] + radius[j]))
+            (systems.system_idx[i], place[i], place[j]), strength
         )
         twice = bonds @ bonds
         thrice = twice @ bonds
         three = bonds + twice + thrice
-        reach = 1 - _RISE(three + thrice @ three)
+        reach = 1 - _FALL(three + thrice @ three)
         return cls(reach[systems.system_idx, place], place)
 
     def lengthened(self, a: Tensor, b: Tensor, distance: Tensor, cutoff: float) -> Tensor:
