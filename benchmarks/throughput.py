@@ -7,7 +7,6 @@ Milliseconds are wall time over the number of molecules; the accuracy is the dif
 
 from __future__ import annotations
 
-import resource
 import time
 from collections.abc import Sequence
 from functools import partial
@@ -15,7 +14,7 @@ from functools import partial
 import numpy as np
 from ase import Atoms
 
-from benchmarks.common import Report, finish, note, parser, spread
+from benchmarks.common import Report, finish, note, parser, peak_memory_mib, spread
 from benchmarks.engines import PEERS, InProcesses, Results
 from benchmarks.molecules import qm9, with_third_row
 from nddo_ml import Systems
@@ -54,7 +53,7 @@ def main() -> None:
         "heavy_atoms": arguments.heavy_atoms,
         "ms_per_molecule": {name: spread(values) for name, values in times.items()},
         "against_mopac": _accuracy(results),
-        "peak_memory_MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "peak_memory_MB": peak_memory_mib(),
     } | ({name: "not installed" for name in missing})
     finish(report, arguments.out)
 
