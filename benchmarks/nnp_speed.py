@@ -1,6 +1,6 @@
 """Energy and forces of a potential on silicon cells: time an atom, growth with the number of atoms, memory.
 
-    python benchmarks/nnp_speed.py --sizes 1000 10000 100000 --json speed.json
+    python -m benchmarks.nnp_speed --sizes 1000 10000 100000 --json speed.json
 
 One thread unless --threads says otherwise. Each size is timed --repeat times after one warm-up; the structure
 is diamond silicon displaced by 0.1 Å. Neighbour list, descriptors, networks and forces are one call, as in
@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import statistics
 import time
 from pathlib import Path
@@ -20,6 +19,7 @@ import numpy as np
 import torch
 from ase.build import bulk
 
+from benchmarks.common import peak_memory_mib
 from nddo_ml import Systems, load_model
 from nddo_ml.nnp import NNP
 
@@ -54,7 +54,7 @@ def measure(model: NNP, systems: Systems, repeat: int, stress: bool) -> dict[str
         "fastest_ms_per_atom": 1e3 * min(times) / n,
         "slowest_ms_per_atom": 1e3 * max(times) / n,
         "repeat": repeat,
-        "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "peak_memory_mib": peak_memory_mib(),
         "net_force": float(result.forces.sum(0).abs().max()),
     }
 
@@ -70,7 +70,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     model = load_model(options.model) if options.model else NNP.from_n2p2(SILICON)
-    base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    base = peak_memory_mib()
     results = []
     for n in sorted(options.sizes):
         row = measure(model, silicon_cell(n), options.repeat if n <= 20000 else 2, options.stress)

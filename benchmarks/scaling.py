@@ -30,14 +30,15 @@ SERIES: dict[str, Callable[[], list[Atoms]]] = {
     "fullerene": lambda: [fullerene(*n) for n in ((1, 1), (3, 0), (2, 2), (3, 3), (4, 4))],
 }
 OURS = """
-import json, resource, sys, time
+import json, sys, time
 from ase.build import molecule
 from ase.io import read
+from benchmarks.common import peak_memory_mib
 from nddo_ml import NDDO, Systems
 method, path, repeats = sys.argv[1], sys.argv[2], int(sys.argv[3])
 model, systems = NDDO(method), Systems.from_ase(read(path))
 model(Systems.from_ase([molecule("CH3CONH2")] * 40), forces=True)  # compiled kernels are loaded
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = peak_memory_mib()
 seconds = []
 for _ in range(repeats):
     start = time.perf_counter()
@@ -45,8 +46,8 @@ for _ in range(repeats):
     seconds.append(time.perf_counter() - start)
 print(json.dumps({
     "seconds": sorted(seconds)[len(seconds) // 2],
-    "peak_MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-    "before_MB": before / 1024,
+    "peak_MB": peak_memory_mib(),
+    "before_MB": before,
     "heat_of_formation_kcal_mol": float(prediction.heat_of_formation),
     "scf_iterations": int(prediction.scf.iterations),
 }))
