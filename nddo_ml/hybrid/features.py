@@ -16,7 +16,7 @@ from nddo_ml.elements import covalent_radii, number_of
 from nddo_ml.systems import Systems
 
 _STRONG = 1.2  # bonds up to this length in sums of covalent radii count fully,
-_BROKEN = (1.8, 1.45, 2.2)  # from here on not at all: without, with one (hydrogen bonds!), with two hydrogens
+_BROKEN = (1.8, 1.45, 2.8)  # from here on not at all: without, with one (hydrogen bonds!), with two hydrogens
 _FALL = Cutoff(1.0, "poly2")
 _HALF_CROWDED = 0.5  # neighbours, counted by the cut-off function, at which presence is 1 − 1/e
 
@@ -26,7 +26,7 @@ class Links:
     """How far atoms are linked by at most six bonds: 1 when they are, 0 when not, smooth in the positions.
 
     With b = f(r / (R_i + R_j)) between atoms of covalent radii R, 1 up to 1.2 and 0 from 1.45 on for a hydrogen and
-    another element (1.8 without hydrogen, 2.2 for two), and T a smooth step, ``w_ij = T(b + b² + … + b⁶)_ij``,
+    another element (1.8 without hydrogen, 2.8 for two), and T a smooth step, ``w_ij = T(b + b² + … + b⁶)_ij``,
     powers of the matrix b.
     """
 
