@@ -59,6 +59,18 @@ def test_weights_follow_bonds(bonded: AtomFeatures) -> None:
     assert float(links.weights[19, 1]) == 0.0  # the hydrogen is gone
 
 
+def test_hydrogens_part_slowly(bonded: AtomFeatures) -> None:
+    lengths = torch.linspace(0.7, 2.2, 31).tolist()
+    links = bonded(batch(*(Atoms("H2", [(0, 0, 0), (0, 0, r)]) for r in lengths))).links
+    assert links is not None
+    weights = links.weights[::2, 1]
+    assert float(weights[0]) == 1.0
+    assert float(weights[-1]) == 0.0
+    steps = weights.diff()  # of 0.05 Å
+    assert bool((steps <= 0).all())
+    assert float(steps.min()) > -0.3
+
+
 @pytest.mark.parametrize("ratio", [1.0, 1.25, 1.3, 1.4])
 def test_forces_are_the_derivative_of_the_energy(bonded: AtomFeatures, ratio: float) -> None:
     model, atoms = hybrid(bonded), stretched(ratio)
