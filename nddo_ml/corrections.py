@@ -8,7 +8,7 @@ from torch import Tensor
 
 from nddo_ml.dispersion import DispersionD3
 from nddo_ml.halogen_bonds import HalogenBondsX
-from nddo_ml.hydrogen_bonds import HydrogenBondsH4, HydrogenRepulsion
+from nddo_ml.hydrogen_bonds import HydrogenBondsH4, HydrogenRepulsion, SoftHydrogenRepulsion
 from nddo_ml.peptide import PeptideBonds
 from nddo_ml.pm6_terms import FlatNitrogen, TripleBonds
 from nddo_ml.systems import Systems
@@ -21,14 +21,34 @@ class EnergyTerm(Protocol):
         """[systems] eV, differentiable by ``systems.positions``."""
 
 
+# kcal/mol heights of the amide term: MOPAC manual, "Peptide linkages"
+_AM1, _PM3, _RM1 = (PeptideBonds(3.3191),), (PeptideBonds(7.1853),), (PeptideBonds(2.4127),)
 _PM6 = (PeptideBonds(2.5), FlatNitrogen(), TripleBonds())
 _D3H4 = (DispersionD3(), HydrogenBondsH4(), HydrogenRepulsion())
-# kcal/mol heights of the amide term: MOPAC manual, "Peptide linkages"
+# D3H4 of each method: Řezáč & Hobza, J. Chem. Theory Comput. 8, 141 (2012), digits as in the authors' program Cuby.
+_AM1_D3H4 = (
+    DispersionD3(s6=1.0, s_r6=0.9, alpha=15.0),
+    HydrogenBondsH4(4.89, 6.23, 2.54, 4.56, water=0.49, ammonium=2.78033398584304, carboxylate=1.0815791686586),
+    SoftHydrogenRepulsion(0.9, 11.10, 2.36),
+)
+_PM3_D3H4 = (
+    DispersionD3(s6=1.0, s_r6=0.9, alpha=22.0),
+    HydrogenBondsH4(2.71, 4.37, 2.29, 3.86, water=0.91, ammonium=2.5390633931627, carboxylate=0.88610264413703),
+    SoftHydrogenRepulsion(1.55, 6.86, 2.23),
+)
+_RM1_D3H4 = (
+    DispersionD3(s6=1.0, s_r6=1.0, alpha=16.0),
+    HydrogenBondsH4(3.76, 3.90, 3.14, 2.95, water=0.94, ammonium=1.21, carboxylate=1.10),
+    SoftHydrogenRepulsion(0.3, 4.46, 2.11),
+)
 METHOD_TERMS: dict[str, tuple[EnergyTerm, ...]] = {
     "MNDO": (PeptideBonds(6.1737),),
-    "AM1": (PeptideBonds(3.3191),),
-    "PM3": (PeptideBonds(7.1853),),
-    "RM1": (PeptideBonds(2.4127),),
+    "AM1": _AM1,
+    "AM1-D3H4": (*_AM1, *_AM1_D3H4),
+    "PM3": _PM3,
+    "PM3-D3H4": (*_PM3, *_PM3_D3H4),
+    "RM1": _RM1,
+    "RM1-D3H4": (*_RM1, *_RM1_D3H4),
     "PM6": _PM6,
     "PM6-D3H4": (*_PM6, *_D3H4),
     "PM6-D3H4X": (*_PM6, *_D3H4, HalogenBondsX()),

@@ -1,6 +1,6 @@
 """H4: hydrogen-bond correction and repulsion of hydrogen atoms for semiempirical methods with D3 dispersion.
 
-Source: Řezáč & Hobza, J. Chem. Theory Comput. 8, 141 (2012); all constants are that paper's for PM6.
+Source: Řezáč & Hobza, J. Chem. Theory Comput. 8, 141 (2012); defaults are that paper's constants for PM6.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from nddo_ml.units import EV_KCAL_MOL
 
 _H, _C, _N, _O = 1, 6, 7, 8
 _RANGE = 6.0  # Å; every function here has ended, or is below 1e-12 kcal/mol, at this distance
+_SOFT_RANGE = 18.0  # Å; the slowest soft repulsion is below 1e-12 kcal/mol there
 _NEAREST, _FARTHEST = 1.5, 5.5  # Å, where the radial function ends with value and slope zero
 _BOND = 1.15  # Å; a longer X–H bond begins to switch the term off
 # Radial function, dimensionless, powers 0 … 7 of the donor–acceptor distance in Å; −1 at 3 Å.
@@ -160,6 +161,34 @@ class HydrogenRepulsion:
         outer = 118.7326 * torch.exp(-1.53965 * r.clamp(min=1.5) ** 1.72905)
         pair = torch.where(r < 1.5, inner, outer) / EV_KCAL_MOL
         return systems.positions.new_zeros(systems.n_systems).index_add(0, systems.system_idx[i], pair)
+
+
+@dataclass(frozen=True)
+class SoftHydrogenRepulsion:
+    """Repulsion of all pairs of hydrogen atoms as first published, which methods but PM6 keep.
+
+    ``E = Σ_{i<j} k / (1 + exp(e (R/r_0 − 1)))``.
+    """
+
+    height: float  # k, kcal/mol
+    steepness: float  # e
+    center: float  # r_0, Å
+
+    def energy(self, systems: Systems) -> Tensor:
+        """Repulsion energy, [systems] eV; differentiable by ``systems.positions``.
+
+        Raises:
+            InputError: a periodic system.
+        """
+        require_molecules(systems, "the repulsion of hydrogen atoms")
+        hydrogens = torch.nonzero(systems.numbers == _H).squeeze(1)
+        x, owner = systems.positions[hydrogens], systems.system_idx[hydrogens]
+        energy = x.new_zeros(systems.n_systems)
+        pairs = neighbor_list(x, _SOFT_RANGE, owner)
+        one_way = pairs.i < pairs.j
+        i, j = pairs.i[one_way], pairs.j[one_way]
+        pair = self.height * torch.sigmoid(self.steepness * (1 - norm(x[j] - x[i]) / self.center))
+        return energy.index_add(0, owner[i], pair / EV_KCAL_MOL)
 
 
 def _neighbors(systems: Systems) -> _Neighbors:

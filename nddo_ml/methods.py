@@ -50,16 +50,37 @@ _INFOS = (
         "Dewar, Zoebisch, Healy & Stewart, J. Am. Chem. Soc. 107, 3902 (1985); Stewart, J. Mol. Model. 10, 155 (2004)",
     ),
     MethodInfo(
+        "AM1-D3H4",
+        "am1",
+        "AM1 with D3 dispersion and H4 hydrogen bonds",
+        "Řezáč & Hobza, J. Chem. Theory Comput. 8, 141 (2012)",
+        parent="AM1",
+    ),
+    MethodInfo(
         "PM3",
         "pm3",
         "Parametric Method 3",
         "Stewart, J. Comput. Chem. 10, 209 (1989); 12, 320 (1991); J. Mol. Model. 10, 155 (2004)",
     ),
     MethodInfo(
+        "PM3-D3H4",
+        "pm3",
+        "PM3 with D3 dispersion and H4 hydrogen bonds",
+        "Řezáč & Hobza, J. Chem. Theory Comput. 8, 141 (2012)",
+        parent="PM3",
+    ),
+    MethodInfo(
         "RM1",
         "rm1",
         "Recife Model 1",
         "Rocha, Freire, Simas & Stewart, J. Comput. Chem. 27, 1101 (2006)",
+    ),
+    MethodInfo(
+        "RM1-D3H4",
+        "rm1",
+        "RM1 with D3 dispersion and H4 hydrogen bonds",
+        "Řezáč & Hobza, J. Chem. Theory Comput. 8, 141 (2012)",
+        parent="RM1",
     ),
     MethodInfo(
         "MNDO/d",
@@ -143,6 +164,15 @@ def load_method(name: str) -> Method:
 def _read(table: str) -> list[dict[str, str]]:
     text = resources.files("nddo_ml").joinpath("data", f"{table}.csv").read_text(encoding="utf-8")
     return list(csv.DictReader(text.splitlines()))
+
+
+@cache
+def polarizability_volumes(name: str) -> Tensor:
+    """Fitted polarisability volumes of the atoms in a method, [MAX_Z] Å³; zeros where the table has none."""
+    volumes = torch.zeros(MAX_Z, dtype=torch.float64)
+    for row in _read(METHODS[name].table):
+        volumes[int(row["Z"])] = float(row.get("polvol") or 0.0)
+    return volumes
 
 
 @cache

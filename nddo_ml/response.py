@@ -15,6 +15,7 @@ from nddo_ml.energy import electronic_energy, energy_weights
 from nddo_ml.errors import InputError
 from nddo_ml.fock import FockBuilder
 from nddo_ml.implicit import density_response, implicit_density
+from nddo_ml.methods import polarizability_volumes
 from nddo_ml.models import AbstractModel, Prediction
 from nddo_ml.nddo import NDDO, Field
 from nddo_ml.properties import coulson_charges, dipole_moment
@@ -23,6 +24,12 @@ from nddo_ml.units import BOHR_ANGSTROM, HARTREE_EV
 
 _WAVENUMBER = 521.470898  # cm⁻¹ of an angular frequency √(eV/u)/Å: √(e/u)/(2π c), CODATA 2018
 _INTENSITY = 974.880  # km/mol of (∂μ/∂Q)² = e²/u: N_A e²/(12 ε_0 c² u), CODATA 2018
+_POLARIZABILITY_FIT = {  # c_1 and c_2, Å³: values of MOPAC 22
+    "MNDO": (0.5651170, 0.2859620),
+    "AM1": (0.54687, 0.321973),
+    "PM3": (0.2465020, 0.0),
+    "PM6": (0.791396, 0.373638),
+}
 _COPIES = 48  # worked on in one batch
 _LINEAR = 1e-3  # of the largest: a smaller rotation about the axis of a linear molecule is none
 T = TypeVar("T")
@@ -112,6 +119,27 @@ def polarizability(model: NDDO, systems: Systems) -> Tensor:
         total = 2 * change[:, 0] if spins == 1 else change.sum(dim=1)
         columns.append((moments * total).sum(dim=(2, 3)).T)
     return torch.stack(columns, dim=2) * (HARTREE_EV * BOHR_ANGSTROM)  # e²/(4π ε_0) in eV Å
+
+
+def fitted_polarizability(model: NDDO, systems: Systems) -> Tensor:
+    """Static polarisability fitted to experiment, ``c_1 α + (c_2 + Σ_A v_A) 1``, [systems, 3, 3] Å³.
+
+    α is :func:`polarizability`, too small because the basis is minimal; c_1, c_2 and the volumes v_A of the atoms are
+    the method's. MOPAC prints this as polarisability, with the factor on the diagonal alone, which is the same along
+    the principal axes.
+
+    Raises:
+        InputError: a method for which nothing was fitted.
+        SCFConvergenceError, ResponseError: the field or its response was not solved.
+    """
+    parent = model.method.parent
+    if parent not in _POLARIZABILITY_FIT:
+        known = ", ".join(_POLARIZABILITY_FIT)
+        raise InputError(f"a fitted polarisability needs one of {known}, or a method derived of them; got {parent}")
+    factor, constant = _POLARIZABILITY_FIT[parent]
+    volumes = polarizability_volumes(parent).to(systems.positions)[systems.numbers]
+    added = volumes.new_full((systems.n_systems,), constant).index_add(0, systems.system_idx, volumes)
+    return factor * polarizability(model, systems) + added[:, None, None] * torch.eye(3).to(volumes)
 
 
 def orbital_energies(model: NDDO, systems: Systems) -> Tensor:

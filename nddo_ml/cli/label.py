@@ -29,6 +29,7 @@ Response = Annotated[
 ]
 Dispersion = Annotated[str | None, typer.Option("--dispersion", help="d3bj, d3zero or d4.")]
 Charges = Annotated[str, typer.Option("--charges", help="mulliken, hirshfeld or cm5 (H, C, N, O).")]
+Convergence = Annotated[float, typer.Option("--convergence", help="Energy between two SCF iterations, hartree.")]
 Workers = Annotated[int | None, typer.Option("--workers", "-j", help="Processes; else by the number of cores.")]
 Threads = Annotated[int, typer.Option("--threads", help="Threads of each process.")]
 Scheduler = Annotated[
@@ -49,6 +50,7 @@ def label(
     grid_response: Response = False,
     dispersion: Dispersion = None,
     charges: Charges = DEFAULT.charges,
+    convergence: Convergence = DEFAULT.convergence,
     charge: Charge = None,
     multiplicity: Multiplicity = None,
     workers: Workers = None,
@@ -79,6 +81,7 @@ def label(
         grid_response,
         dispersion,
         charges,
+        convergence,
     )
     level.check()
     resources = Resources(workers or max(1, (os.cpu_count() or 1) // threads), threads, scheduler)

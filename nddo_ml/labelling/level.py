@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 PRUNINGS = {"sg1": "sg1_prune", "nwchem": "nwchem_prune", "treutler": "treutler_prune", "none": ""}
 DISPERSIONS = ("d3bj", "d3zero", "d4")
+COARSE_GRID = (30, 86)
 CHARGE_MODELS = ("mulliken", "hirshfeld", "cm5")
 
 
@@ -37,7 +38,7 @@ class Level:
     grid_response: bool = False  # forces with the derivatives of the grid: exact net forces, dearer
     dispersion: str | None = None
     charges: str = "mulliken"
-    convergence: float = 1e-9  # hartree
+    convergence: float = 1e-9  # hartree, of the energy between two iterations
     max_cycles: int = 100
 
     def __post_init__(self) -> None:
@@ -155,13 +156,23 @@ def _mean_field(atoms: Atoms, level: Level) -> Any:
 
 def _converged(mean_field: Any) -> Any:
     """The mean field at its solution; where DIIS fails, a second-order method goes on from its density."""
-    mean_field.kernel()
+    mean_field.kernel(dm0=_first_density(mean_field))
     if not mean_field.converged:
         mean_field = mean_field.newton()
         mean_field.kernel(dm0=mean_field.make_rdm1())
     if not mean_field.converged:
         raise RuntimeError(f"the SCF did not converge in {mean_field.max_cycle} cycles")
     return mean_field
+
+
+def _first_density(mean_field: Any) -> np.ndarray:
+    """The density on a coarse grid, from which few of the dear iterations on the fine one are left."""
+    grid, convergence = mean_field.grids.atom_grid, mean_field.conv_tol
+    mean_field.grids.atom_grid, mean_field.conv_tol = COARSE_GRID, 1e-5
+    mean_field.kernel()
+    mean_field.grids.reset()
+    mean_field.grids.atom_grid, mean_field.conv_tol = grid, convergence
+    return mean_field.make_rdm1()
 
 
 def _gradient(mean_field: Any, level: Level) -> np.ndarray:

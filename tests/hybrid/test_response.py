@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,11 +17,12 @@ from nddo_ml.fock import FockBuilder
 from nddo_ml.hybrid.features import AtomFeatures
 from nddo_ml.nddo import Field
 from nddo_ml.properties import coulson_charges, dipole_moment
-from nddo_ml.response import dipole_derivatives, hessian, polarizability, vibrations
+from nddo_ml.response import dipole_derivatives, fitted_polarizability, hessian, polarizability, vibrations
 from nddo_ml.scf import SCFOptions, solve_scf
 from nddo_ml.units import BOHR_ANGSTROM, HARTREE_EV
 
 TIGHT = SCFOptions(tolerance=1e-10)
+STATIC = Path(__file__).parents[1] / "references" / "static.json"
 
 
 def numerical_hessian(model: NDDO, systems: Systems, step: float = 1e-3) -> torch.Tensor:
@@ -130,3 +133,20 @@ def test_polarizability_is_that_of_a_finite_field() -> None:
 def test_more_than_one_molecule_is_an_error() -> None:
     with pytest.raises(InputError, match="one molecule at a time; got 2"):
         hessian(NDDO("AM1"), batch("H2O", "CH4"))
+
+
+@pytest.mark.parametrize("method", ["MNDO", "AM1", "PM3", "PM6", "RM1"])
+def test_polarizability_of_mopac(method: str) -> None:
+    """MOPAC's STATIC, by finite fields of 0.002 and 0.004 a.u.: fitted to experiment, but for RM1 as it comes."""
+    records = [r for r in json.loads(STATIC.read_text())["records"] if r["method"] == method]
+    systems = Systems.from_ase([Atoms(r["symbols"], r["positions"]) for r in records])
+    found = (polarizability if method == "RM1" else fitted_polarizability)(NDDO(method), systems) / BOHR_ANGSTROM**3
+    for tensor, record in zip(found, records, strict=True):
+        diagonal = torch.tensor([record["lower"][k] for k in (0, 2, 5)], dtype=torch.float64)
+        torch.testing.assert_close(tensor.diagonal(), diagonal, rtol=1e-4, atol=1e-3)
+        assert float(tensor.trace()) / 3 == pytest.approx(record["average"], rel=2e-5)
+
+
+def test_fitted_polarizability_of_a_method_without_fit() -> None:
+    with pytest.raises(InputError, match="got RM1"):
+        fitted_polarizability(NDDO("RM1"), batch(rattled("H2O", 1)))
