@@ -198,8 +198,6 @@ def _train_committee(
     potentials = [m for m in models if isinstance(m, NNP)]
     if len(potentials) == len(models):
         return NNP.committee(potentials)
-    if config.model.kind != "delta":
-        raise InputError(f"committees are of potentials or atomic energies (nnp, delta); got {config.model.kind!r}")
     return mixture([m for m in models if isinstance(m, NDDO)])
 
 

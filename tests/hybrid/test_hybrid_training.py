@@ -84,6 +84,19 @@ def test_training_lowers_the_errors_and_saves_a_hybrid(tmp_path) -> None:
     assert torch.equal(loaded(systems).energy, result.model(systems).energy)
 
 
+def test_a_committee_is_one_hybrid_with_half_of_each_members_shifts(tmp_path) -> None:
+    write(tmp_path / "train.extxyz", labelled(4))
+    (tmp_path / "config.toml").write_text("committee = 2\n" + CONFIG.format(folder=tmp_path))
+    model = train(read_config(tmp_path / "config.toml")).model
+    corrections = list(model.corrections)
+    members = [model.with_corrections([c.scaled(2.0) for c in pair]) for pair in (corrections[:2], corrections[2:])]
+    systems = batch(rattled("CH4", 50))
+    energies = [float(m(systems).energy) for m in (model, *members)]
+    assert energies[1] != pytest.approx(energies[2], abs=1e-4)
+    assert energies[0] == pytest.approx(sum(energies[1:]) / 2, abs=0.2 * abs(energies[1] - energies[2]))
+    assert float(load_model(tmp_path / "run" / "model.pt")(systems).energy) == pytest.approx(energies[0], abs=1e-9)
+
+
 def test_warm_starts_take_fewer_iterations_to_the_same_result() -> None:
     data = from_frames(labelled(2))
     model = build_model("nddo", OPTIONS, data, 1)
