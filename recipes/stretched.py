@@ -1,7 +1,8 @@
 """Molecules with one bond pulled apart in high-spin states, to be labelled: what a broken bond is like.
 
     python recipes/stretched.py conformers_train.extxyz stretched.extxyz
-    nddo-ml label stretched.extxyz --output stretched_forces.extxyz --grid 50,194 --density-fitting weigend
+    nddo-ml label stretched.extxyz --output stretched_forces.extxyz --grid 50,194 --density-fitting weigend \\
+        --convergence 1e-7
 
 Pulled are bonds outside of rings between fragments that keep their shape, to a random 1.3 to 2.2 times the sum of the
 covalent radii, and H2, N2 and CO at ten lengths each. As many electrons are unpaired as the bond has pairs (its order

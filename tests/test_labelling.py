@@ -183,6 +183,17 @@ def test_dask_cluster(tmp_path: Path) -> None:
     assert labelled == pytest.approx(expected, abs=1e-8)
 
 
+def test_the_coarse_start_leaves_no_trace(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The field starts from the density of a coarse grid and ends where it ends without."""
+    level = Level("pbe", "sto-3g", grid=(40, 110), convergence=1e-10)
+    atoms = molecule("CH3OH")
+    found = single_point(atoms, level)
+    monkeypatch.setattr("nddo_ml.labelling.level._first_density", lambda mean_field: mean_field.get_init_guess())
+    direct = single_point(atoms, level)
+    assert found.get_potential_energy() == pytest.approx(direct.get_potential_energy(), abs=1e-7)
+    np.testing.assert_allclose(found.get_forces(), direct.get_forces(), atol=2e-4)
+
+
 @pytest.mark.parametrize(
     ("settings", "match"),
     [
@@ -190,6 +201,7 @@ def test_dask_cluster(tmp_path: Path) -> None:
         ({"basis": "no-such-set"}, "basis set .* 'no-such-set'"),
         ({"auxiliary_basis": "no-such-fit"}, "basis set .* 'no-such-fit'"),
         ({"grid": (75, 300)}, "angular points must be one of .*302"),
+        ({"convergence": 0.0}, "convergence must be above 0"),
         ({"charges": "esp"}, "mulliken, hirshfeld, cm5"),
         ({"pruning": "hard"}, "sg1"),
         ({"dispersion": "d5"}, "d3bj"),

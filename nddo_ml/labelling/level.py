@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 PRUNINGS = {"sg1": "sg1_prune", "nwchem": "nwchem_prune", "treutler": "treutler_prune", "none": ""}
 DISPERSIONS = ("d3bj", "d3zero", "d4")
-COARSE_GRID = (30, 86)
+COARSE_GRID = (30, 86)  # radial and angular points where the field starts
 CHARGE_MODELS = ("mulliken", "hirshfeld", "cm5")
 
 
@@ -46,6 +46,8 @@ class Level:
         _choose("charges", self.charges, CHARGE_MODELS)
         if self.dispersion is not None:
             _choose("dispersion", self.dispersion, DISPERSIONS)
+        if not 0 < self.convergence <= 1e-4:
+            raise InputError(f"convergence must be above 0 and at most 1e-4 hartree; got {self.convergence}")
 
     @property
     def description(self) -> str:
@@ -54,7 +56,8 @@ class Level:
         grid = f"grid ({self.grid[0]},{self.grid[1]}) {self.pruning}"
         response = " with response" if self.grid_response else ""
         functional = self.functional + (f"-{self.dispersion}" if self.dispersion else "")
-        return f"{functional}/{self.basis}; {fitting}; {grid}{response}; {self.charges} charges"
+        loose = f"; convergence {self.convergence:g}" if self.convergence > 1e-9 else ""
+        return f"{functional}/{self.basis}; {fitting}; {grid}{response}; {self.charges} charges{loose}"
 
     def check(self) -> None:
         """Raise before any work is done, if PySCF or what it needs is missing or a name is unknown.
