@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 from torch import Tensor
 
 from nddo_ml.dispersion import DispersionD3
+from nddo_ml.errors import InputError
 from nddo_ml.halogen_bonds import HalogenBondsX
 from nddo_ml.hydrogen_bonds import HydrogenBondsH4, HydrogenRepulsion, SoftHydrogenRepulsion
 from nddo_ml.peptide import PeptideBonds
@@ -53,3 +55,36 @@ METHOD_TERMS: dict[str, tuple[EnergyTerm, ...]] = {
     "PM6-D3H4": (*_PM6, *_D3H4),
     "PM6-D3H4X": (*_PM6, *_D3H4, HalogenBondsX()),
 }
+SAVED_TERMS: Mapping[str, type[EnergyTerm]] = {"dispersion": DispersionD3, "hydrogen_bonds": HydrogenBondsH4}
+
+
+def terms_of(method: str, added: Sequence[EnergyTerm]) -> tuple[EnergyTerm, ...]:
+    """The energy terms of a method with others added; one of a class that the method has takes its place."""
+    replaced = {type(term) for term in added}
+    return (*(term for term in METHOD_TERMS.get(method, ()) if type(term) not in replaced), *added)
+
+
+def terms_to_config(terms: Sequence[EnergyTerm]) -> dict[str, dict[str, Any]]:
+    """Plain data; :func:`terms_from_config` reads it.
+
+    Raises:
+        InputError: a term that cannot be saved, or two of one class.
+    """
+    names = {kind: name for name, kind in SAVED_TERMS.items()}
+    config: dict[str, dict[str, Any]] = {}
+    for term in terms:
+        name = names.get(type(term))
+        if name is None or name in config:
+            known = ", ".join(kind.__name__ for kind in names)
+            raise InputError(f"energy terms that can be saved are one {known} each; got {type(term).__name__}")
+        config[name] = dict(vars(term))
+    return config
+
+
+def terms_from_config(config: Mapping[str, Mapping[str, Any]]) -> tuple[EnergyTerm, ...]:
+    """Energy terms by name with their options.
+
+    Raises:
+        TypeError: an unknown option.
+    """
+    return tuple(SAVED_TERMS[name](**options) for name, options in config.items())

@@ -10,9 +10,8 @@ import torch
 from torch import Tensor
 
 from nddo_ml.core_repulsion import core_repulsion
-from nddo_ml.corrections import METHOD_TERMS, EnergyTerm
+from nddo_ml.corrections import EnergyTerm, terms_from_config, terms_of, terms_to_config
 from nddo_ml.derivatives import contracted_gradient
-from nddo_ml.dispersion import DispersionD3
 from nddo_ml.elements import atomic_masses, symbol_of
 from nddo_ml.energy import electronic_energy, energy_weights, flat_integrals
 from nddo_ml.errors import InputError
@@ -79,7 +78,8 @@ class NDDO(AbstractModel):
         uhf: unrestricted for all systems (True), for none (False), or where the multiplicity exceeds one (None).
         scf: tolerance and limits of the self-consistent field.
         response: tolerance and limit of the density's response, where a gradient needs it.
-        terms: further energy terms, such as ``DispersionD3()``, beside those that the method has of its own.
+        terms: further energy terms, such as ``DispersionD3()``, beside those that the method has of its own; one of a
+            class that the method has takes its place.
         name: left out, the method's, with "+NN" for a hybrid.
 
     Raises:
@@ -105,8 +105,8 @@ class NDDO(AbstractModel):
         self.name = name or self.method.name + ("+NN" if len(self.corrections) else "")
         self.elements = self.corrections.elements(self.method.elements)
         self.uhf = uhf
-        self.own_terms = METHOD_TERMS.get(self.method.name, ())
         self.terms = tuple(terms)
+        self.all_terms = terms_of(self.method.name, self.terms)
         self.scf_options = SCFOptions() if scf is None else scf
         self.response_options = ResponseOptions() if response is None else response
         self.card: dict[str, Any] = {}
@@ -219,7 +219,7 @@ class NDDO(AbstractModel):
         integrals = build_integrals(systems.positions, layout, parameters, resonance)
         core = core_repulsion(systems.numbers, parameters, self.method, integrals, repulsion)
         other = corrections.energy()
-        for term in (*self.own_terms, *self.terms):
+        for term in self.all_terms:
             other = other + term.energy(systems)
         return Field(parameters, layout, integrals, core, other)
 
@@ -287,16 +287,13 @@ class NDDO(AbstractModel):
         Raises:
             InputError: an energy term that cannot be saved.
         """
-        for term in self.terms:
-            if type(term) is not DispersionD3:
-                raise InputError(f"of the energy terms only DispersionD3 can be saved; got {type(term).__name__}")
         return {
             "method": self.method.name,
             "name": self.name,
             "uhf": self.uhf,
             "scf": asdict(self.scf_options),
             "response": asdict(self.response_options),
-            "dispersion": [asdict(term) for term in self.terms if isinstance(term, DispersionD3)],
+            "terms": terms_to_config(self.terms),
             "corrections": self.corrections.to_config(),
         }
 
@@ -315,7 +312,7 @@ class NDDO(AbstractModel):
                 uhf=config["uhf"],
                 scf=SCFOptions(**config["scf"]),
                 response=ResponseOptions(**config["response"]),
-                terms=tuple(DispersionD3(**values) for values in config["dispersion"]),
+                terms=terms_from_config(config["terms"]),
                 name=config["name"],
             )
         except (KeyError, TypeError, ValueError) as error:

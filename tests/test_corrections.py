@@ -12,6 +12,7 @@ from ase.data import atomic_numbers, s22
 from torch import Tensor
 
 from nddo_ml import NDDO
+from nddo_ml.corrections import METHOD_TERMS, terms_from_config, terms_to_config
 from nddo_ml.dispersion import DispersionD3
 from nddo_ml.errors import InputError
 from nddo_ml.halogen_bonds import HalogenBondsX
@@ -100,6 +101,19 @@ def test_d3h4_of_other_methods_binds_s22(method: str) -> None:
         return float((energy[:, 0] - energy[:, 1] - energy[:, 2] - reference).abs().mean())
 
     assert error(NDDO(f"{method}-D3H4")) < error(NDDO(method)) / 3
+
+
+def test_a_term_takes_the_place_of_the_methods_own() -> None:
+    systems = named("water_dmso", "glycine")
+    none = HydrogenBondsH4(0.0, 0.0, 0.0, 0.0)
+    own = next(term for term in METHOD_TERMS["RM1-D3H4"] if isinstance(term, HydrogenBondsH4))
+    without = NDDO("RM1-D3H4", terms=(none,))(systems).energy
+    torch.testing.assert_close(without + own.energy(systems), NDDO("RM1-D3H4")(systems).energy, atol=1e-9, rtol=0)
+    both = (DispersionD3(alpha=20.0), none)
+    assert terms_from_config(terms_to_config(both)) == both
+    for unsaved in ((SOFT,), (none, none)):
+        with pytest.raises(InputError, match=r"one DispersionD3, HydrogenBondsH4 each; got"):
+            terms_to_config(unsaved)
 
 
 def test_batch_equals_loop_in_any_order() -> None:

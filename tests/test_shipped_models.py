@@ -46,7 +46,7 @@ def test_names_and_cards(hybrid, potential):
 def test_the_hybrid_has_half_the_parents_errors_of_forces(hybrid):
     data = load_dataset([SAMPLE])
     errors = []
-    for model in (hybrid, NDDO("PM6-D3H4")):
+    for model in (hybrid, NDDO("RM1-D3H4")):
         found = tabulate(model, with_fitted_zero(model, data))
         errors.append({name: found[name].errors()["mae"] for name in ("energy", "forces", "dipole")})
     assert errors[0]["forces"] < 0.55 * errors[1]["forces"]
@@ -56,7 +56,7 @@ def test_the_hybrid_has_half_the_parents_errors_of_forces(hybrid):
 
 def test_isolated_atoms_are_the_parents_and_fragments_do_not_interact(hybrid):
     atoms = Systems.from_ase([Atoms(s) for s in "HCNO"], multiplicity=[2, 3, 4, 3])
-    torch.testing.assert_close(hybrid(atoms).energy, NDDO("PM6-D3H4")(atoms).energy, rtol=0, atol=1e-8)
+    torch.testing.assert_close(hybrid(atoms).energy, NDDO("RM1-D3H4")(atoms).energy, rtol=0, atol=1e-8)
     methane = molecule("CH4")
     far = methane.copy()
     far.translate([30.0, 0, 0])

@@ -26,8 +26,8 @@ class Links:
     """How far atoms are linked by at most six bonds: 1 when they are, 0 when not, smooth in the positions.
 
     With b = f(r / (R_i + R_j)) between atoms of covalent radii R, 1 up to 1.2 and 0 from 1.45 on for a hydrogen and
-    another element (1.8 without hydrogen, 2.8 for two), and T a smooth step, ``w_ij = T(b + b² + … + b⁶)_ij``,
-    powers of the matrix b.
+    another element (1.8 without hydrogen, 2.8 for two), and T(s) = 1 − (1 − s)³ up to s = 1, then 1,
+    ``w_ij = T((b + b² + … + b⁶)_ij)``, powers of the matrix b.
     """
 
     weights: Tensor  # [atoms, n] with the atoms of the same system, n of the largest
@@ -49,7 +49,7 @@ class Links:
         twice = bonds @ bonds
         thrice = twice @ bonds
         three = bonds + twice + thrice
-        reach = 1 - _FALL(three + thrice @ three)
+        reach = 1 - (1 - three - thrice @ three).clamp(min=0) ** 3
         return cls(reach[systems.system_idx, place], place)
 
     def lengthened(self, a: Tensor, b: Tensor, distance: Tensor, cutoff: float) -> Tensor:

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from nddo_ml.corrections import terms_from_config
 from nddo_ml.dataset import Dataset, take
-from nddo_ml.dispersion import DispersionD3
 from nddo_ml.elements import symbol_of
 from nddo_ml.errors import InputError
 from nddo_ml.hybrid.atomic_energy import AtomicEnergyCorrection
@@ -41,6 +41,7 @@ def build_nddo(
     pairs: Mapping[str, Any] | None = None,
     energy: Mapping[str, Any] | None = None,
     dispersion: Mapping[str, Any] | None = None,
+    hydrogen_bonds: Mapping[str, Any] | None = None,
 ) -> NDDO:
     """A hybrid whose symmetry functions are scaled to the data; its networks start by changing nothing.
 
@@ -52,7 +53,8 @@ def build_nddo(
         cutoff, size, angular_cutoff, bonded: of the symmetry functions, as in ``AtomFeatures.default``.
         parameters, pairs, energy: options of a ParameterCorrection, PairCorrection and AtomicEnergyCorrection, each
             switched on by being there. ``parameters.bounds`` replaces single bounds; 0 fixes a parameter.
-        dispersion: options of a DispersionD3, switched on in the same way.
+        dispersion, hydrogen_bonds: options of a DispersionD3 and HydrogenBondsH4, switched on in the same way; they
+            take the place of the method's own.
 
     Raises:
         InputError: no correction, or an unknown option.
@@ -68,7 +70,8 @@ def build_nddo(
             if kind == "parameters":
                 options["bounds"] = _bounds(options.get("bounds", {}))
             corrections.append(_KINDS[kind](features, **options))
-    terms = () if dispersion is None else (DispersionD3(**dispersion),)
+    added = {"dispersion": dispersion, "hydrogen_bonds": hydrogen_bonds}
+    terms = terms_from_config({name: options for name, options in added.items() if options is not None})
     response = ResponseOptions(tolerance=_RESPONSE_TOLERANCE, strict=False)
     return NDDO(method, correction=corrections, terms=terms, name=name, response=response)
 
