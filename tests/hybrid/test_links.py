@@ -85,3 +85,15 @@ def test_they_are_saved(bonded: AtomFeatures, tmp_path: Path) -> None:
     model, systems = hybrid(bonded), batch(s22["Water_dimer"], rattled("CH3OH", 2))
     save_model(model, tmp_path / "model.pt")
     torch.testing.assert_close(load_model(tmp_path / "model.pt")(systems).energy, model(systems).energy)
+
+
+def test_a_heavy_bond_is_let_go_gently(bonded: AtomFeatures) -> None:
+    """N2's weight takes a quarter of an ångström from 0.9 to 0.1, without a step."""
+    length = torch.arange(1.6, 2.8, 0.01, dtype=torch.float64)
+    links = bonded(batch(*(Atoms("N2", [[0, 0, 0], [0, 0, float(r)]]) for r in length))).links
+    assert links is not None
+    weight = links.weights[::2, 1]
+    assert bool((weight[1:] <= weight[:-1]).all())
+    assert float((weight[:-1] - weight[1:]).max()) < 0.04
+    between = length[(weight < 0.9) & (weight > 0.1)]
+    assert float(between.max() - between.min()) > 0.25
