@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 _LARGE = 80  # atoms from which a single system's matrices are worth sharing among torch's threads
 _SMALL_CHUNK = 20_000  # matrix elements below which a chunk is not cut further
+_CHEAP_CHUNK = 50_000  # matrix elements up to which padding costs less than one chunk more
 _CHUNK_ELEMENTS = 200_000  # matrix elements worked on at once, so that a chunk's matrices stay in the cache
 
 
@@ -349,7 +350,9 @@ def _chunks(systems: Systems, method: Method, open_shell: Tensor) -> list[Tensor
         for k in range(len(sizes)):
             # sizes ascend, so a chunk is padded to its last system
             last = k + 1 == len(sizes)
-            if last or (k + 2 - first) * sizes[k + 1] ** 2 > limit or sizes[k + 1] > 1.3 * sizes[first] + 8:
+            longer = 0 if last else (k + 2 - first) * sizes[k + 1] ** 2
+            unlike = not last and sizes[k + 1] > 1.3 * sizes[first] + 8
+            if last or longer > limit or (unlike and longer > _CHEAP_CHUNK):
                 chunks.append(chosen[first : k + 1])
                 first = k + 1
     return chunks

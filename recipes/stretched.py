@@ -5,7 +5,7 @@
         --convergence 1e-7
 
 Pulled are bonds outside of rings between fragments that keep their shape, to a random 1.3 to 2.2 times the sum of the
-covalent radii, and H2, N2 and CO at ten lengths each. Both electrons of every pair of the bond (its order in RM1)
+covalent radii, and H2, N2 and CO at thirty lengths each, 1.2 to 2.4 times that sum. Both electrons of every pair of the bond (its order in RM1)
 are unpaired, so that a single determinant describes the bond at any length.
 """
 
@@ -26,7 +26,7 @@ COUNT = 190
 HEAVY = 5  # at most so many heavy atoms
 RANGE = (1.3, 2.2)  # sums of covalent radii
 DIATOMICS = {"H2": 3, "N2": 7, "CO": 5}  # multiplicities of two atoms in their ground states
-POINTS = 10
+POINTS, LENGTHS = 30, (1.2, 2.4)
 
 
 def pulled(atoms: Atoms, bond: tuple[int, int], ratio: float, multiplicity: int) -> Atoms | None:
@@ -74,5 +74,5 @@ if __name__ == "__main__":
     structures = candidates(ase.io.read(source, ":"), np.random.default_rng(1))
     for formula, multiplicity in DIATOMICS.items():
         pair = Atoms(formula, [(0, 0, 0), (0, 0, 1)])
-        structures += [pulled(pair, (0, 1), ratio, multiplicity) for ratio in np.linspace(*RANGE, POINTS)]
+        structures += [pulled(pair, (0, 1), ratio, multiplicity) for ratio in np.linspace(*LENGTHS, POINTS)]
     ase.io.write(target, structures)

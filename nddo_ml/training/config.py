@@ -44,7 +44,7 @@ class LossConfig:
 class PhaseConfig:
     """One optimiser for some epochs."""
 
-    optimizer: str = "adam"  # adam | lbfgs | kalman
+    optimizer: str = "adam"  # adam | soap | lbfgs | kalman
     epochs: int = 100
     batch: int = 8  # structures a step; lbfgs: structures held at once, every step sees all
     lr: float = 1e-3
@@ -91,8 +91,8 @@ class TrainConfig:
         if not self.phases:
             raise InputError("a training needs at least one [[phases]] table; got none")
         for phase in self.phases:
-            if phase.optimizer not in ("adam", "lbfgs", "kalman"):
-                raise InputError(f"phases: optimizer must be adam, lbfgs or kalman; got {phase.optimizer!r}")
+            if phase.optimizer not in ("adam", "soap", "lbfgs", "kalman"):
+                raise InputError(f"phases: optimizer must be adam, soap, lbfgs or kalman; got {phase.optimizer!r}")
             if phase.schedule not in ("cosine", "exponential", "constant"):
                 raise InputError(f"phases: schedule must be cosine, exponential or constant; got {phase.schedule!r}")
             if min(phase.epochs, phase.batch, phase.validate_every) < 1 or not phase.lr > 0:

@@ -1,4 +1,4 @@
-"""Optimisers behind one interface: Adam, L-BFGS, an extended Kalman filter; a step, a state to resume from.
+"""Optimisers behind one interface: Adam, SOAP, L-BFGS, an extended Kalman filter; a step, a state to resume from.
 
 All work on any model: they ask the trainer for gradients, which are already summed over processes.
 """
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from nddo_ml.training.config import PhaseConfig
+from nddo_ml.training.soap import SOAP
 
 LAYER_LIMIT = 6000  # largest block of the Kalman filter's covariance
 
@@ -45,7 +46,7 @@ def make_optimizer(
     phase: PhaseConfig, parameters: Sequence[nn.Parameter], objective: Objective, labels: Sequence[str]
 ) -> Optimizer:
     """The optimiser that a phase asks for."""
-    if phase.optimizer == "adam":
+    if phase.optimizer in ("adam", "soap"):
         return FirstOrder(phase, parameters, objective)
     if phase.optimizer == "lbfgs":
         return QuasiNewton(phase, parameters, objective)
@@ -62,23 +63,43 @@ def learning_rate(phase: PhaseConfig, progress: float) -> float:
 
 
 class FirstOrder:
-    """AdamW (Loshchilov & Hutter, arXiv 1711.05101) with a learning-rate plan and a limit on the gradient."""
+    """AdamW (Loshchilov & Hutter, arXiv 1711.05101) or SOAP with a learning-rate plan and a limit on the gradient."""
 
     full_batch = False
 
     def __init__(self, phase: PhaseConfig, parameters: Sequence[nn.Parameter], objective: Objective) -> None:
         self.phase, self.parameters, self.objective = phase, list(parameters), objective
-        self.adam = torch.optim.AdamW(self.parameters, lr=phase.lr, weight_decay=phase.weight_decay, foreach=True)
+        kind = Adam if phase.optimizer == "adam" else SOAP
+        self.inner = kind(self.parameters, phase.weight_decay)
 
     def step(self, index: Tensor, progress: float) -> float:
         """One step; the loss before it."""
-        for group in self.adam.param_groups:
-            group["lr"] = learning_rate(self.phase, progress)
         loss = self.objective.loss(index)
         if self.phase.clip > 0:
             nn.utils.clip_grad_norm_(self.parameters, self.phase.clip)
-        self.adam.step()
+        self.inner.step(learning_rate(self.phase, progress))
         return loss
+
+    def state_dict(self) -> dict[str, Any]:
+        """Moments, step counts, bases."""
+        return self.inner.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from a saved state."""
+        self.inner.load_state_dict(state)
+
+
+class Adam:
+    """torch's AdamW with a rate for each step."""
+
+    def __init__(self, parameters: Sequence[nn.Parameter], weight_decay: float) -> None:
+        self.adam = torch.optim.AdamW(parameters, weight_decay=weight_decay, foreach=True)
+
+    def step(self, lr: float) -> None:
+        """One step along the gradients that are in the parameters."""
+        for group in self.adam.param_groups:
+            group["lr"] = lr
+        self.adam.step()
 
     def state_dict(self) -> dict[str, Any]:
         """Moments and step counts."""

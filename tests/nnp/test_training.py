@@ -55,6 +55,10 @@ batch = 4
 optimizer = "kalman"
 epochs = 2
 batch = 3
+[[phases]]
+optimizer = "soap"
+epochs = 5
+batch = 2
 """
 
 
@@ -178,8 +182,8 @@ def test_training_runs_through_its_phases(config):
     seen = []
     result = train(config, on_epoch=seen.append)
     log = read_log(Path(config.output) / "log.jsonl")
-    assert [e["optimizer"] for e in log] == ["adam"] * 4 + ["lbfgs"] * 3 + ["kalman"] * 2
-    assert [e["epoch"] for e in log] == list(range(1, 10))
+    assert [e["optimizer"] for e in log] == ["adam"] * 4 + ["lbfgs"] * 3 + ["kalman"] * 2 + ["soap"] * 5
+    assert [e["epoch"] for e in log] == list(range(1, 15))
     assert log == seen
     best = min(log, key=lambda e: e["valid_loss"])
     assert best["valid_loss"] < log[0]["valid_loss"]
@@ -190,7 +194,7 @@ def test_training_runs_through_its_phases(config):
     torch.testing.assert_close(again(data.systems).energy, result.model(data.systems).energy)
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "lbfgs", "kalman"])
+@pytest.mark.parametrize("optimizer", ["adam", "soap", "lbfgs", "kalman"])
 def test_every_optimizer_lowers_the_training_loss(config, optimizer):
     phase = replace(config.phases[0], optimizer=optimizer, epochs=8, average=0.0, schedule="constant")
     log = []
@@ -225,7 +229,7 @@ def _environment():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kill_after", [2, 5, 8], ids=["adam", "lbfgs", "kalman"])
+@pytest.mark.parametrize("kill_after", [2, 5, 8, 13], ids=["adam", "lbfgs", "kalman", "soap"])
 def test_a_killed_training_goes_on_exactly(config, tmp_path, kill_after):
     """Killed in any phase and started again, a run ends with the same bits as one that was not disturbed."""
     torch.set_num_threads(1)
@@ -253,7 +257,7 @@ def test_a_killed_training_goes_on_exactly(config, tmp_path, kill_after):
 
 @pytest.mark.slow
 def test_two_processes_give_the_single_process_result(config, tmp_path):
-    """Shares of the batches summed by gloo: the same weights to rounding through all three optimisers."""
+    """Shares of the batches summed by gloo: the same weights to rounding through all optimisers."""
     alone = train(config)
     code = Path(config.output).parent / "job.py"
     code.write_text(
@@ -353,7 +357,7 @@ def test_test_errors_by_group(config, small_data):
         ("[loss]\nenergy = 1.0\n", "at least one"),
         ("[loss]\nenrgy = 1.0\n[[phases]]\n", "loss: unknown key 'enrgy'"),
         ("[loss]\nenergy = 'a'\n[[phases]]\n", "energy must be of type float"),
-        ("[[phases]]\noptimizer = 'sgd'\n", "optimizer must be adam, lbfgs or kalman"),
+        ("[[phases]]\noptimizer = 'sgd'\n", "optimizer must be adam, soap, lbfgs or kalman"),
         ("[[phases]\n", "not valid TOML"),
         ("[[phases]]\nlr = 0.0\n", "must be positive"),
         ("[model]\nkind = 'gap'\n[loss]\nenergy=1.0\n[[phases]]\nepochs=1\n", "model.kind must be one of"),
