@@ -27,8 +27,8 @@ from nddo_ml.training.config import DataConfig, LossConfig, ModelConfig, PhaseCo
 from nddo_ml.units import EV_KCAL_MOL
 
 SIZES = (100, 300, 1000, 3000, 7630)
-PARENT = "PM6-D3H4"
-FUNCTIONS = {"cutoff": 5.0, "size": "medium"}
+PARENT = "RM1-D3H4"
+FUNCTIONS = {"cutoff": 4.0, "size": "medium"}
 ATOMIC = {"hidden": [64, 32]}
 KINDS = ("potential", "delta", "field", "hybrid")
 
@@ -39,7 +39,7 @@ def model_config(kind: str, folder: Path) -> ModelConfig:
         options = {**FUNCTIONS, **ATOMIC, "cutoff_kind": "poly2", "activation": "silu"}
         return ModelConfig("nnp", options)
     if kind == "field":
-        options = {**FUNCTIONS, "method": PARENT, "parameters": {"hidden": [48, 32]}, "pairs": {"hidden": [32]}}
+        options = {**FUNCTIONS, "method": PARENT, "parameters": {"hidden": [64]}, "pairs": {"hidden": [32]}}
         return ModelConfig("nddo", options)
     base = PARENT if kind == "delta" else str(folder / "field" / "model.pt")
     return ModelConfig("delta", {**(FUNCTIONS if kind == "delta" else {}), **ATOMIC, "base": base})
@@ -49,8 +49,9 @@ def point(kind: str, n: int, data: Path, folder: Path) -> AbstractModel:
     """The model of one point of the curves, trained or read back."""
     rounds = (SIZES[-1] / n) ** (1 / 3)  # the fewer the structures, the more often each is seen
     phase = PhaseConfig(
-        epochs=round((6 if kind == "field" else 50) * rounds),
-        batch=max(8, min(48, n // 25)),
+        optimizer="soap",
+        epochs=round((16 if kind == "field" else 50) * rounds),
+        batch=max(8, min(64, n // 25)),
         lr=3e-3 if kind in ("field", "potential") else 2e-3,
         final_lr=2e-5,
         clip=20.0,
