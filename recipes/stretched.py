@@ -5,8 +5,8 @@
         --convergence 1e-7
 
 Pulled are bonds outside of rings between fragments that keep their shape, to a random 1.3 to 2.2 times the sum of the
-covalent radii, and H2, N2 and CO at thirty lengths each, 1.2 to 2.4 times that sum. Both electrons of every pair of the bond (its order in RM1)
-are unpaired, so that a single determinant describes the bond at any length.
+covalent radii, and H2, N2 and CO at thirty lengths each, 1.2 to 2.4 times that sum. Both electrons of every pair of
+the bond (its order in RM1) are unpaired, so that a single determinant describes the bond at any length.
 """
 
 import sys

@@ -145,7 +145,7 @@ def test_charges_dipoles_and_bond_orders() -> None:
 
 def test_failure_is_named_or_masked() -> None:
     systems = Systems.from_ase([molecule("H2"), molecule("C6H6")])
-    model = NDDO("AM1", scf=SCFOptions(max_iterations=1, max_descent=0, tolerance=1e-15))
+    model = NDDO("AM1", scf=SCFOptions(max_iterations=1, max_descent=0, tolerance=1e-13))
     with pytest.raises(SCFConvergenceError, match="system 1") as caught:
         model(systems)
     assert caught.value.systems == [1]
