@@ -44,6 +44,9 @@ def search(builder: FockBuilder, state: Iterate, n_occupied: Tensor, options: SC
     if n_occupied.shape[1] == 1:
         doubtful &= (builder.layout.n_orbitals <= _SMALL_SYSTEM) | metals
         gap = diagonal_gap(state.reference, state.fock)
+        small = torch.nonzero(tiny).squeeze(1)
+        if small.numel():
+            gap[small] = _gap(builder.select(small), state.select(small), n_occupied[small])
         doubtful &= gap < torch.where(tiny, _TINY_GAP, _SMALL_GAP)
     index = torch.nonzero(doubtful).squeeze(1)
     for round_ in range(_ROUNDS):
@@ -55,6 +58,19 @@ def search(builder: FockBuilder, state: Iterate, n_occupied: Tensor, options: SC
         again = best.energy < before.energy - _LOWER
         index = index[again | (metals | tiny)[index]] if round_ == 0 else index[again]
     return state
+
+
+def _gap(builder: FockBuilder, state: Iterate, n_occupied: Tensor) -> Tensor:
+    """Lowest empty minus highest occupied orbital energy of closed shells; infinite without one of them.
+
+    The diagonal gap depends on which orbitals of equal energy the reference happens to have, as in small molecules.
+    """
+    energies = diagonalize(state.fock, builder.layout.real_rows)[0]
+    energies = torch.where(builder.layout.real_rows[:, None], energies, torch.inf)
+    levels = torch.nn.functional.pad(energies, (1, 1), value=torch.inf)  # of no orbital below and above
+    levels[..., 0] = -torch.inf
+    highest = n_occupied[..., None]
+    return (levels.gather(2, highest + 1) - levels.gather(2, highest)).flatten()
 
 
 def _stable(builder: FockBuilder, state: Iterate, n_occupied: Tensor, options: SCFOptions) -> Iterate:

@@ -146,3 +146,13 @@ def test_single_precision() -> None:
     single = NDDO("AM1", scf=SCFOptions(tolerance=2e-3))(systems.to(dtype=torch.float32)).energy
     assert single.dtype == torch.float32
     assert np.allclose(single.numpy(), exact.numpy(), rtol=1e-5)
+
+
+def test_whether_a_small_molecule_is_searched_depends_neither_on_orientation_nor_on_company() -> None:
+    """Be2's first solution has equal orbitals, whose diagonal gap depends on which of them the reference has."""
+    alone = NDDO("AM1")(Systems.from_ase(Atoms("Be2", [(0, 0, 0), (1.92, 0, 0)]))).energy
+    for turn in range(8):
+        atoms = Atoms("Be2", [(0, 0, 0), (1.92, 0, 0)])
+        atoms.rotate(37 * turn + 5, (1, 0.3, turn))
+        energy = NDDO("AM1")(Systems.from_ase([atoms, molecule("C6H6")])).energy
+        assert float(energy[0]) == pytest.approx(float(alone[0]), abs=1e-6)
