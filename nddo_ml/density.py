@@ -120,6 +120,19 @@ def diagonal_gap(ref: Reference, fock: Tensor) -> Tensor:
     return gap.amin(dim=1)
 
 
+def frontier(energies: Tensor, n_occupied: Tensor) -> tuple[Tensor, Tensor]:
+    """Highest occupied and lowest empty orbital energy of each spin, [systems, spin]; −∞ and ∞ where there is none.
+
+    Args:
+        energies: [systems, spin, M] ascending, infinite where there is no orbital.
+        n_occupied: [systems, spin].
+    """
+    levels = torch.nn.functional.pad(energies, (1, 1), value=torch.inf)
+    levels[..., 0] = -torch.inf
+    highest = n_occupied[..., None]
+    return levels.gather(2, highest).squeeze(2), levels.gather(2, highest + 1).squeeze(2)
+
+
 def density_of(occupied: Tensor) -> Tensor:
     """``P = C_occ C_occᵀ``."""
     return occupied @ occupied.transpose(-1, -2)

@@ -8,7 +8,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from nddo_ml.density import diagonalize, initial_density
+from nddo_ml.density import diagonalize, frontier, initial_density
 from nddo_ml.errors import InputError, SCFConvergenceError
 from nddo_ml.fock import FockBuilder
 from nddo_ml.properties import spin_squared
@@ -60,16 +60,13 @@ class SCFResult:
     @property
     def homo(self) -> Tensor:
         """Highest occupied orbital energy of any spin, [systems] eV; NaN without electrons."""
-        column = (self.n_occupied - 1).clamp(min=0)[..., None]
-        level = self.orbital_energies.gather(2, column).squeeze(2)
-        level = torch.where(self.n_occupied > 0, level, -torch.inf).amax(dim=1)
+        level = frontier(self.orbital_energies, self.n_occupied)[0].amax(dim=1)
         return torch.where(torch.isfinite(level), level, torch.nan)
 
     @property
     def lumo(self) -> Tensor:
         """Lowest empty orbital energy of any spin, [systems] eV; NaN where all orbitals are filled."""
-        padded = torch.nn.functional.pad(self.orbital_energies, (0, 1), value=torch.inf)
-        level = padded.gather(2, self.n_occupied[..., None]).squeeze(2).amin(dim=1)
+        level = frontier(self.orbital_energies, self.n_occupied)[1].amin(dim=1)
         return torch.where(torch.isfinite(level), level, torch.nan)
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from nddo_ml.density import diagonal_gap, diagonalize, shuffle_frontier
+from nddo_ml.density import diagonal_gap, diagonalize, frontier, shuffle_frontier
 from nddo_ml.fock import FockBuilder
 from nddo_ml.scf_loops import Iterate, SCFOptions, at_orbitals
 from nddo_ml.second_order import lowest_curvature, minimize, rotated
@@ -61,16 +61,14 @@ def search(builder: FockBuilder, state: Iterate, n_occupied: Tensor, options: SC
 
 
 def _gap(builder: FockBuilder, state: Iterate, n_occupied: Tensor) -> Tensor:
-    """Lowest empty minus highest occupied orbital energy of closed shells; infinite without one of them.
+    """HOMO–LUMO gaps of closed shells, infinite where there is none.
 
     The diagonal gap depends on which orbitals of equal energy the reference happens to have, as in small molecules.
     """
     energies = diagonalize(state.fock, builder.layout.real_rows)[0]
     energies = torch.where(builder.layout.real_rows[:, None], energies, torch.inf)
-    levels = torch.nn.functional.pad(energies, (1, 1), value=torch.inf)  # of no orbital below and above
-    levels[..., 0] = -torch.inf
-    highest = n_occupied[..., None]
-    return (levels.gather(2, highest + 1) - levels.gather(2, highest)).flatten()
+    highest, lowest = frontier(energies, n_occupied)
+    return (lowest - highest).squeeze(1)
 
 
 def _stable(builder: FockBuilder, state: Iterate, n_occupied: Tensor, options: SCFOptions) -> Iterate:

@@ -16,8 +16,8 @@ def _regression(spread, seed=0):
     return inputs, inputs @ torch.randn(6, 6, generator=generator, dtype=torch.float64), turn
 
 
-def _fit(inputs, targets, kind, steps, weight=None):
-    p = nn.Parameter(torch.zeros(6, 6, dtype=torch.float64) if weight is None else weight.clone())
+def _fit(inputs, targets, kind, steps):
+    p = nn.Parameter(torch.zeros(6, 6, dtype=torch.float64))
     optimizer = kind([p], 0.0)
     for step in range(steps):
         p.grad = None
