@@ -18,6 +18,7 @@ from nddo_ml.systems import Systems
 _STRONG = 1.2  # bonds up to this length in sums of covalent radii count fully,
 _BROKEN = (1.8, 1.45, 2.8)  # from here on not at all: without, with one (hydrogen bonds!), with two hydrogens
 _FALL = Cutoff(1.0, "poly2")
+_SHARP = 16  # a smooth maximum over paths: the norm of this order
 _HALF_CROWDED = 0.5  # neighbours, counted by the cut-off function, at which presence is 1 − 1/e
 
 
@@ -26,8 +27,9 @@ class Links:
     """How far atoms are linked by at most six bonds: 1 when they are, 0 when not, smooth in the positions.
 
     With b = f(r / (R_i + R_j)) between atoms of covalent radii R, 1 up to 1.2 and 0 from 1.45 on for a hydrogen and
-    another element (1.8 without hydrogen, 2.8 for two), and T(s) = 1 − (1 − s)³ up to s = 1, then 1,
-    ``w_ij = T((b + b² + … + b⁶)_ij)``, powers of the matrix b.
+    another element (1.8 without hydrogen, 2.8 for two), the strongest path of at most six bonds, its strength the
+    product of theirs, is the p-norm over all paths, p = 16: ``s_ij = ((B + B² + … + B⁶)_ij)^(1/p)``, powers of the
+    matrix of B = b^p; and ``w_ij = T(s_ij)`` with T(s) = 1 − (1 − s)³ up to s = 1, then 1.
     """
 
     weights: Tensor  # [atoms, n] with the atoms of the same system, n of the largest
@@ -44,12 +46,15 @@ class Links:
         strength = _FALL((distance / (radius[i] + radius[j]) - _STRONG) / (broken - _STRONG))
         n = int(counts.max())
         bonds = distance.new_zeros(systems.n_systems, n, n).index_put(
-            (systems.system_idx[i], place[i], place[j]), strength
+            (systems.system_idx[i], place[i], place[j]), strength**_SHARP
         )
         twice = bonds @ bonds
         thrice = twice @ bonds
         three = bonds + twice + thrice
-        reach = 1 - (1 - three - thrice @ three).clamp(min=0) ** 3
+        paths = three + thrice @ three
+        none = torch.finfo(paths.dtype).tiny
+        strongest = torch.where(paths > none, paths.clamp(min=none) ** (1 / _SHARP), 0.0)
+        reach = 1 - (1 - strongest).clamp(min=0) ** 3
         return cls(reach[systems.system_idx, place], place)
 
     def lengthened(self, a: Tensor, b: Tensor, distance: Tensor, cutoff: float) -> Tensor:
