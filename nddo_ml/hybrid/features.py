@@ -27,9 +27,9 @@ class Links:
     """How far atoms are linked by at most six bonds: 1 when they are, 0 when not, smooth in the positions.
 
     With b = f(r / (R_i + R_j)) between atoms of covalent radii R, 1 up to 1.2 and 0 from 1.45 on for a hydrogen and
-    another element (1.8 without hydrogen, 2.8 for two), the strongest path of at most six bonds, its strength the
-    product of theirs, is the p-norm over all paths, p = 16: ``s_ij = ((B + B² + … + B⁶)_ij)^(1/p)``, powers of the
-    matrix of B = b^p; and ``w_ij = T(s_ij)`` with T(s) = 1 − (1 − s)³ up to s = 1, then 1.
+    another element (1.8 without hydrogen, 2.8 for two), a path is as strong as the product of its bonds. The p-norm
+    over all paths of at most six bonds is a smooth maximum, ``s_ij = ((B + B² + … + B⁶)_ij)^(1/p)`` with powers of the
+    matrix B of b^p, p = 16; ``w_ij = T(s_ij)`` with T(s) = 1 − (1 − s)³ up to s = 1, then 1.
     """
 
     weights: Tensor  # [atoms, n] with the atoms of the same system, n of the largest
