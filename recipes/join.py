@@ -1,38 +1,34 @@
 """Forces into the frames of the conformers whose geometry they belong to: one field is then solved for all labels.
 
-    python recipes/join.py conformers.extxyz forces.extxyz MORE… --output joined.extxyz
+    python recipes/join.py conformers.extxyz forces_train.extxyz data/conformers_train.extxyz
 
-Frames are found by their ``id``; other levels' energies are left out. A conformer without forces stays as it is.
+Frames are found by their ``id``; energies of the forces' level are left out. A conformer without forces stays as it is.
 """
 
-import argparse
-from pathlib import Path
+import sys
 
 import ase.io
 import numpy as np
+from ase import Atoms
 
-_SAME = 1e-3  # Å
+SAME = 1e-3  # Å
 
 
-def main() -> None:
-    """Write the joined frames."""
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("conformers", type=Path)
-    options.add_argument("forces", type=Path, nargs="+")
-    options.add_argument("--output", type=Path, required=True)
-    arguments = options.parse_args()
-    forces = {a.info["id"]: a for path in arguments.forces for a in ase.io.read(path, ":")}
-    conformers = ase.io.read(arguments.conformers, ":")
+def joined(conformers: list[Atoms], forces: list[Atoms]) -> list[Atoms]:
+    """The conformers, with the forces that belong to them."""
+    labelled = {a.info["id"]: a for a in forces}
     for atoms in conformers:
-        labelled = forces.pop(atoms.info["id"], None)
-        if labelled is None:
+        found = labelled.pop(atoms.info["id"], None)
+        if found is None:
             continue
-        if not np.allclose(labelled.positions, atoms.positions, atol=_SAME):
+        if not np.allclose(found.positions, atoms.positions, atol=SAME):
             raise SystemExit(f"{atoms.info['id']}: the forces belong to another geometry")
-        atoms.calc.results["forces"] = labelled.get_forces()
-    ase.io.write(arguments.output, conformers)
-    print(f"{len(conformers)} conformers; {len(forces)} structures with forces have none")
+        atoms.calc.results["forces"] = found.get_forces()
+    if labelled:
+        raise SystemExit(f"no conformer for the forces of {', '.join(list(labelled)[:5])}")
+    return conformers
 
 
 if __name__ == "__main__":
-    main()
+    source, added, target = sys.argv[1:]
+    ase.io.write(target, joined(ase.io.read(source, ":"), ase.io.read(added, ":")))

@@ -45,7 +45,7 @@ def test_forces_join_the_conformer_of_their_geometry(tmp_path: Path, moved: floa
     forces = [[0.0, 0.0, -1.5], [0.0, 0.0, 1.5]]
     write(tmp_path / "c.xyz", [frame("H2/1", 0.8, energy=-30.0), frame("H2/2", 0.7, energy=-31.0)], format="extxyz")
     write(tmp_path / "f.xyz", [frame("H2/2", 0.7 + moved, forces=forces)], format="extxyz")
-    command = [sys.executable, ROOT / "recipes" / "join.py", "c.xyz", "f.xyz", "--output", "out.xyz"]
+    command = [sys.executable, ROOT / "recipes" / "join.py", "c.xyz", "f.xyz", "out.xyz"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     if moved:
         assert done.returncode == 1

@@ -78,7 +78,7 @@ def test_forces_are_the_derivative_of_the_energy(bonded: AtomFeatures, ratio: fl
     systems = batch(atoms)
     forces = model(systems, forces=True).forces[1]
     expected = [force_from_energies(model, systems, 1, axis, step=1e-5) for axis in range(3)]
-    assert forces.tolist() == pytest.approx(expected, abs=5e-6)
+    assert forces.tolist() == pytest.approx(expected, abs=2e-6)
 
 
 def test_they_are_saved(bonded: AtomFeatures, tmp_path: Path) -> None:
