@@ -39,6 +39,10 @@ BATCH = 100
 CLOSEST, STRONGEST = 0.6, 4.0  # Å between two atoms; eV/Å, mean force of a structure in the hybrid
 
 
+def _smiles(molecule: Chem.Mol) -> str:
+    return Chem.MolToSmiles(molecule, isomericSmiles=False)
+
+
 def smiles_of(atoms: Atoms) -> str | None:
     """SMILES of a neutral closed shell of one piece; None where no such bonds are found."""
     block = f"{len(atoms)}\n\n" + "\n".join(
@@ -47,7 +51,7 @@ def smiles_of(atoms: Atoms) -> str | None:
     try:
         molecule = Chem.MolFromXYZBlock(block)
         rdDetermineBonds.DetermineBonds(molecule, charge=0, allowChargedFragments=False)
-        smiles = Chem.MolToSmiles(Chem.RemoveHs(molecule))
+        smiles = _smiles(Chem.RemoveHs(molecule))
     except (ValueError, RuntimeError):
         return None
     odd = any(a.GetNumRadicalElectrons() or a.GetFormalCharge() for a in molecule.GetAtoms())
@@ -99,7 +103,7 @@ def changed(molecule: Chem.Mol) -> Chem.Mol | None:
         atom.SetNoImplicit(False)
         atom.SetNumExplicitHs(0)
     Chem.SanitizeMol(new)
-    return Chem.MolFromSmiles(Chem.MolToSmiles(new))
+    return Chem.MolFromSmiles(_smiles(new))
 
 
 def possible(molecule: Chem.Mol) -> bool:
@@ -107,7 +111,7 @@ def possible(molecule: Chem.Mol) -> bool:
     rings = molecule.GetRingInfo()
     orders = [[molecule.GetBondWithIdx(k).GetBondTypeAsDouble() for k in ring] for ring in rings.BondRings()]
     return (
-        "." not in Chem.MolToSmiles(molecule)
+        "." not in _smiles(molecule)
         and HEAVY[0] <= molecule.GetNumAtoms() <= HEAVY[1]
         and len(orders) <= 3
         and not any(3.0 in ring for ring in orders)
@@ -141,7 +145,7 @@ def new_molecules(conformers: list[Atoms], test: list[Atoms]) -> list[Atoms]:
             continue
         if molecule is None or not possible(molecule):
             continue
-        smiles = Chem.MolToSmiles(molecule)
+        smiles = _smiles(molecule)
         if smiles in found or smiles in starts or (atoms := structure(smiles)) is None:
             continue
         formula = atoms.get_chemical_formula()
