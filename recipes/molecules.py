@@ -20,13 +20,12 @@ import numpy as np
 import torch
 from ase import Atoms, units
 from rdkit import Chem, RDLogger
-from rdkit.Chem import AllChem, rdDetermineBonds
+from rdkit.Chem import AllChem, rdDetermineBonds, rdMolDescriptors
 
 from nddo_ml import Systems, load_model
 from nddo_ml.model_hessian import model_hessian
 from nddo_ml.optimize import optimize
 
-EVERY = 3  # every third conformer is a start
 COUNT, TRIES = 1644, 900_000
 HEAVY = (2, 8)
 KNOWN_FORMULA, NEW_FORMULA = 4, 6  # molecules of one formula
@@ -132,7 +131,8 @@ def structure(smiles: str) -> Atoms | None:
 
 def new_molecules(conformers: list[Atoms], test: list[Atoms]) -> list[Atoms]:
     """Molecules that the conformers lack."""
-    starts = sorted({s for a in conformers[::EVERY] if (s := smiles_of(a)) is not None})
+    present = {s for a in conformers if (s := smiles_of(a)) is not None}
+    starts = sorted(present)
     known, forbidden = ({a.get_chemical_formula() for a in frames} for frames in (conformers, test))
     found: dict[str, Atoms] = {}
     formulas: Counter[str] = Counter()
@@ -145,11 +145,11 @@ def new_molecules(conformers: list[Atoms], test: list[Atoms]) -> list[Atoms]:
             continue
         if molecule is None or not possible(molecule):
             continue
-        smiles = _smiles(molecule)
-        if smiles in found or smiles in starts or (atoms := structure(smiles)) is None:
+        smiles, formula = _smiles(molecule), rdMolDescriptors.CalcMolFormula(molecule)
+        full = formulas[formula] == (KNOWN_FORMULA if formula in known else NEW_FORMULA)
+        if smiles in found or smiles in present or formula in forbidden or full:
             continue
-        formula = atoms.get_chemical_formula()
-        if formula not in forbidden and formulas[formula] < (KNOWN_FORMULA if formula in known else NEW_FORMULA):
+        if (atoms := structure(smiles)) is not None:
             found[smiles] = atoms
             formulas[formula] += 1
         if len(found) == COUNT:
