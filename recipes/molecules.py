@@ -2,13 +2,13 @@
 
     pip install rdkit
     python recipes/molecules.py conformers_train.extxyz conformers_test.extxyz new.extxyz
-    nddo-ml label new.extxyz --output labels.extxyz --grid 50,194 --density-fitting weigend --convergence 1e-7
+    nddo-ml label new.extxyz -o labels.extxyz --functional sos-mp2 --density-fitting weigend --convergence 2e-6
 
 One to three times in a molecule an element is exchanged, an atom added or removed, the order of a bond changed or a
 ring closed. Kept are molecules of two to eight heavy atoms that the conformers lack, none with a formula of the test,
-at most four of a formula that the conformers have and six of any other. RDKit gives first coordinates, the shipped
-hybrid relaxes them, and they are displaced along the modes of the model Hessian of the optimiser, at temperatures from
-200 to 2,600 K, which gives forces as large as those of the conformers.
+at most thirty of a formula. RDKit gives first coordinates, the shipped hybrid relaxes them roughly, and they are
+displaced along the modes of the model Hessian of the optimiser, at temperatures from 200 to 2,600 K, which gives forces
+as large as those of the conformers.
 """
 
 import random
@@ -26,9 +26,9 @@ from nddo_ml import Systems, load_model
 from nddo_ml.model_hessian import model_hessian
 from nddo_ml.optimize import optimize
 
-COUNT, TRIES = 1644, 900_000
+COUNT, TRIES = 6000, 900_000
 HEAVY = (2, 8)
-KNOWN_FORMULA, NEW_FORMULA = 4, 6  # molecules of one formula
+OF_A_FORMULA = 30  # molecules at most
 VALENCE = {6: 4, 7: 3, 8: 2}
 ORDERS = {1: Chem.BondType.SINGLE, 2: Chem.BondType.DOUBLE, 3: Chem.BondType.TRIPLE}
 CHANGES = ("exchange",) * 3 + ("add",) * 2 + ("remove", "raise", "lower", "close")
@@ -133,7 +133,7 @@ def new_molecules(conformers: list[Atoms], test: list[Atoms]) -> list[Atoms]:
     """Molecules that the conformers lack."""
     present = {s for a in conformers if (s := smiles_of(a)) is not None}
     starts = sorted(present)
-    known, forbidden = ({a.get_chemical_formula() for a in frames} for frames in (conformers, test))
+    forbidden = {a.get_chemical_formula() for a in test}
     found: dict[str, Atoms] = {}
     formulas: Counter[str] = Counter()
     for _ in range(TRIES):
@@ -146,7 +146,7 @@ def new_molecules(conformers: list[Atoms], test: list[Atoms]) -> list[Atoms]:
         if molecule is None or not possible(molecule):
             continue
         smiles, formula = _smiles(molecule), rdMolDescriptors.CalcMolFormula(molecule)
-        full = formulas[formula] == (KNOWN_FORMULA if formula in known else NEW_FORMULA)
+        full = formulas[formula] == OF_A_FORMULA
         if smiles in found or smiles in present or formula in forbidden or full:
             continue
         if (atoms := structure(smiles)) is not None:
@@ -160,7 +160,7 @@ def new_molecules(conformers: list[Atoms], test: list[Atoms]) -> list[Atoms]:
 def displaced(batch: list[Atoms], rng: np.random.Generator) -> list[Atoms]:
     """Each molecule relaxed and pushed along its modes; without those that came too close or tear apart."""
     hybrid = load_model("hybrid-chno")
-    systems = optimize(Systems.from_ase(batch), hybrid, fmax=0.3, max_steps=25).systems
+    systems = optimize(Systems.from_ase(batch), hybrid, fmax=0.3, max_steps=12).systems
     sizes = systems.atoms_per_system.tolist()
     slot = torch.cat([torch.arange(n) for n in sizes])
     hessians = model_hessian(systems, slot, max(sizes)).numpy()
@@ -184,8 +184,10 @@ if __name__ == "__main__":
     random.seed(2)
     conformers, test, target = sys.argv[1:]
     made = new_molecules(ase.io.read(conformers, ":"), ase.io.read(test, ":"))
-    rng = np.random.default_rng(7)
-    kept = [a for k in range(0, len(made), BATCH) for a in displaced(made[k : k + BATCH], rng)]
-    for k, atoms in enumerate(kept):
-        atoms.info["id"] = f"x{k}"
+    kept = []
+    for k in range(0, len(made), BATCH):
+        batch = displaced(made[k : k + BATCH], np.random.default_rng([7, k // BATCH]))
+        for n, atoms in enumerate(batch):
+            atoms.info["id"] = f"m{k + n}"
+        kept += batch
     ase.io.write(target, kept)

@@ -69,6 +69,24 @@ def test_published_dipole_and_charges() -> None:
     assert labelled.get_potential_energy() == pytest.approx(-2541.262026782575, abs=1e-6)
 
 
+# PySCF 2.14.0 by hand: RHF or UHF with conv_tol 1e-11, MP2(frozen=1).kernel(); e_hf, e_corr_os and e_corr_ss weighted
+@pytest.mark.parametrize(
+    ("name", "multiplicity", "energies"),
+    [
+        ("H2O", 1, {"mp2": -2074.283455217, "scs-mp2": -2074.186074763, "sos-mp2": -2074.137384536}),
+        ("CH3", 2, {"mp2": -1080.030212880, "scs-mp2": -1080.141235866, "sos-mp2": -1080.196747389}),
+    ],
+)
+def test_perturbation_theory(name: str, multiplicity: int, energies: dict[str, float]) -> None:
+    atoms = task(Atoms(molecule(name), info={"multiplicity": multiplicity})).atoms
+    for functional, expected in energies.items():
+        labelled = single_point(atoms, Level(functional, "cc-pvdz", None, convergence=1e-10))
+        assert labelled.get_potential_energy() == pytest.approx(expected, abs=1e-6)
+        assert set(labelled.calc.results) == {"energy"}
+    fitted = single_point(atoms, Level("mp2", "cc-pvdz")).get_potential_energy()
+    assert fitted == pytest.approx(energies["mp2"], abs=5e-3)
+
+
 @pytest.mark.parametrize("multiplicity", [1, 3])
 def test_forces_are_derivatives(multiplicity: int) -> None:
     level = Level("pbe", "sto-3g", grid=(40, 110), pruning="none", grid_response=True, convergence=1e-11)
@@ -197,7 +215,8 @@ def test_the_coarse_start_leaves_no_trace(monkeypatch: pytest.MonkeyPatch) -> No
 @pytest.mark.parametrize(
     ("settings", "match"),
     [
-        ({"functional": "no-such-thing"}, "functional"),
+        ({"functional": "no-such-thing"}, "sos-mp2 or a functional"),
+        ({"functional": "mp2", "dispersion": "d4"}, "no dispersion beside mp2"),
         ({"basis": "no-such-set"}, "basis set .* 'no-such-set'"),
         ({"auxiliary_basis": "no-such-fit"}, "basis set .* 'no-such-fit'"),
         ({"grid": (75, 300)}, "angular points must be one of .*302"),

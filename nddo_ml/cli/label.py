@@ -19,7 +19,7 @@ from nddo_ml.labelling.run import label as run
 DEFAULT = Level()
 
 Output = Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="extxyz file, appended to.")]
-Functional = Annotated[str, typer.Option("--functional", help="Functional, as PySCF calls it.")]
+Functional = Annotated[str, typer.Option("--functional", help="As PySCF calls it; or mp2, scs-mp2, sos-mp2: energies only.")]
 Basis = Annotated[str, typer.Option("--basis", help="Basis set.")]
 Fitting = Annotated[str, typer.Option("--density-fitting", help="Auxiliary basis set, or `none`.")]
 Grid = Annotated[str, typer.Option("--grid", help="Radial and angular points: 75,302.")]
@@ -60,7 +60,7 @@ def label(
 ) -> None:
     """Reference energies, forces, dipoles and charges with PySCF.
 
-    Labels are appended as they come: interrupt the run at any moment and give
+    The forms of MP2 give energies only. Labels are appended as they come: interrupt the run at any moment and give
     the same command again, and it goes on where it was. Structures that fail
     are listed in OUT.failures.jsonl; the exit code is then 1.
 
@@ -69,6 +69,8 @@ def label(
       nddo-ml label conformers.xyz --output labels.extxyz --workers 4
 
       nddo-ml label ions.xyz --output ions.extxyz --charge -1 --functional b3lyp --dispersion d3bj
+
+      nddo-ml label ions.xyz --output mp2.extxyz --functional scs-mp2 --basis "6-31g(d)" --density-fitting weigend
 
       nddo-ml label *.xyz --output labels.extxyz --scheduler tcp://cluster:8786
     """

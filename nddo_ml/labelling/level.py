@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nddo_ml.errors import InputError
+from nddo_ml.labelling.perturbation import SPIN_WEIGHTS, perturbed_energy
 from nddo_ml.units import BOHR_ANGSTROM, HARTREE_EV
 
 if TYPE_CHECKING:
@@ -27,7 +28,8 @@ CHARGE_MODELS = ("mulliken", "hirshfeld", "cm5")
 class Level:
     """Functional, basis, density fitting, grid, dispersion and charge model.
 
-    The defaults are those of ANI-1x and COMP6, ωB97X/6-31G(d), with density fitting.
+    The defaults are those of ANI-1x and COMP6, ωB97X/6-31G(d), with density fitting. Energies alone come from
+    perturbation theory when the functional is ``mp2``, ``scs-mp2`` or ``sos-mp2``.
     """
 
     functional: str = "wb97x"
@@ -48,6 +50,13 @@ class Level:
             _choose("dispersion", self.dispersion, DISPERSIONS)
         if not 0 < self.convergence <= 1e-4:
             raise InputError(f"convergence must be above 0 and at most 1e-4 hartree; got {self.convergence}")
+        if self.perturbative and self.dispersion is not None:
+            raise InputError(f"expected no dispersion beside {self.functional}; got {self.dispersion}")
+
+    @property
+    def perturbative(self) -> bool:
+        """Whether energies are of perturbation theory on a Hartree–Fock field."""
+        return self.functional in SPIN_WEIGHTS
 
     @property
     def description(self) -> str:
@@ -57,6 +66,8 @@ class Level:
         response = " with response" if self.grid_response else ""
         functional = self.functional + (f"-{self.dispersion}" if self.dispersion else "")
         loose = f"; convergence {self.convergence:g}" if self.convergence > 1e-9 else ""
+        if self.perturbative:
+            return f"{functional}/{self.basis}; {fitting}{loose}"
         return f"{functional}/{self.basis}; {fitting}; {grid}{response}; {self.charges} charges{loose}"
 
     def check(self) -> None:
@@ -73,10 +84,11 @@ class Level:
         from pyscf.dft.gen_grid import LEBEDEV_NGRID
 
         try:
-            libxc.parse_xc(self.functional)
+            libxc.parse_xc("hf" if self.perturbative else self.functional)
         except (KeyError, ValueError) as error:
             raise InputError(
-                f"expected a functional that PySCF knows (b3lyp, wb97x, pbe, …); got {self.functional!r}"
+                f"expected {', '.join(SPIN_WEIGHTS)} or a functional that PySCF knows (b3lyp, wb97x, pbe, …); "
+                f"got {self.functional!r}"
             ) from error
         for basis in (self.basis, self.auxiliary_basis):
             if basis is not None:
@@ -87,7 +99,7 @@ class Level:
 
 
 def single_point(atoms: Atoms, level: Level, threads: int = 1) -> Atoms:
-    """A copy of the structure with energy (eV), forces (eV/Å), dipole (e·Å) and charges (e).
+    """A copy of the structure with energy (eV), forces (eV/Å), dipole (e·Å) and charges (e); MP2 gives the energy only.
 
     Charge and multiplicity are ``info["charge"]`` and ``info["multiplicity"]``; open shells are unrestricted.
     The dipole is relative to the centre of mass, which matters for ions only.
@@ -98,26 +110,37 @@ def single_point(atoms: Atoms, level: Level, threads: int = 1) -> Atoms:
     """
     from ase.calculators.singlepoint import SinglePointCalculator
 
+    results = _perturbed if level.perturbative else _density_functional
+    labelled = atoms.copy()
+    with _threads(threads):
+        labelled.calc = SinglePointCalculator(labelled, **results(atoms, level))
+    return labelled
+
+
+def _perturbed(atoms: Atoms, level: Level) -> dict[str, Any]:
+    mean_field = _mean_field(atoms, level)
+    mean_field.kernel()
+    return {"energy": perturbed_energy(_converged(mean_field), level.functional) * HARTREE_EV}
+
+
+def _density_functional(atoms: Atoms, level: Level) -> dict[str, Any]:
     from nddo_ml.labelling.partition import cm5_shift
 
     shift = cm5_shift(atoms.numbers, atoms.positions) if level.charges == "cm5" else 0.0
-    with _threads(threads):
-        mean_field = _converged(_mean_field(atoms, level))
-        gradient = _gradient(mean_field, level)
-        density = mean_field.make_rdm1()
-        density = density.sum(axis=0) if density.ndim == 3 else density
-        origin = atoms.get_center_of_mass() / BOHR_ANGSTROM
-        dipole = mean_field.dip_moment(unit="AU", dm=density, origin=origin, verbose=0)
-        charges = _charges(mean_field, density, level) + shift
-    labelled = atoms.copy()
-    labelled.calc = SinglePointCalculator(
-        labelled,
-        energy=float(mean_field.e_tot) * HARTREE_EV,
-        forces=-np.asarray(gradient) * (HARTREE_EV / BOHR_ANGSTROM),
-        dipole=np.asarray(dipole) * BOHR_ANGSTROM,
-        charges=charges,
-    )
-    return labelled
+    mean_field = _mean_field(atoms, level)
+    mean_field.kernel(dm0=_first_density(mean_field))
+    mean_field = _converged(mean_field)
+    gradient = _gradient(mean_field, level)
+    density = mean_field.make_rdm1()
+    density = density.sum(axis=0) if density.ndim == 3 else density
+    origin = atoms.get_center_of_mass() / BOHR_ANGSTROM
+    dipole = mean_field.dip_moment(unit="AU", dm=density, origin=origin, verbose=0)
+    return {
+        "energy": float(mean_field.e_tot) * HARTREE_EV,
+        "forces": -np.asarray(gradient) * (HARTREE_EV / BOHR_ANGSTROM),
+        "dipole": np.asarray(dipole) * BOHR_ANGSTROM,
+        "charges": _charges(mean_field, density, level) + shift,
+    }
 
 
 def _check_basis(name: str) -> None:
@@ -133,7 +156,7 @@ def _check_basis(name: str) -> None:
 
 
 def _mean_field(atoms: Atoms, level: Level) -> Any:
-    from pyscf import dft, gto
+    from pyscf import dft, gto, scf
 
     molecule = gto.M(
         atom=list(zip(atoms.get_chemical_symbols(), atoms.positions.tolist(), strict=True)),
@@ -143,23 +166,27 @@ def _mean_field(atoms: Atoms, level: Level) -> Any:
         spin=int(atoms.info.get("multiplicity", 1)) - 1,
         verbose=0,
     )
-    mean_field = (dft.UKS if molecule.spin else dft.RKS)(molecule)
+    if level.perturbative:
+        mean_field = (scf.UHF if molecule.spin else scf.RHF)(molecule)
+    else:
+        mean_field = (dft.UKS if molecule.spin else dft.RKS)(molecule)
     if level.auxiliary_basis:
         mean_field = mean_field.density_fit(auxbasis=level.auxiliary_basis)
+    mean_field.conv_tol = level.convergence
+    mean_field.max_cycle = level.max_cycles
+    if level.perturbative:
+        return mean_field
     mean_field.xc = level.functional
     mean_field.grids.atom_grid = level.grid
     name = PRUNINGS[level.pruning]
     mean_field.grids.prune = getattr(dft.gen_grid, name) if name else None
-    mean_field.conv_tol = level.convergence
-    mean_field.max_cycle = level.max_cycles
     if level.dispersion is not None:
         mean_field.disp = level.dispersion
     return mean_field
 
 
 def _converged(mean_field: Any) -> Any:
-    """The mean field at its solution; where DIIS fails, a second-order method goes on from its density."""
-    mean_field.kernel(dm0=_first_density(mean_field))
+    """The mean field at its solution; where DIIS failed, a second-order method goes on from its density."""
     if not mean_field.converged:
         mean_field = mean_field.newton()
         mean_field.kernel(dm0=mean_field.make_rdm1())
