@@ -6,8 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from ase import Atoms
+from ase.build import molecule
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import read, write
 
@@ -42,3 +44,29 @@ def test_forces_join_the_conformer_of_their_geometry(tmp_path: Path, moved: floa
     assert "forces" not in first.calc.results
     assert second.get_potential_energy() == -31.0
     assert second.get_forces().tolist() == forces
+
+
+def test_energies_are_brought_to_another_level(tmp_path: Path) -> None:
+    """Two levels that differ by energies of elements and O–H distances: learned on some, added to others."""
+    rng = np.random.default_rng(0)
+    target, other = [], []
+    for k in range(80):
+        atoms = molecule("H2O" if k % 2 else "CH3OH")
+        atoms.rattle(0.05, rng=rng)
+        oxygen = int(np.flatnonzero(atoms.numbers == 8)[0])
+        near = [r for r in atoms.get_distances(oxygen, np.flatnonzero(atoms.numbers == 1)) if r < 1.3]
+        difference = len(atoms) + 2.0 * float(np.sum(np.square(near)))
+        for frames, energy in ((target, -300.0), (other, -300.0 - difference)):
+            frames.append(Atoms(atoms, info={"id": f"x{k}"}))
+            frames[-1].calc = SinglePointCalculator(frames[-1], energy=energy)
+    files = {"c.xyz": target[:60], "labels.xyz": other[:60], "source.xyz": other[60:]}
+    for name, frames in files.items():
+        write(tmp_path / name, frames, format="extxyz")
+    command = [sys.executable, ROOT / "recipes" / "level.py", *files, "out.xyz"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "60 molecules" in done.stdout
+    found = read(tmp_path / "out.xyz", ":")
+    assert [a.info["id"] for a in found] == [a.info["id"] for a in other[60:]]
+    errors = [a.get_potential_energy() + 300.0 for a in found]
+    assert np.abs(errors).mean() < 0.01
