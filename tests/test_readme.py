@@ -42,7 +42,11 @@ def test_python_blocks(document, workplace):
 
 @pytest.mark.parametrize(
     ("document", "made"),
-    [("README.md", ["relaxed.xyz", "results.json"]), ("docs/compare.md", ["figures/parity.png", "dimer.png"])],
+    [
+        ("README.md", ["relaxed.xyz", "results.json"]),
+        ("docs/compare.md", ["figures/parity.png", "dimer.png"]),
+        ("docs/label.md", ["labels.extxyz", "mp2.extxyz"]),
+    ],
 )
 def test_shell_blocks(document, made, workplace, capsys):
     commands = [line for language, text in blocks(document) if language == "sh" for line in text.splitlines()]
@@ -58,7 +62,7 @@ def test_shell_blocks(document, made, workplace, capsys):
 
 
 def test_links_lead_somewhere():
-    for document in ("README.md", "CONTRIBUTING.md", "docs/optimize.md", "docs/compare.md"):
+    for document in ("README.md", "CONTRIBUTING.md", "docs/optimize.md", "docs/compare.md", "docs/hybrid.md"):
         text = (ROOT / document).read_text(encoding="utf-8")
         for target in re.findall(r"\]\(([^)#:]+)\)", text):
             assert (ROOT / document).parent.joinpath(target).exists(), f"{document}: {target}"

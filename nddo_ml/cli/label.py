@@ -60,7 +60,9 @@ def label(
 ) -> None:
     """Reference energies, forces, dipoles and charges with PySCF.
 
-    The forms of MP2 give energies only. Labels are appended as they come: interrupt the run at any moment and give
+    The forms of MP2 give energies only.
+
+    Labels are appended as they come: interrupt the run at any moment and give
     the same command again, and it goes on where it was. Structures that fail
     are listed in OUT.failures.jsonl; the exit code is then 1.
 
