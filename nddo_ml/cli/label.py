@@ -19,7 +19,7 @@ from nddo_ml.labelling.run import label as run
 DEFAULT = Level()
 
 Output = Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="extxyz file, appended to.")]
-Functional = Annotated[str, typer.Option("--functional", help="As PySCF calls it; or mp2, scs-mp2, sos-mp2: energies only.")]
+Functional = Annotated[str, typer.Option("--functional", help="PySCF's name; or mp2, scs-mp2, sos-mp2: energies only.")]
 Basis = Annotated[str, typer.Option("--basis", help="Basis set.")]
 Fitting = Annotated[str, typer.Option("--density-fitting", help="Auxiliary basis set, or `none`.")]
 Grid = Annotated[str, typer.Option("--grid", help="Radial and angular points: 75,302.")]

@@ -16,8 +16,8 @@ SPIN_WEIGHTS: Mapping[str, tuple[float, float]] = {
 def perturbed_energy(mean_field: Any, name: str) -> float:
     """``E_HF + c_os E_os + c_ss E_ss`` of a converged Hartree–Fock field, hartree; the core stays frozen.
 
-    Sources: Møller & Plesset, Phys. Rev. 46, 618 (1934); SCS: Grimme, J. Chem. Phys. 118, 9095 (2003); SOS: Jung, Lochan,
-    Dutoi & Head-Gordon, J. Chem. Phys. 121, 9793 (2004).
+    Sources: Møller & Plesset, Phys. Rev. 46, 618 (1934); SCS: Grimme, J. Chem. Phys. 118, 9095 (2003); SOS: Jung,
+    Lochan, Dutoi & Head-Gordon, J. Chem. Phys. 121, 9793 (2004).
 
     Args:
         mean_field: PySCF's RHF or UHF, converged; density fitting is taken over from it.
