@@ -67,10 +67,11 @@ def train(config: TrainConfig, *, restart: bool = False, on_epoch: Report = lamb
                 shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink(missing_ok=True)
         group.wait()
         data = load_training_data(config)
-        if config.committee == 1:
+        jobs = config.alone()
+        if len(jobs) == 1:
             model = train_member(config, data, output, group, on_epoch)
         else:
-            model = _train_committee(config, data, output, group, on_epoch)
+            model = _train_members(config, jobs, data, group, on_epoch)
         errors = None
         if group.is_first:
             errors = _finish(model, config, data, output)
@@ -118,6 +119,7 @@ def train_member(
 def fingerprint(config: TrainConfig, data: Dataset) -> str:
     """A hash of what determines a training: configuration (but for paths and pace) and data."""
     settings = asdict(replace(config, output="", checkpoint_seconds=0.0, workers=1, device="cpu", card={}))
+    settings.pop("members")  # this training is one of them
     for part in ("train", "validation", "test"):
         settings["data"].pop(part)
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
@@ -179,26 +181,24 @@ def on_one_zero(model: AbstractModel, data: Dataset, valid: Dataset) -> tuple[Da
     return to_common_zero(data, zeros, zero), to_common_zero(valid, zeros, zero)
 
 
-def _train_committee(
-    config: TrainConfig, data: Dataset, output: Path, group: Processes, on_epoch: Report
+def _train_members(
+    config: TrainConfig, jobs: list[TrainConfig], data: Dataset, group: Processes, on_epoch: Report
 ) -> AbstractModel:
     """Members with seeds of their own, which also draw their validation parts; merged into one model."""
-    jobs = [
-        (replace(config, seed=config.seed + k, committee=1, output=str(output / f"member_{k + 1}")), k)
-        for k in range(config.committee)
-    ]
+    if config.members and not {job.model.kind for job in jobs} <= {"nddo", "delta"}:
+        raise InputError(f"members can be of kind nddo or delta; got {', '.join(job.model.kind for job in jobs)}")
     if config.workers > 1 and group.world == 1:
-        _train_in_workers([job for job, _ in jobs], config.workers, on_epoch)
-        models = [load_model(Path(job.output) / MODEL) for job, _ in jobs]
+        _train_in_workers(jobs, config.workers, on_epoch)
+        models = [load_model(Path(job.output) / MODEL) for job in jobs]
     else:
         models = []
-        for job, k in jobs:
+        for k, job in enumerate(jobs):
             report = _as_member(k + 1, on_epoch)
             models.append(train_member(job, data, Path(job.output), group, report))
     potentials = [m for m in models if isinstance(m, NNP)]
     if len(potentials) == len(models):
         return NNP.committee(potentials)
-    return mixture([m for m in models if isinstance(m, NDDO)])
+    return mixture([m for m in models if isinstance(m, NDDO)], config.weights())
 
 
 def _as_member(number: int, on_epoch: Report) -> Report:

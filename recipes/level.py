@@ -1,6 +1,6 @@
-"""Energies of molecules brought from another level to that of the conformers, CCSD(T)*/CBS.
+"""Energies of molecules brought from another level to that of the conformers, CCSD(T)*/CBS; forces brought nearer.
 
-    python recipes/level.py conformers.extxyz labels.extxyz source.extxyz target.extxyz
+    python recipes/level.py conformers.extxyz labels.extxyz source.extxyz target.extxyz [--forces SHARE]
 
 The labels are energies at the other level of some of the conformers' geometries (``id``). The difference is learned by
 a Gaussian process whose covariance of two molecules is (kcal²/mol²)
@@ -11,10 +11,10 @@ with n the numbers of atoms of each element, x sums over the pairs of atoms and 
 i, both by element and over Gaussians of the distance, and the last sum over atoms i of A and j of B of the same
 element. Printed are the mean size of the difference after a fit of per-element energies, and its mean error for eight
 parts of the formulas, each predicted from the others. The source's energies, at the other level, come out with the
-difference added.
+difference added, and its forces with SHARE (0 unless given) of minus the difference's gradient.
 """
 
-import sys
+import argparse
 from dataclasses import dataclass
 
 import ase.io
@@ -30,7 +30,7 @@ CUTOFF = 4.0  # Å
 SCALE = torch.exp(-CENTERS / 1.5) / 0.3  # of an atom's surroundings: far neighbours count less
 NOISE = 1.0  # kcal/mol
 PARTS = 8
-AT_ONCE = 500  # molecules
+AT_ONCE = 100  # molecules
 KCAL = units.kcal / units.mol
 
 
@@ -57,14 +57,21 @@ class Molecules:
         return 1e4 * self.counts @ other.counts.T + 1e2 * self.pairs @ other.pairs.T + local
 
 
-def describe(frames: list[Atoms]) -> Molecules:
+def positions_of(frames: list[Atoms]) -> list[Tensor]:
+    """Positions, Å, by which can be differentiated."""
+    return [torch.tensor(frame.positions, requires_grad=True) for frame in frames]
+
+
+def describe(frames: list[Atoms], positions: list[Tensor]) -> Molecules:
     """Descriptors of molecules."""
     counts, pairs, atoms = [], [], []
     upper = np.triu_indices(len(ELEMENTS))
     half = torch.tensor(np.where(upper[0] == upper[1], 0.5, 1.0))[:, None]
-    for frame in frames:
-        r, numbers = torch.tensor(frame.get_all_distances()), torch.tensor(frame.numbers)
-        cutoff = torch.where((r < CUTOFF) & (r > 0), 0.5 * (1 + torch.cos(np.pi * r / CUTOFF)), 0.0)
+    for frame, x in zip(frames, positions, strict=True):
+        numbers = torch.tensor(frame.numbers)
+        itself = 2 * CUTOFF * torch.eye(len(x))[..., None]
+        r = (x[:, None] - x[None, :] + itself).norm(dim=-1)
+        cutoff = torch.where(r < CUTOFF, 0.5 * (1 + torch.cos(np.pi * r / CUTOFF)), 0.0)
         terms = torch.exp(-0.5 * ((r[..., None] - CENTERS) / WIDTH) ** 2) * cutoff[..., None]
         around = torch.stack([terms[:, numbers == z].sum(1) for z in ELEMENTS], 1)
         between = torch.stack([around[numbers == z].sum(0) for z in ELEMENTS])
@@ -93,23 +100,33 @@ def left_out(covariance: Tensor, differences: Tensor, formulas: list[str]) -> fl
 
 
 def main() -> None:
-    conformers, labels, source, target = sys.argv[1:]
-    energies = {a.info["id"]: a.get_potential_energy() for a in ase.io.read(conformers, ":")}
-    known = ase.io.read(labels, ":")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name in ("conformers", "labels", "source", "target"):
+        parser.add_argument(name)
+    parser.add_argument("--forces", type=float, default=0.0, metavar="SHARE")
+    given = parser.parse_args()
+    energies = {a.info["id"]: a.get_potential_energy() for a in ase.io.read(given.conformers, ":")}
+    known = ase.io.read(given.labels, ":")
     differences = torch.tensor([energies[a.info["id"]] - a.get_potential_energy() for a in known]) / KCAL
-    molecules = describe(known)
-    covariance = molecules.covariance(molecules)
+    with torch.no_grad():
+        molecules = describe(known, positions_of(known))
+        covariance = molecules.covariance(molecules)
     elements = torch.linalg.lstsq(molecules.counts, differences[:, None]).solution[:, 0]
     apart = float((differences - molecules.counts @ elements).abs().mean())
     error = left_out(covariance, differences, [a.get_chemical_formula() for a in known])
     print(f"{len(known)} molecules: difference {apart:.2f} kcal/mol, of formulas left out predicted to {error:.2f}")
     weights = fit(covariance, differences)
-    frames = ase.io.read(source, ":")
+    frames = ase.io.read(given.source, ":")
     for part in range(0, len(frames), AT_ONCE):
         some = frames[part : part + AT_ONCE]
-        for frame, added in zip(some, describe(some).covariance(molecules) @ weights, strict=True):
-            frame.calc.results["energy"] += float(added) * KCAL
-    ase.io.write(target, frames)
+        positions = positions_of(some)
+        added = KCAL * describe(some, positions).covariance(molecules) @ weights
+        gradients = torch.autograd.grad(added.sum(), positions)
+        for frame, energy, gradient in zip(some, added.tolist(), gradients, strict=True):
+            frame.calc.results["energy"] += energy
+            if "forces" in frame.calc.results:
+                frame.calc.results["forces"] -= given.forces * gradient.numpy()
+    ase.io.write(given.target, frames)
 
 
 if __name__ == "__main__":

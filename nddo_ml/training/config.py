@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +70,16 @@ class ModelConfig:
 
 
 @dataclass(frozen=True)
+class MemberConfig:
+    """A member of another kind beside a committee of hybrids; what it does not give is the configuration's."""
+
+    model: ModelConfig
+    loss: LossConfig
+    phases: tuple[PhaseConfig, ...]
+    weight: float = 0.5  # in the mixture; the committee shares what all such members leave
+
+
+@dataclass(frozen=True)
 class TrainConfig:
     """Everything of one training."""
 
@@ -80,6 +90,7 @@ class TrainConfig:
     output: str = "runs/train"
     seed: int = 1
     committee: int = 1
+    members: tuple[MemberConfig, ...] = ()
     workers: int = 1  # committee members trained at once, each in a process of its own
     device: str = "cpu"  # cpu | cuda; with several processes each takes the GPU of its local rank
     checkpoint_seconds: float = 60.0
@@ -90,7 +101,7 @@ class TrainConfig:
             raise InputError(f"data: stress_order must be given or auto; got {self.data.stress_order!r}")
         if not self.phases:
             raise InputError("a training needs at least one [[phases]] table; got none")
-        for phase in self.phases:
+        for phase in [*self.phases, *(p for member in self.members for p in member.phases)]:
             if phase.optimizer not in ("adam", "soap", "lbfgs", "kalman"):
                 raise InputError(f"phases: optimizer must be adam, soap, lbfgs or kalman; got {phase.optimizer!r}")
             if phase.schedule not in ("cosine", "exponential", "constant"):
@@ -99,6 +110,36 @@ class TrainConfig:
                 raise InputError(f"phases: epochs, batch, validate_every and lr must be positive; got {phase}")
         if self.committee < 1 or self.workers < 1:
             raise InputError(f"committee and workers must be at least 1; got {self.committee} and {self.workers}")
+        shares = [member.weight for member in self.members]
+        if shares and not (min(shares) > 0 and sum(shares) < 1):
+            raise InputError(f"members: weights must be positive and leave some to the committee; got {shares}")
+
+    def alone(self) -> list[TrainConfig]:
+        """The trainings of single models that this one consists of, each in a folder of its own where there are
+        several; their seeds count up.
+        """
+        own = [(self.model, self.loss, self.phases)] * self.committee
+        own += [(member.model, member.loss, member.phases) for member in self.members]
+        if len(own) == 1:
+            return [self]
+        return [
+            replace(
+                self,
+                model=model,
+                loss=loss,
+                phases=phases,
+                output=str(Path(self.output) / f"member_{k + 1}"),
+                seed=self.seed + k,
+                committee=1,
+                members=(),
+            )
+            for k, (model, loss, phases) in enumerate(own)
+        ]
+
+    def weights(self) -> list[float]:
+        """Those of the single models in the mixture."""
+        shares = [member.weight for member in self.members]
+        return [(1 - sum(shares)) / self.committee] * self.committee + shares
 
 
 def read_config(path: str | Path, overrides: Mapping[str, Any] | None = None) -> TrainConfig:
@@ -125,20 +166,33 @@ def read_config(path: str | Path, overrides: Mapping[str, Any] | None = None) ->
     data = dict(table.get("data", {}))
     for part in ("train", "validation", "test"):
         data[part] = _sources(data.get(part, ()), path, part)
-    model = dict(table.get("model", {}))
-    kind = model.pop("kind", "nnp")
-    phases = table.get("phases", [])
+    given: dict[str, Any] = {key: table[key] for key in ("model", "loss", "phases") if key in table}
+    members = []
+    for k, member in enumerate(table.get("members", [])):
+        where = f"{path}: members[{k}]"
+        members.append(_build(MemberConfig, {**member, **_training({**given, **member}, f"{where}: ")}, where))
     return _build(
         TrainConfig,
         {
             **table,
+            **_training(given, f"{path}: "),
             "data": _build(DataConfig, data, f"{path}: data"),
-            "loss": _build(LossConfig, table.get("loss", {}), f"{path}: loss"),
-            "phases": tuple(_build(PhaseConfig, p, f"{path}: phases[{k}]") for k, p in enumerate(phases)),
-            "model": ModelConfig(kind, model),
+            "members": tuple(members),
         },
         str(path),
     )
+
+
+def _training(table: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Model, loss and phases of a table."""
+    model = dict(table.get("model", {}))
+    kind = model.pop("kind", "nnp")
+    phases = enumerate(table.get("phases", []))
+    return {
+        "model": ModelConfig(kind, model),
+        "loss": _build(LossConfig, table.get("loss", {}), f"{where}loss"),
+        "phases": tuple(_build(PhaseConfig, p, f"{where}phases[{k}]") for k, p in phases),
+    }
 
 
 def _entry(place: Any, name: str, path: Path) -> Any:

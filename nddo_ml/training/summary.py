@@ -16,8 +16,8 @@ from nddo_ml.training.trainer import LOG
 def write_figures(config: TrainConfig, model: AbstractModel) -> list[Path]:
     """learning_curves.png, parity_train.png and, with test files, parity_test.png in the run's folder."""
     output = Path(config.output)
-    files = [output / LOG] if config.committee == 1 else sorted(output.glob(f"member_*/{LOG}"))
-    logs = {f.parent.name: read_log(f) for f in files}
+    folders = [Path(job.output) for job in config.alone()]
+    logs = {folder.name: read_log(folder / LOG) for folder in folders}
     learning_curves(logs, output / "learning_curves.png")
     made = [output / "learning_curves.png"]
     for part, sources in (("train", config.data.train), ("test", config.data.test)):

@@ -97,6 +97,55 @@ def test_a_committee_is_one_hybrid_with_half_of_each_members_shifts(tmp_path) ->
     assert float(load_model(tmp_path / "run" / "model.pt")(systems).energy) == pytest.approx(energies[0], abs=1e-9)
 
 
+MEMBER = """
+[[members]]
+weight = 0.25
+[members.model]
+kind = "delta"
+base = "AM1"
+cutoff = 3.5
+hidden = [4]
+[members.loss]
+energy = 100.0
+[[members.phases]]
+epochs = 2
+"""
+
+
+def test_a_member_of_another_kind_joins_with_its_weight(tmp_path) -> None:
+    write(tmp_path / "train.extxyz", labelled(4))
+    (tmp_path / "config.toml").write_text("committee = 2\n" + CONFIG.format(folder=tmp_path) + MEMBER)
+    config = read_config(tmp_path / "config.toml")
+    model = train(config).model
+    assert [(job.model.kind, job.seed) for job in config.alone()] == [("nddo", 3), ("nddo", 4), ("delta", 5)]
+    assert config.weights() == [0.375, 0.375, 0.25]
+    *through, beside = model.corrections
+    alone = [c.scaled(1 / 0.25) for c in (beside,)]
+    log = [json.loads(s) for s in (tmp_path / "run" / "member_3" / "log.jsonl").read_text().splitlines()]
+    assert [entry["epoch"] for entry in log] == [1, 2]
+    assert len(through) == 4
+    systems = batch(rattled("CH4", 50))
+    added = NDDO("AM1", correction=alone)(systems).energy - NDDO("AM1")(systems).energy
+    rest = model.with_corrections(through)(systems).energy
+    assert float(model(systems).energy) == pytest.approx(float(rest + 0.25 * added), abs=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"members.0.weight": 1.0}, "weights must be positive and leave some"),
+        ({"members.0.model.kind": "nnp"}, "members can be of kind nddo or delta; got nddo, nnp"),
+        ({"members.0.epochs": 3}, "unknown key 'epochs'"),
+        ({"members.0.model.hydrogen_bonds": {}}, "a mixture's models must share method and energy terms"),
+    ],
+)
+def test_members_that_do_not_fit_are_refused(tmp_path, change, message) -> None:
+    write(tmp_path / "train.extxyz", labelled(2))
+    (tmp_path / "config.toml").write_text(CONFIG.format(folder=tmp_path) + MEMBER)
+    with pytest.raises(InputError, match=message):
+        train(read_config(tmp_path / "config.toml", change))
+
+
 def test_warm_starts_take_fewer_iterations_to_the_same_result() -> None:
     data = from_frames(labelled(2))
     model = build_model("nddo", OPTIONS, data, 1)

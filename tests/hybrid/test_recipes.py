@@ -47,22 +47,29 @@ def test_forces_join_the_conformer_of_their_geometry(tmp_path: Path, moved: floa
 
 
 def test_energies_are_brought_to_another_level(tmp_path: Path) -> None:
-    """Two levels that differ by energies of elements and O–H distances: learned on some, added to others."""
+    """Two levels that differ by energies of elements and O–H distances: learned on some, added to others.
+
+    The forces of the others come out with half the difference's.
+    """
     rng = np.random.default_rng(0)
     target, other = [], []
     for k in range(80):
         atoms = molecule("H2O" if k % 2 else "CH3OH")
         atoms.rattle(0.05, rng=rng)
         oxygen = int(np.flatnonzero(atoms.numbers == 8)[0])
-        near = [r for r in atoms.get_distances(oxygen, np.flatnonzero(atoms.numbers == 1)) if r < 1.3]
-        difference = len(atoms) + 2.0 * float(np.sum(np.square(near)))
-        for frames, energy in ((target, -300.0), (other, -300.0 - difference)):
+        near = [h for h in np.flatnonzero(atoms.numbers == 1) if atoms.get_distance(oxygen, h) < 1.3]
+        bonds = atoms.positions[near] - atoms.positions[oxygen]
+        difference = len(atoms) + 2.0 * float(np.sum(np.square(bonds)))
+        forces = np.zeros((len(atoms), 3))
+        forces[near] = -4.0 * bonds
+        forces[oxygen] = -forces.sum(0)
+        for frames, energy, force in ((target, -300.0, forces), (other, -300.0 - difference, 0 * forces)):
             frames.append(Atoms(atoms, info={"id": f"x{k}"}))
-            frames[-1].calc = SinglePointCalculator(frames[-1], energy=energy)
+            frames[-1].calc = SinglePointCalculator(frames[-1], energy=energy, forces=force)
     files = {"c.xyz": target[:60], "labels.xyz": other[:60], "source.xyz": other[60:]}
     for name, frames in files.items():
         write(tmp_path / name, frames, format="extxyz")
-    command = [sys.executable, ROOT / "recipes" / "level.py", *files, "out.xyz"]
+    command = [sys.executable, ROOT / "recipes" / "level.py", *files, "out.xyz", "--forces", "0.5"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "60 molecules" in done.stdout
@@ -70,3 +77,5 @@ def test_energies_are_brought_to_another_level(tmp_path: Path) -> None:
     assert [a.info["id"] for a in found] == [a.info["id"] for a in other[60:]]
     errors = [a.get_potential_energy() + 300.0 for a in found]
     assert np.abs(errors).mean() < 0.01
+    wanted = np.concatenate([a.get_forces() for a in target[60:]]) / 2
+    assert np.abs(np.concatenate([a.get_forces() for a in found]) - wanted).mean() < 0.1 * np.abs(wanted).mean()
