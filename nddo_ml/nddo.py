@@ -262,20 +262,15 @@ class NDDO(AbstractModel):
         """The parameters that the method, without corrections, gives these atoms."""
         return parameters_of(systems, self.method)
 
-    def with_corrections(
-        self,
-        corrections: Sequence[Correction],
-        name: str | None = None,
-        terms: tuple[EnergyTerm, ...] | None = None,
-    ) -> NDDO:
-        """The same method and settings with other corrections and, where given, other energy terms."""
+    def with_corrections(self, corrections: Sequence[Correction], name: str | None = None) -> NDDO:
+        """The same method, settings and energy terms with other corrections."""
         return NDDO(
             self.method.name,
             correction=corrections,
             uhf=self.uhf,
             scf=self.scf_options,
             response=self.response_options,
-            terms=self.terms if terms is None else terms,
+            terms=self.terms,
             name=name,
         )
 

@@ -29,7 +29,7 @@ from nddo_ml.nnp import NNP
 from nddo_ml.training import stress_order
 from nddo_ml.training.build import build_model
 from nddo_ml.training.checks import UnitsWarning, check_against_forces, check_dataset, warnings_as_sentences
-from nddo_ml.training.config import TrainConfig
+from nddo_ml.training.config import MIXTURE, TrainConfig
 from nddo_ml.training.linear import predict_from_forces
 from nddo_ml.training.parallel import Processes, processes
 from nddo_ml.training.predictor import CachedNNP, predictor_for
@@ -63,15 +63,19 @@ def train(config: TrainConfig, *, restart: bool = False, on_epoch: Report = lamb
     output = Path(config.output)
     with processes() as group:
         if restart and group.is_first and output.exists():
-            for leftover in [*output.glob("member_*"), output / "checkpoint.pt", output / "log.jsonl"]:
+            folders = [*output.glob("member_*"), *output.glob("after")]
+            for leftover in [*folders, output / "checkpoint.pt", output / "log.jsonl"]:
                 shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink(missing_ok=True)
         group.wait()
         data = load_training_data(config)
-        jobs = config.alone()
-        if len(jobs) == 1:
-            model = train_member(config, data, output, group, on_epoch)
-        else:
-            model = _train_members(config, jobs, data, group, on_epoch)
+        jobs = config.single()
+        model = _train_together(config, jobs[: config.committee], data, group, on_epoch)
+        if config.after:
+            if group.is_first:
+                save_model(model, output / MIXTURE)
+            group.wait()
+            report = _as_member(len(jobs), on_epoch)
+            model = train_member(jobs[-1], data, Path(jobs[-1].output), group, report)
         errors = None
         if group.is_first:
             errors = _finish(model, config, data, output)
@@ -119,7 +123,7 @@ def train_member(
 def fingerprint(config: TrainConfig, data: Dataset) -> str:
     """A hash of what determines a training: configuration (but for paths and pace) and data."""
     settings = asdict(replace(config, output="", checkpoint_seconds=0.0, workers=1, device="cpu", card={}))
-    settings.pop("members")  # this training is one of them
+    settings.pop("after")  # a training of its own
     for part in ("train", "validation", "test"):
         settings["data"].pop(part)
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
@@ -181,12 +185,12 @@ def on_one_zero(model: AbstractModel, data: Dataset, valid: Dataset) -> tuple[Da
     return to_common_zero(data, zeros, zero), to_common_zero(valid, zeros, zero)
 
 
-def _train_members(
+def _train_together(
     config: TrainConfig, jobs: list[TrainConfig], data: Dataset, group: Processes, on_epoch: Report
 ) -> AbstractModel:
     """Members with seeds of their own, which also draw their validation parts; merged into one model."""
-    if config.members and not {job.model.kind for job in jobs} <= {"nddo", "delta"}:
-        raise InputError(f"members can be of kind nddo or delta; got {', '.join(job.model.kind for job in jobs)}")
+    if len(jobs) == 1:
+        return train_member(jobs[0], data, Path(jobs[0].output), group, on_epoch)
     if config.workers > 1 and group.world == 1:
         _train_in_workers(jobs, config.workers, on_epoch)
         models = [load_model(Path(job.output) / MODEL) for job in jobs]
@@ -198,7 +202,7 @@ def _train_members(
     potentials = [m for m in models if isinstance(m, NNP)]
     if len(potentials) == len(models):
         return NNP.committee(potentials)
-    return mixture([m for m in models if isinstance(m, NDDO)], config.weights())
+    return mixture([m for m in models if isinstance(m, NDDO)])
 
 
 def _as_member(number: int, on_epoch: Report) -> Report:

@@ -93,7 +93,7 @@ class _Teller:
         self.bar = bar
         self.errors = ""
         self.epochs: dict[int, int] = {}  # done, by member
-        total = sum(p.epochs for job in config.alone() for p in job.phases)
+        total = sum(p.epochs for job in config.single() for p in job.phases)
         self.task = bar.add_task("training", total=total, visible=self.is_first)
 
     def __call__(self, entry: Mapping[str, Any]) -> None:

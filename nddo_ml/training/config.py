@@ -12,6 +12,8 @@ from typing import Any
 from nddo_ml.dataset import Source
 from nddo_ml.errors import InputError
 
+MIXTURE = "mixture.pt"  # in a run's folder: what the part after goes on from
+
 
 @dataclass(frozen=True)
 class DataConfig:
@@ -70,13 +72,12 @@ class ModelConfig:
 
 
 @dataclass(frozen=True)
-class MemberConfig:
-    """A member of another kind beside a committee of hybrids; what it does not give is the configuration's."""
+class AfterConfig:
+    """Delta learning beside the finished hybrid; loss and phases are the configuration's where not given."""
 
-    model: ModelConfig
+    energy: Mapping[str, Any]  # options of the AtomicEnergyCorrection
     loss: LossConfig
     phases: tuple[PhaseConfig, ...]
-    weight: float = 0.5  # in the mixture; the committee shares what all such members leave
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ class TrainConfig:
     output: str = "runs/train"
     seed: int = 1
     committee: int = 1
-    members: tuple[MemberConfig, ...] = ()
+    after: AfterConfig | None = None
     workers: int = 1  # committee members trained at once, each in a process of its own
     device: str = "cpu"  # cpu | cuda; with several processes each takes the GPU of its local rank
     checkpoint_seconds: float = 60.0
@@ -101,7 +102,7 @@ class TrainConfig:
             raise InputError(f"data: stress_order must be given or auto; got {self.data.stress_order!r}")
         if not self.phases:
             raise InputError("a training needs at least one [[phases]] table; got none")
-        for phase in [*self.phases, *(p for member in self.members for p in member.phases)]:
+        for phase in [*self.phases, *(self.after.phases if self.after else ())]:
             if phase.optimizer not in ("adam", "soap", "lbfgs", "kalman"):
                 raise InputError(f"phases: optimizer must be adam, soap, lbfgs or kalman; got {phase.optimizer!r}")
             if phase.schedule not in ("cosine", "exponential", "constant"):
@@ -110,36 +111,26 @@ class TrainConfig:
                 raise InputError(f"phases: epochs, batch, validate_every and lr must be positive; got {phase}")
         if self.committee < 1 or self.workers < 1:
             raise InputError(f"committee and workers must be at least 1; got {self.committee} and {self.workers}")
-        shares = [member.weight for member in self.members]
-        if shares and not (min(shares) > 0 and sum(shares) < 1):
-            raise InputError(f"members: weights must be positive and leave some to the committee; got {shares}")
+        if self.after and self.model.kind not in ("nddo", "delta"):
+            raise InputError(f"after: goes on from a hybrid, model.kind nddo or delta; got {self.model.kind!r}")
 
-    def alone(self) -> list[TrainConfig]:
+    def single(self) -> list[TrainConfig]:
         """The trainings of single models that this one consists of, each in a folder of its own where there are
-        several; their seeds count up.
+        several: those of the committee, whose seeds count up, then the one that goes on from their mixture.
         """
-        own = [(self.model, self.loss, self.phases)] * self.committee
-        own += [(member.model, member.loss, member.phases) for member in self.members]
-        if len(own) == 1:
-            return [self]
-        return [
-            replace(
-                self,
-                model=model,
-                loss=loss,
-                phases=phases,
-                output=str(Path(self.output) / f"member_{k + 1}"),
-                seed=self.seed + k,
-                committee=1,
-                members=(),
-            )
-            for k, (model, loss, phases) in enumerate(own)
+        alone = replace(self, committee=1, after=None)
+        jobs = [
+            replace(alone, seed=self.seed + k, output=str(Path(self.output) / f"member_{k + 1}"))
+            for k in range(self.committee)
         ]
-
-    def weights(self) -> list[float]:
-        """Those of the single models in the mixture."""
-        shares = [member.weight for member in self.members]
-        return [(1 - sum(shares)) / self.committee] * self.committee + shares
+        if self.after:
+            options = {**self.after.energy, "base": str(Path(self.output) / MIXTURE)}
+            if "name" in self.model.options:
+                options["name"] = self.model.options["name"]
+            model = ModelConfig("delta", options)
+            output = str(Path(self.output) / "after")
+            jobs.append(replace(alone, model=model, loss=self.after.loss, phases=self.after.phases, output=output))
+        return jobs if len(jobs) > 1 else [self]
 
 
 def read_config(path: str | Path, overrides: Mapping[str, Any] | None = None) -> TrainConfig:
@@ -166,32 +157,32 @@ def read_config(path: str | Path, overrides: Mapping[str, Any] | None = None) ->
     data = dict(table.get("data", {}))
     for part in ("train", "validation", "test"):
         data[part] = _sources(data.get(part, ()), path, part)
-    given: dict[str, Any] = {key: table[key] for key in ("model", "loss", "phases") if key in table}
-    members = []
-    for k, member in enumerate(table.get("members", [])):
-        where = f"{path}: members[{k}]"
-        members.append(_build(MemberConfig, {**member, **_training({**given, **member}, f"{where}: ")}, where))
+    model = dict(table.get("model", {}))
+    kind = model.pop("kind", "nnp")
+    after = None
+    if "after" in table:
+        where = f"{path}: after"
+        given = {key: table[key] for key in ("loss", "phases") if key in table} | table["after"]
+        after = _build(AfterConfig, {"energy": {}, **given, **_training(given, where)}, where)
     return _build(
         TrainConfig,
         {
             **table,
-            **_training(given, f"{path}: "),
+            **_training(table, str(path)),
             "data": _build(DataConfig, data, f"{path}: data"),
-            "members": tuple(members),
+            "model": ModelConfig(kind, model),
+            "after": after,
         },
         str(path),
     )
 
 
 def _training(table: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """Model, loss and phases of a table."""
-    model = dict(table.get("model", {}))
-    kind = model.pop("kind", "nnp")
+    """Loss and phases of a table."""
     phases = enumerate(table.get("phases", []))
     return {
-        "model": ModelConfig(kind, model),
-        "loss": _build(LossConfig, table.get("loss", {}), f"{where}loss"),
-        "phases": tuple(_build(PhaseConfig, p, f"{where}phases[{k}]") for k, p in phases),
+        "loss": _build(LossConfig, table.get("loss", {}), f"{where}: loss"),
+        "phases": tuple(_build(PhaseConfig, p, f"{where}: phases[{k}]") for k, p in phases),
     }
 
 

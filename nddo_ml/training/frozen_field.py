@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +18,7 @@ from nddo_ml.hybrid.correction import Corrections
 from nddo_ml.hybrid.features import AtomFeatures, Features
 from nddo_ml.models import Prediction
 from nddo_ml.systems import Systems
-from nddo_ml.training.hybrid import added_terms, default_features
+from nddo_ml.training.hybrid import default_features
 
 if TYPE_CHECKING:
     from nddo_ml.nddo import NDDO
@@ -37,8 +36,6 @@ def build_delta(
     size: str | None = None,
     angular_cutoff: float | None = None,
     bonded: bool = False,
-    dispersion: Mapping[str, Any] | None = None,
-    hydrogen_bonds: Mapping[str, Any] | None = None,
     **energy: Any,
 ) -> NDDO:
     """A method or a hybrid that stays as it is, with an AtomicEnergyCorrection that is trained.
@@ -49,7 +46,6 @@ def build_delta(
         base: the method, or the file of the hybrid.
         name: of the model.
         cutoff, size, angular_cutoff, bonded: of the symmetry functions; without a size a hybrid's are used again.
-        dispersion, hydrogen_bonds: options of a DispersionD3 and HydrogenBondsH4 that take the place of the base's own.
         energy: options of the AtomicEnergyCorrection.
 
     Raises:
@@ -70,8 +66,7 @@ def build_delta(
     if unknown:
         raise InputError(f"{base} has no element {unknown[0]}, which the data have")
     added = AtomicEnergyCorrection(features, seed=seed, **energy)
-    terms = added_terms(dispersion, hydrogen_bonds)
-    return model.with_corrections([*model.corrections, added], name, terms or model.terms)
+    return model.with_corrections([*model.corrections, added], name)
 
 
 @dataclass

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nddo_ml.corrections import EnergyTerm, terms_from_config
+from nddo_ml.corrections import terms_from_config
 from nddo_ml.dataset import Dataset, take
 from nddo_ml.elements import symbol_of
 from nddo_ml.errors import InputError
@@ -70,17 +70,10 @@ def build_nddo(
             if kind == "parameters":
                 options["bounds"] = _bounds(options.get("bounds", {}))
             corrections.append(_KINDS[kind](features, **options))
-    terms = added_terms(dispersion, hydrogen_bonds)
+    added = {"dispersion": dispersion, "hydrogen_bonds": hydrogen_bonds}
+    terms = terms_from_config({name: options for name, options in added.items() if options is not None})
     response = ResponseOptions(tolerance=_RESPONSE_TOLERANCE, strict=False)
     return NDDO(method, correction=corrections, terms=terms, name=name, response=response)
-
-
-def added_terms(
-    dispersion: Mapping[str, Any] | None, hydrogen_bonds: Mapping[str, Any] | None
-) -> tuple[EnergyTerm, ...]:
-    """The energy terms whose options are given."""
-    given = {"dispersion": dispersion, "hydrogen_bonds": hydrogen_bonds}
-    return terms_from_config({name: options for name, options in given.items() if options is not None})
 
 
 def default_features(

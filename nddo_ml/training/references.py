@@ -34,12 +34,9 @@ def to_common_zero(
     dataset: Dataset, references: Mapping[str, Mapping[int, float]], zero: Mapping[int, float]
 ) -> Dataset:
     """The data with every reference's energies moved to the per-element energies ``zero``."""
-    shift = torch.stack(
-        [
-            torch.tensor([zero[z] - references[r][z] for z in dataset.elements], dtype=torch.float64)
-            for r in dataset.references
-        ]
-    )
+    elements, names = dataset.elements, list(dict.fromkeys(dataset.references))
+    rows = torch.tensor([[zero[z] - references[r][z] for z in elements] for r in names], dtype=torch.float64)
+    shift = rows[[names.index(r) for r in dataset.references]]
     energy = dataset.labels.values["energy"] + (dataset.composition * shift).sum(1)
     values = {**dataset.labels.values, "energy": energy}
     return replace(dataset, labels=replace(dataset.labels, values=values))

@@ -16,7 +16,7 @@ from nddo_ml.training.trainer import LOG
 def write_figures(config: TrainConfig, model: AbstractModel) -> list[Path]:
     """learning_curves.png, parity_train.png and, with test files, parity_test.png in the run's folder."""
     output = Path(config.output)
-    folders = [Path(job.output) for job in config.alone()]
+    folders = [Path(job.output) for job in config.single()]
     logs = {folder.name: read_log(folder / LOG) for folder in folders}
     learning_curves(logs, output / "learning_curves.png")
     made = [output / "learning_curves.png"]

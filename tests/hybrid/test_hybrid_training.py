@@ -13,6 +13,7 @@ from hybrid_models import batch, randomized, rattled
 
 from nddo_ml import NDDO, InputError, load_model
 from nddo_ml.dataset import from_frames
+from nddo_ml.hybrid.atomic_energy import AtomicEnergyCorrection
 from nddo_ml.loss import Loss
 from nddo_ml.scf import SCFOptions
 from nddo_ml.train import train
@@ -97,53 +98,41 @@ def test_a_committee_is_one_hybrid_with_half_of_each_members_shifts(tmp_path) ->
     assert float(load_model(tmp_path / "run" / "model.pt")(systems).energy) == pytest.approx(energies[0], abs=1e-9)
 
 
-MEMBER = """
-[[members]]
-weight = 0.25
-[members.model]
-kind = "delta"
-base = "AM1"
-cutoff = 3.5
+AFTER = """
+[after.energy]
 hidden = [4]
-[members.loss]
+[after.loss]
 energy = 100.0
-[[members.phases]]
-epochs = 2
+[[after.phases]]
+epochs = 3
+batch = 4
 """
 
 
-def test_a_member_of_another_kind_joins_with_its_weight(tmp_path) -> None:
+@pytest.mark.parametrize("committee", [1, 2])
+def test_atomic_energies_are_trained_after_the_hybrid(tmp_path, committee) -> None:
     write(tmp_path / "train.extxyz", labelled(4))
-    (tmp_path / "config.toml").write_text("committee = 2\n" + CONFIG.format(folder=tmp_path) + MEMBER)
+    (tmp_path / "config.toml").write_text(f"committee = {committee}\n" + CONFIG.format(folder=tmp_path) + AFTER)
     config = read_config(tmp_path / "config.toml")
     model = train(config).model
-    assert [(job.model.kind, job.seed) for job in config.alone()] == [("nddo", 3), ("nddo", 4), ("delta", 5)]
-    assert config.weights() == [0.375, 0.375, 0.25]
-    *through, beside = model.corrections
-    alone = [c.scaled(1 / 0.25) for c in (beside,)]
-    log = [json.loads(s) for s in (tmp_path / "run" / "member_3" / "log.jsonl").read_text().splitlines()]
-    assert [entry["epoch"] for entry in log] == [1, 2]
-    assert len(through) == 4
+    members = [("nddo", 3), ("nddo", 4)][:committee]
+    assert [(job.model.kind, job.seed) for job in config.single()] == [*members, ("delta", 3)]
+    log = [json.loads(s) for s in (tmp_path / "run" / "after" / "log.jsonl").read_text().splitlines()]
+    assert [entry["epoch"] for entry in log] == [1, 2, 3]
+    *field, added = model.corrections
+    assert isinstance(added, AtomicEnergyCorrection)
     systems = batch(rattled("CH4", 50))
-    added = NDDO("AM1", correction=alone)(systems).energy - NDDO("AM1")(systems).energy
-    rest = model.with_corrections(through)(systems).energy
-    assert float(model(systems).energy) == pytest.approx(float(rest + 0.25 * added), abs=1e-8)
+    before = load_model(tmp_path / "run" / "mixture.pt")(systems).energy
+    torch.testing.assert_close(model.with_corrections(field)(systems).energy, before, rtol=0, atol=1e-9)
+    assert float((model(systems).energy - before).abs()) > 1e-6
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"members.0.weight": 1.0}, "weights must be positive and leave some"),
-        ({"members.0.model.kind": "nnp"}, "members can be of kind nddo or delta; got nddo, nnp"),
-        ({"members.0.epochs": 3}, "unknown key 'epochs'"),
-        ({"members.0.model.hydrogen_bonds": {}}, "a mixture's models must share method and energy terms"),
-    ],
-)
-def test_members_that_do_not_fit_are_refused(tmp_path, change, message) -> None:
-    write(tmp_path / "train.extxyz", labelled(2))
-    (tmp_path / "config.toml").write_text(CONFIG.format(folder=tmp_path) + MEMBER)
-    with pytest.raises(InputError, match=message):
-        train(read_config(tmp_path / "config.toml", change))
+def test_only_a_hybrid_has_a_part_after(tmp_path) -> None:
+    (tmp_path / "config.toml").write_text(CONFIG.format(folder=tmp_path) + AFTER)
+    with pytest.raises(InputError, match=r"model.kind nddo or delta; got 'nnp'"):
+        read_config(tmp_path / "config.toml", {"model.kind": "nnp"})
+    with pytest.raises(InputError, match="after: unknown key 'hidden'"):
+        read_config(tmp_path / "config.toml", {"after.hidden": [4]})
 
 
 def test_warm_starts_take_fewer_iterations_to_the_same_result() -> None:
