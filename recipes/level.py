@@ -10,8 +10,9 @@ a Gaussian process whose covariance of two molecules is (kcal²/mol²)
 with n the numbers of atoms of each element, x sums over the pairs of atoms and e_i sums over the neighbours of atom
 i, both by element and over Gaussians of the distance, and the last sum over atoms i of A and j of B of the same
 element. Printed are the mean size of the difference after a fit of per-element energies, and its mean error for eight
-parts of the formulas, each predicted from the others. The source's energies, at the other level, come out with the
-difference added, and its forces with SHARE (0 unless given) of minus the difference's gradient.
+parts of the formulas, each predicted from the others; both also between molecules of the same formula. The source's
+energies, at the other level, come out with the difference added, and its forces with SHARE (0 unless given) of minus
+the difference's gradient, whose mean size is printed, too.
 """
 
 import argparse
@@ -88,15 +89,21 @@ def fit(covariance: Tensor, differences: Tensor) -> Tensor:
     return torch.linalg.solve(covariance + NOISE**2 * torch.eye(len(differences)), differences)
 
 
-def left_out(covariance: Tensor, differences: Tensor, formulas: list[str]) -> float:
-    """Mean error of the formulas of one part, predicted from the others."""
-    names, which = np.unique(formulas, return_inverse=True)
-    part = np.random.default_rng(0).integers(0, PARTS, len(names))[which]
+def left_out(covariance: Tensor, differences: Tensor, formula: np.ndarray) -> Tensor:
+    """Errors of the formulas of one part, predicted from the others."""
+    part = np.random.default_rng(0).integers(0, PARTS, formula.max() + 1)[formula]
     errors = differences.clone()
     for k in range(PARTS):
         out, kept = np.flatnonzero(part == k), np.flatnonzero(part != k)
         errors[out] -= covariance[out][:, kept] @ fit(covariance[kept][:, kept], differences[kept])
-    return float(errors.abs().mean())
+    return errors
+
+
+def among(values: Tensor, formula: np.ndarray) -> Tensor:
+    """Values less their means over the molecules of the same formula."""
+    index = torch.tensor(formula)
+    sums = torch.zeros(int(index.max()) + 1).index_add(0, index, values)
+    return values - (sums / torch.bincount(index))[index]
 
 
 def main() -> None:
@@ -112,20 +119,27 @@ def main() -> None:
         molecules = describe(known, positions_of(known))
         covariance = molecules.covariance(molecules)
     elements = torch.linalg.lstsq(molecules.counts, differences[:, None]).solution[:, 0]
-    apart = float((differences - molecules.counts @ elements).abs().mean())
-    error = left_out(covariance, differences, [a.get_chemical_formula() for a in known])
-    print(f"{len(known)} molecules: difference {apart:.2f} kcal/mol, of formulas left out predicted to {error:.2f}")
+    _, formula = np.unique([a.get_chemical_formula() for a in known], return_inverse=True)
+    apart, errors = differences - molecules.counts @ elements, left_out(covariance, differences, formula)
+    for what, d, e in (
+        (f"{len(known)} molecules", apart, errors),
+        ("within a formula", among(differences, formula), among(errors, formula)),
+    ):
+        size, error = float(d.abs().mean()), float(e.abs().mean())
+        print(f"{what}: difference {size:.2f} kcal/mol, of formulas left out predicted to {error:.2f}")
     weights = fit(covariance, differences)
-    frames = ase.io.read(given.source, ":")
+    frames, slopes = ase.io.read(given.source, ":"), []
     for part in range(0, len(frames), AT_ONCE):
         some = frames[part : part + AT_ONCE]
         positions = positions_of(some)
         added = KCAL * describe(some, positions).covariance(molecules) @ weights
         gradients = torch.autograd.grad(added.sum(), positions)
         for frame, energy, gradient in zip(some, added.tolist(), gradients, strict=True):
+            slopes.append(gradient.abs().mean() / KCAL)
             frame.calc.results["energy"] += energy
             if "forces" in frame.calc.results:
                 frame.calc.results["forces"] -= given.forces * gradient.numpy()
+    print(f"its gradient in the source's molecules: {torch.stack(slopes).mean():.2f} kcal/mol/Å")
     ase.io.write(given.target, frames)
 
 

@@ -73,6 +73,7 @@ def test_energies_are_brought_to_another_level(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "60 molecules" in done.stdout
+    assert "within a formula" in done.stdout
     found = read(tmp_path / "out.xyz", ":")
     assert [a.info["id"] for a in found] == [a.info["id"] for a in other[60:]]
     errors = [a.get_potential_energy() + 300.0 for a in found]
