@@ -105,7 +105,7 @@ def train_member(
     """Train one model with the configuration's seed."""
     torch.manual_seed(config.seed)
     model = build_model(config.model.kind, config.model.options, data, config.seed)
-    mark = fingerprint(config, data)
+    mark = fingerprint(config, data, model)
     if config.data.validation:
         valid = load_dataset(config.data.validation)
         check_elements(model, valid)
@@ -120,15 +120,21 @@ def train_member(
     return trainer.run()
 
 
-def fingerprint(config: TrainConfig, data: Dataset) -> str:
-    """A hash of what determines a training: configuration (but for paths and pace) and data."""
+def fingerprint(config: TrainConfig, data: Dataset, model: AbstractModel) -> str:
+    """A hash of what determines a training: configuration (but for paths and pace), data, and weights that stay."""
     settings = asdict(replace(config, output="", checkpoint_seconds=0.0, workers=1, device="cpu", card={}))
     settings.pop("after")  # a training of its own
     for part in ("train", "validation", "test"):
         settings["data"].pop(part)
+    options = settings["model"]["options"]
+    if "base" in options:
+        options["base"] = Path(options["base"]).name
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
     for tensor in (data.systems.positions, data.labels.values["energy"], data.labels.values["forces"]):
         digest.update(tensor.contiguous().numpy().tobytes())
+    for weight in model.parameters():
+        if not weight.requires_grad:
+            digest.update(weight.detach().cpu().numpy().tobytes())
     return digest.hexdigest()
 
 

@@ -125,6 +125,32 @@ lr = 0.02
     assert torch.allclose(again(systems).energy, result.model(systems).energy, atol=1e-9)
 
 
+def test_a_checkpoint_belongs_to_the_base_it_was_trained_beside(frames, model, tmp_path):
+    write(tmp_path / "train.extxyz", frames)
+    (tmp_path / "delta.toml").write_text(
+        f"""
+[model]
+kind = "delta"
+base = "{tmp_path / "base.pt"}"
+hidden = [4]
+[data]
+train = [{{ path = "{tmp_path / "train.extxyz"}" }}]
+[loss]
+energy = 1000.0
+[[phases]]
+epochs = 1
+"""
+    )
+    config = read_config(tmp_path / "delta.toml", {"output": str(tmp_path / "run")})
+    save_model(randomized(model), tmp_path / "base.pt")
+    first = train(config).model.state_dict()
+    again = train(config).model.state_dict()
+    assert all(torch.equal(again[name], weight) for name, weight in first.items())
+    save_model(randomized(model, 0.5), tmp_path / "base.pt")
+    with pytest.raises(InputError, match="another"):
+        train(config)
+
+
 def test_bad_bases_are_refused(frames, tmp_path):
     data = from_frames(frames)
     with pytest.raises(InputError, match="no such file, method"):

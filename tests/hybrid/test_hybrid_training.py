@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -125,6 +126,12 @@ def test_atomic_energies_are_trained_after_the_hybrid(tmp_path, committee) -> No
     before = load_model(tmp_path / "run" / "mixture.pt")(systems).energy
     torch.testing.assert_close(model.with_corrections(field)(systems).energy, before, rtol=0, atol=1e-9)
     assert float((model(systems).energy - before).abs()) > 1e-6
+    if committee == 1:
+        moved = (tmp_path / "run").rename(tmp_path / "moved")
+        entries: list[object] = []
+        again = train(replace(config, output=str(moved)), on_epoch=entries.append).model
+        assert not entries
+        assert torch.equal(again(systems).energy, model(systems).energy)
 
 
 def test_only_a_hybrid_has_a_part_after(tmp_path) -> None:
