@@ -45,6 +45,21 @@ class Multipoles:
 
 
 @dataclass(frozen=True)
+class PointChargeLimit:
+    """How two-centre integrals go over to those of point charges: their weight is w(R), that of e²/R is 1 − w(R).
+
+    ``w = 1 − exp(−steepness (R − distance)²)`` below the distance, 0 beyond; value and slope are continuous.
+    """
+
+    distance: float  # Å
+    steepness: float  # 1/Å²
+
+    def weight(self, r: Tensor) -> Tensor:
+        """w at distances in Å."""
+        return -torch.expm1(-self.steepness * (r - self.distance).clamp(max=0) ** 2)
+
+
+@dataclass(frozen=True)
 class Method:
     """A parameter table: one row an element, indexed by atomic number; absent values are zero."""
 
@@ -66,6 +81,8 @@ class Method:
     multipoles: Multipoles  # fields [MAX_Z, ...] of the unshifted table
     isolated_energy: Tensor  # [MAX_Z] eV, electronic energy of the neutral atom in the method's convention
     heat_of_atomization: Tensor  # [MAX_Z] kcal/mol
+    averages_d: Tensor  # [MAX_Z] bool, see Parameters
+    point_charges: PointChargeLimit | None  # of two-centre integrals; None: they reach it at infinity only
 
     @property
     def elements(self) -> frozenset[int]:
@@ -107,7 +124,9 @@ class Parameters:
     width: Tensor  # [atoms] int64
     slater_condon: Tensor  # [atoms, 12] eV, those with d orbitals, in the order of RADIAL_TERMS; else 0
     multipoles: Multipoles
+    averages_d: Tensor  # [atoms] bool, whether integrals of the d orbitals are shifted to the mean of (ss|ss)
     constants: Constants
+    point_charges: PointChargeLimit | None
 
     @property
     def shell_populations(self) -> Tensor:
@@ -144,7 +163,9 @@ def parameters_of(systems: Systems, method: Method) -> Parameters:
         width=gather(method.width),
         slater_condon=gather(method.slater_condon),
         multipoles=method.multipoles.map(gather),
+        averages_d=gather(method.averages_d),
         constants=method.constants,
+        point_charges=method.point_charges,
     )
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from nddo_ml.errors import InputError
 from nddo_ml.methods.derived import d_slater_condon
 from nddo_ml.methods.multipoles import solve_multipoles
-from nddo_ml.methods.parameters import GAUSSIANS, MAX_Z, SCALARS, Method, Multipoles, Parameters
+from nddo_ml.methods.parameters import GAUSSIANS, MAX_Z, SCALARS, Method, Multipoles, Parameters, PointChargeLimit
 from nddo_ml.methods.slater_condon import F0_DD, F0_SD, F2_DD, F4_DD, G2_SD, RADIAL_TERMS, SP_TERMS, slater_condon
 from nddo_ml.units import CODATA_2018, MNDO_ERA, Constants
 
@@ -29,6 +29,9 @@ class MethodInfo:
     constants: Constants = CODATA_2018
     with_d: bool = True  # False: the table's elements with d orbitals were never published and are left out
     parent: str = ""  # the method whose field and core repulsion it has, if not its own
+    point_charges: PointChargeLimit | None = None  # where two-centre integrals become those of point charges
+    averages_d: bool = False  # whether integrals of atoms with d electrons are shifted to the mean of (ss|ss)
+    mean_pairs: bool = False  # whether a pair without diatomic parameters has the mean of its elements' own
 
     @property
     def elements(self) -> frozenset[int]:
@@ -97,6 +100,22 @@ _INFOS = (
         "Stewart, J. Mol. Model. 13, 1173 (2007)",
     ),
     MethodInfo(
+        "PM7",
+        "pm7",
+        "Parametric Method 7: PM6's form with point charges beyond 7 Å, dispersion and hydrogen bonds",
+        "Stewart, J. Mol. Model. 19, 1 (2013)",
+        point_charges=PointChargeLimit(7.0, 0.22),
+        averages_d=True,
+        mean_pairs=True,
+    ),
+    MethodInfo(
+        "PM6-DH+",
+        "pm6",
+        "PM6 with pairwise dispersion and third-generation hydrogen bonds",
+        "Korth, J. Chem. Theory Comput. 6, 3808 (2010)",
+        parent="PM6",
+    ),
+    MethodInfo(
         "PM6-D3H4",
         "pm6",
         "PM6 with D3 dispersion and H4 hydrogen bonds",
@@ -138,8 +157,10 @@ def load_method(name: str) -> Method:
             for k in range(GAUSSIANS):
                 gaussians[key][z, k] = float(row.get(f"{key}{k + 1}") or 0.0)
         width[z] = 9 if row.get("zeta_d") else 4 if row["zeta_p"] else 1
-    table = _table_parameters(scalars, gaussians, elements, width, info.constants)
+    table = _table_parameters(scalars, gaussians, elements, width, info)
     pair_alpha, pair_x = _pair_tables(info.table)
+    if info.mean_pairs:
+        pair_alpha, pair_x = _with_mean_pairs(pair_alpha, pair_x)
     return Method(
         name=info.name,
         parent=info.parent or info.name,
@@ -159,6 +180,8 @@ def load_method(name: str) -> Method:
         multipoles=table.multipoles,
         isolated_energy=isolated_energy(table, elements["occupation"]),
         heat_of_atomization=elements["heat_of_atomization"],
+        averages_d=table.averages_d,
+        point_charges=info.point_charges,
     )
 
 
@@ -206,6 +229,18 @@ def _pair_tables(table: str) -> tuple[Tensor, Tensor]:
     return alpha, x
 
 
+_DEFAULT_ALPHA = 1.2  # 1/Å, where a pair has x but no exponent
+
+
+def _with_mean_pairs(alpha: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Pairs that lack an x get the mean of those of their elements, as in MOPAC's PM7."""
+    own_alpha, own_x = torch.nan_to_num(alpha.diagonal()), x.diagonal()
+    mean_alpha, mean_x = (0.5 * (v[:, None] + v) for v in (own_alpha, own_x))
+    lacks = x.abs() < 1e-5
+    alpha, x = torch.where(lacks, mean_alpha, alpha), torch.where(lacks, mean_x, x)
+    return torch.where(alpha < 1e-6, _DEFAULT_ALPHA, alpha), x
+
+
 def _periods() -> Tensor:
     noble_gases = torch.tensor([2, 10, 18, 36, 54, 86, 118])
     return 1 + torch.bucketize(torch.arange(MAX_Z), noble_gases)
@@ -216,7 +251,7 @@ def _table_parameters(
     gaussians: dict[str, Tensor],
     elements: dict[str, Tensor],
     width: Tensor,
-    constants: Constants,
+    info: MethodInfo,
 ) -> Parameters:
     """The table as Parameters of one atom an element, with all that follows from it."""
     empty = Multipoles(*(torch.zeros(0),) * 5)
@@ -229,7 +264,9 @@ def _table_parameters(
         width=width,
         slater_condon=torch.zeros(MAX_Z, len(RADIAL_TERMS) - SP_TERMS, dtype=torch.float64),
         multipoles=empty,
-        constants=constants,
+        averages_d=(elements["occupation"][:, 2] > 0) & (width == 9) & info.averages_d,
+        constants=info.constants,
+        point_charges=info.point_charges,
     )
     table = _with_metal_integrals(table, elements["main_group"])
     table = replace(table, slater_condon=d_slater_condon(table))

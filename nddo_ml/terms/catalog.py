@@ -10,10 +10,13 @@ from torch import Tensor
 from nddo_ml.errors import InputError
 from nddo_ml.systems import Systems
 from nddo_ml.terms.dispersion import DispersionD3
+from nddo_ml.terms.dispersion_jg import DispersionJG
 from nddo_ml.terms.halogen_bonds import HalogenBondsX
 from nddo_ml.terms.hydrogen_bonds import HydrogenBondsH4, HydrogenRepulsion, SoftHydrogenRepulsion
+from nddo_ml.terms.hydrogen_bonds_eh import HydrogenBondsEH
 from nddo_ml.terms.peptide import PeptideBonds
 from nddo_ml.terms.pm6 import FlatNitrogen, TripleBonds
+from nddo_ml.terms.silanol import SilanolBending
 
 
 class EnergyTerm(Protocol):
@@ -26,6 +29,7 @@ class EnergyTerm(Protocol):
 # kcal/mol heights of the amide term: MOPAC manual, "Peptide linkages"
 _AM1, _PM3, _RM1 = (PeptideBonds(3.3191),), (PeptideBonds(7.1853),), (PeptideBonds(2.4127),)
 _PM6 = (PeptideBonds(2.5), FlatNitrogen(), TripleBonds())
+_PM7 = (PeptideBonds(3.1595), TripleBonds(), SilanolBending(), DispersionJG(), HydrogenBondsEH())
 _D3H4 = (DispersionD3(), HydrogenBondsH4(), HydrogenRepulsion())
 # D3H4 of each method: Řezáč & Hobza, J. Chem. Theory Comput. 8, 141 (2012), digits as in the authors' program Cuby.
 _AM1_D3H4 = (
@@ -52,6 +56,12 @@ METHOD_TERMS: dict[str, tuple[EnergyTerm, ...]] = {
     "RM1": _RM1,
     "RM1-D3H4": (*_RM1, *_RM1_D3H4),
     "PM6": _PM6,
+    "PM7": _PM7,
+    "PM6-DH+": (
+        *_PM6,
+        DispersionJG(0.89, 20.0, 1.04),
+        HydrogenBondsEH(-0.16, -0.12, reach=10.0, original=True),
+    ),
     "PM6-D3H4": (*_PM6, *_D3H4),
     "PM6-D3H4X": (*_PM6, *_D3H4, HalogenBondsX()),
 }

@@ -29,6 +29,7 @@ _POLARIZABILITY_FIT = {  # c_1 and c_2, Å³: values of MOPAC 22
     "AM1": (0.54687, 0.321973),
     "PM3": (0.2465020, 0.0),
     "PM6": (0.791396, 0.373638),
+    "PM7": (0.445109, 0.351109),
 }
 _COPIES = 48  # worked on in one batch
 _LINEAR = 1e-3  # of the largest: a smaller rotation about the axis of a linear molecule is none
