@@ -25,6 +25,7 @@ from nddo_ml.methods.parameters import Method, Parameters, parameters_of
 from nddo_ml.methods.tables import load_method
 from nddo_ml.models.base import AbstractModel, Prediction
 from nddo_ml.models.chunks import chunks_of, starting_densities
+from nddo_ml.scf.density import total_density
 from nddo_ml.scf.fock import FockBuilder
 from nddo_ml.scf.solve import SCFOptions, SCFResult, check_converged, merge_results, solve_scf
 from nddo_ml.systems import Systems
@@ -195,7 +196,7 @@ class NDDO(AbstractModel):
                 outputs, factors = [*flat_integrals(integrals), rest], [*weights.flat, torch.ones_like(rest)]
                 force = -contracted_gradient(outputs, factors, positions, create_graph=keep_graph)
         with torch.set_grad_enabled(keep_graph):
-            total = 2 * density[:, 0] if density.shape[1] == 1 else density.sum(dim=1)
+            total = total_density(density)
             charges = coulson_charges(layout, parameters, total)
             masses = atomic_masses(systems.numbers, positions.dtype)
             dipole = dipole_moment(layout, parameters, total, positions, charges, masses)

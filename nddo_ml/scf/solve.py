@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from nddo_ml.errors import InputError, SCFConvergenceError
-from nddo_ml.scf.density import diagonalize, frontier, initial_density, spin_squared
+from nddo_ml.scf.density import diagonalize, frontier, initial_density, spin_squared, total_density
 from nddo_ml.scf.fock import FockBuilder
 from nddo_ml.scf.loop import SCFOptions, iterate, start
 from nddo_ml.scf.newton import minimize
@@ -49,7 +49,7 @@ class SCFResult:
     @property
     def total_density(self) -> Tensor:
         """P_α + P_β, [systems, M, M]."""
-        return 2 * self.density[:, 0] if self.density.shape[1] == 1 else self.density.sum(dim=1)
+        return total_density(self.density)
 
     @property
     def spin_squared(self) -> Tensor:
