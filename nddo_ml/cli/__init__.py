@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
+from typing import Annotated
 
 import typer
 
@@ -72,8 +73,8 @@ def _show_version(wanted: bool) -> None:
 
 
 def _general(
-    version: bool = typer.Option(
-        False, "--version", help="Print the version and leave.", callback=_show_version, is_eager=True
-    ),
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and leave.", callback=_show_version, is_eager=True)
+    ] = False,
 ) -> None:
     """Options that stand before a command."""

@@ -60,9 +60,6 @@ class AbstractModel(nn.Module, ABC):
         for number in systems.numbers.unique().tolist():
             if number not in self.elements:
                 atom = int((systems.numbers == number).nonzero()[0, 0])
-                k = int(systems.system_idx[atom])
-                local = int((systems.system_idx[:atom] == k).sum())
+                where = f"system {int(systems.system_idx[atom])}, atom {int(systems.places[atom])}"
                 known = ", ".join(symbol_of(z) for z in sorted(self.elements))
-                raise InputError(
-                    f"system {k}, atom {local}: {self.name} has no element {symbol_of(number)}; it has {known}"
-                )
+                raise InputError(f"{where}: {self.name} has no element {symbol_of(number)}; it has {known}")

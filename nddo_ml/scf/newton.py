@@ -66,7 +66,7 @@ def minimize(
     """Lower the energy to a minimum by Newton steps within a trust radius; every system goes at its own pace.
 
     A step solves ``A x = −g`` by conjugate gradients up to the radius or to a direction of negative curvature, which
-    it follows (Steihaug, SIAM J. Numer. Anal. 20, 626 (1983)). The radius adapts to how well the energy was foretold.
+    it follows (Steihaug, SIAM J. Numer. Anal. 20, 626 (1983)). The radius adapts to how well the energy was predicted.
 
     Args:
         builder: Fock matrices of the batch.
@@ -96,13 +96,13 @@ def minimize(
 def _newton(builder: FockBuilder, state: Iterate, n_occupied: Tensor, radius: Tensor) -> tuple[Iterate, Tensor]:
     """One step of all systems; one that does not lower the energy is not taken. Also the next radii."""
     model = _Model.at(builder, state, n_occupied)
-    x, foretold, products = _truncated(model, radius)
-    foretold = foretold * 2 * spins_a_matrix(state.density)
+    x, predicted, products = _truncated(model, radius)
+    predicted = predicted * 2 * spins_a_matrix(state.density)
     tried = rotated(builder, state, model.origin, x)
     gained = tried.energy - state.energy
     noise = 100 * torch.finfo(state.energy.dtype).eps * state.energy.abs()
-    small = -foretold < noise
-    ratio = torch.where(small, 1.0, gained / torch.where(small, 1.0, foretold))
+    small = -predicted < noise
+    ratio = torch.where(small, 1.0, gained / torch.where(small, 1.0, predicted))
     taken = torch.where(small, tried.residual <= state.residual, ratio > 1e-3)
     length = _length(model, x)
     grown = torch.where((ratio > 0.75) & (length > 0.9 * radius), 2 * radius, radius).clamp(max=_RADIUS[1])

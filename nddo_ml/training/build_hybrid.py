@@ -18,7 +18,7 @@ from nddo_ml.hybrid.pair_functions import PairCorrection
 from nddo_ml.hybrid.parameter_shifts import BOUNDS, ParameterCorrection
 from nddo_ml.models.nddo import NDDO
 from nddo_ml.models.open import open_model
-from nddo_ml.systems import Systems, take
+from nddo_ml.systems import Systems
 from nddo_ml.terms.catalog import terms_from_config
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def _bounds(given: Mapping[str, float]) -> dict[str, float]:
 
 def _some(dataset: Dataset) -> list[Systems]:
     step = max(1, len(dataset) // _FITTED_ON)
-    return [take(dataset.systems, index)[0] for index in torch.arange(0, len(dataset), step).split(64)]
+    return [dataset.systems.select_with_atoms(index)[0] for index in torch.arange(0, len(dataset), step).split(64)]
 
 
 def build_delta(
@@ -128,8 +128,7 @@ def build_delta(
     model = open_model(base)
     if not isinstance(model, NDDO):
         raise InputError(f"model.base must be a method or a hybrid; {base} is a {type(model).__name__}")
-    for weight in model.parameters():
-        weight.requires_grad_(False)
+    model.requires_grad_(requires_grad=False)
     if size is None and len(model.corrections):
         features = next(iter(model.corrections)).features
     else:

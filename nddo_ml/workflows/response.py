@@ -17,7 +17,7 @@ from nddo_ml.energy.properties import coulson_charges, dipole_moment
 from nddo_ml.errors import InputError
 from nddo_ml.methods.tables import polarizability_volumes
 from nddo_ml.models.base import AbstractModel, Prediction
-from nddo_ml.models.nddo import NDDO, Field
+from nddo_ml.models.nddo import NDDO, Hamiltonian
 from nddo_ml.scf.density import spins_a_matrix, total_density
 from nddo_ml.scf.fock import FockBuilder
 from nddo_ml.systems import Systems
@@ -109,7 +109,7 @@ def polarizability(model: NDDO, systems: Systems) -> Tensor:
         SCFConvergenceError, ResponseError: the field or its response was not solved.
     """
     scf = _given(model(systems).scf)
-    field = model.field(systems)
+    field = model.hamiltonian(systems)
     builder = FockBuilder.from_integrals(field.integrals)
     moments = _dipole_matrices(systems, field)
     spins = scf.density.shape[1]
@@ -155,7 +155,7 @@ def orbital_energies(model: NDDO, systems: Systems) -> Tensor:
     with torch.no_grad():
         scf = _given(model(systems).scf)
     with torch.enable_grad():
-        field = model.field(systems)
+        field = model.hamiltonian(systems)
         builder = FockBuilder.from_integrals(field.integrals)
         names = torch.arange(systems.n_systems, device=systems.numbers.device)
         density = implicit_density(field.integrals, builder, scf, model.response_options, names)
@@ -210,7 +210,7 @@ def _given(value: T | None) -> T:
     return value
 
 
-def _dipole_matrices(systems: Systems, field: Field) -> Tensor:
+def _dipole_matrices(systems: Systems, field: Hamiltonian) -> Tensor:
     """``∂μ_k/∂P`` of the total density, symmetric, [3, systems, M, M] e·Å."""
     layout = field.layout
     like = systems.positions
