@@ -11,6 +11,7 @@ import io
 import os
 import tempfile
 import warnings
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,9 @@ def read_payload(path: Path, expected_format: str) -> dict[str, Any]:
     if not data.startswith(b"PK"):
         raise InputError(f"{path}: corrupt, or not a file of the format {expected_format!r} (no zip archive)")
     try:
+        damaged = None if sealed else zipfile.ZipFile(io.BytesIO(data)).testzip()
+        if damaged is not None:
+            raise ValueError(f"{damaged} does not fit its checksum")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of foreign pickles, which are refused anyway
             payload = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
