@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TextIO
 
 import torch
 from ase.data import covalent_radii
@@ -24,25 +20,6 @@ GRADIENTS = "energies rise where forces point: gradients instead of forces? F = 
 
 class UnitsWarning(UserWarning):
     """Numbers whose size suggests another unit than the one declared."""
-
-
-@contextmanager
-def warnings_as_sentences() -> Iterator[None]:
-    """Within it, warnings go to standard error as one sentence, without the place in the code."""
-
-    def show(
-        message: Warning | str,
-        category: type[Warning],
-        filename: str,
-        lineno: int,
-        file: TextIO | None = None,
-        line: str | None = None,
-    ) -> None:
-        (file or sys.stderr).write(f"warning: {message}\n")
-
-    with warnings.catch_warnings():
-        warnings.showwarning = show
-        yield
 
 
 def check_dataset(dataset: Dataset) -> list[str]:

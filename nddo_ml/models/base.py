@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from nddo_ml.elements import symbol_of
 from nddo_ml.errors import InputError
+from nddo_ml.threads import alone_after_fork
 
 if TYPE_CHECKING:
     from nddo_ml.scf.solve import SCFResult
@@ -42,6 +43,10 @@ class AbstractModel(nn.Module, ABC):
     name: str  # "AM1", "hybrid-chno", …
     elements: frozenset[int]  # atomic numbers the model knows
     periodic: bool  # whether periodic cells are honoured
+
+    def __init__(self) -> None:
+        super().__init__()
+        alone_after_fork()
 
     @abstractmethod
     def forward(self, systems: Systems, *, forces: bool = False, stress: bool = False) -> Prediction:

@@ -20,6 +20,7 @@ from nddo_ml.models.nddo import NDDO
 from nddo_ml.models.open import open_model
 from nddo_ml.systems import Systems
 from nddo_ml.terms.catalog import terms_from_config
+from nddo_ml.training.options import Distance, Size
 
 if TYPE_CHECKING:
     from nddo_ml.models.nddo import NDDO
@@ -36,9 +37,9 @@ def build_nddo(
     *,
     method: str = "AM1",
     name: str | None = None,
-    cutoff: float = 5.0,
-    size: str = "small",
-    angular_cutoff: float | None = None,
+    cutoff: Distance = 5.0,
+    size: Size = "small",
+    angular_cutoff: Distance | None = None,
     bonded: bool = False,
     parameters: Mapping[str, Any] | None = None,
     pairs: Mapping[str, Any] | None = None,
@@ -104,9 +105,9 @@ def build_delta(
     *,
     base: str,
     name: str | None = None,
-    cutoff: float = 5.0,
-    size: str | None = None,
-    angular_cutoff: float | None = None,
+    cutoff: Distance = 5.0,
+    size: Size | None = None,
+    angular_cutoff: Distance | None = None,
     bonded: bool = False,
     **energy: Any,
 ) -> NDDO:

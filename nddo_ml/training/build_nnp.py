@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -15,6 +15,7 @@ from nddo_ml.elements import number_of, symbol_of
 from nddo_ml.errors import InputError
 from nddo_ml.models.nnp import NNP
 from nddo_ml.networks import ElementNetworks, NetworkShape
+from nddo_ml.training.options import Distance, Positive, Size, Widths
 
 NEIGHBOR_SHELLS = 2.4  # automatic cut-off over the nearest-neighbour distance
 
@@ -24,16 +25,16 @@ def build_nnp(
     seed: int,
     *,
     name: str = "NNP",
-    cutoff: float | str = "auto",
-    size: str = "medium",
-    angular_cutoff: float | str | None = None,
+    cutoff: Distance | Literal["auto"] = "auto",
+    size: Size = "medium",
+    angular_cutoff: Distance | Literal["full"] | None = None,
     cutoff_kind: str = "cos",
-    closest: float | str = "auto",
+    closest: Distance | Literal["auto"] = "auto",
     functions: str | None = None,
-    hidden: tuple[int, ...] = (32, 32),
+    hidden: Widths = (32, 32),
     activation: str = "tanh",
     scaling: str = "sigma",
-    energy_scale: float | str = "auto",
+    energy_scale: Positive | Literal["auto"] = "auto",
     reference_energies: Mapping[str, float] | None = None,
 ) -> NNP:
     """A Behler–Parrinello potential whose functions, scaling and reference energies come from the data.

@@ -18,10 +18,10 @@ from typing import Any
 import torch
 
 from nddo_ml.datasets import stress_order
-from nddo_ml.datasets.checks import UnitsWarning, check_against_forces, check_dataset, warnings_as_sentences
+from nddo_ml.datasets.checks import UnitsWarning, check_against_forces, check_dataset
 from nddo_ml.datasets.dataset import Dataset, describe, load_dataset, split
 from nddo_ml.datasets.zeros import fit_zeros, to_common_zero
-from nddo_ml.errors import InputError
+from nddo_ml.errors import InputError, warnings_as_sentences
 from nddo_ml.evaluation.tables import check_elements, fitted_zeros, summarize, tabulate, with_fitted_zero
 from nddo_ml.models.base import AbstractModel
 from nddo_ml.models.mixture import mixture
