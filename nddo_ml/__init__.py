@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    __version__: str
     from nddo_ml.calculator import NDDOCalculator
     from nddo_ml.checkpoint import load_model, save_model
     from nddo_ml.errors import InputError, NDDOMLError, ResponseError, SCFConvergenceError
@@ -37,7 +38,6 @@ __all__ = [
     "load_model",
     "save_model",
 ]
-__version__ = "0.1.0"
 
 _MODULES = {
     "NDDO": "nddo",
@@ -60,6 +60,8 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return import_module("importlib.metadata").version("nddo-ml")
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -1,0 +1,90 @@
+"""Configuration of the documentation site; `make docs` builds it, with warnings as errors."""
+
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE.parent), str(HERE / "extensions")]
+
+from nddo_ml import __version__  # noqa: E402  (the tree's own package, found by the line above)
+
+project = "nddo-ml"
+author = "nddo-ml developers"
+copyright = "nddo-ml developers, Apache-2.0"
+version = release = __version__.partition("+")[0]
+repository_url = "https://github.com/nddo-ml/nddo-ml"
+
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.mathjax",
+    "sphinx_copybutton",
+    "sphinx_design",
+    "equations",
+    "field_comments",
+    "reference",
+    "repository",
+]
+exclude_patterns = ["_build"]
+
+# Documents that stand elsewhere in the repository, and their pages.
+repository_pages = {
+    "architecture": "ARCHITECTURE.md",
+    "contributing": "CONTRIBUTING.md",
+    "changelog": "CHANGELOG.md",
+    "recipes": "recipes/README.md",
+}
+
+# page: title, introduction, packages and modules
+reference_pages = {}
+
+myst_enable_extensions = ["colon_fence", "dollarmath", "deflist"]
+myst_heading_anchors = 4  # as hosts of repositories make them, so that links work in both places
+autodoc_typehints = "signature"
+autodoc_typehints_format = "short"
+autodoc_member_order = "bysource"
+autodoc_preserve_defaults = True
+python_use_unqualified_type_names = True
+python_maximum_signature_line_length = 88
+napoleon_numpy_docstring = False
+add_module_names = False
+copybutton_exclude = ".linenos, .gp, .go"
+
+# Everything the pages need is on the site: no font, script or picture comes from elsewhere.
+html_theme = "furo"
+html_title = f"nddo-ml {version}"
+html_static_path = ["static"]
+html_css_files = ["site.css"]
+html_copy_source = False
+html_show_sphinx = False
+mathjax_path = "mathjax/tex-chtml.js"
+mathjax3_config = {"chtml": {"displayAlign": "left", "displayIndent": "1.5em", "scale": 0.95}}
+html_theme_options = {
+    "source_repository": repository_url,
+    "source_branch": "main",
+    "source_directory": "docs/",
+    "light_css_variables": {"color-brand-primary": "#2a5d9c", "color-brand-content": "#2a5d9c"},
+    "dark_css_variables": {"color-brand-primary": "#8db8ee", "color-brand-content": "#8db8ee"},
+    "navigation_with_keys": True,
+}
+
+
+def _ship_mathjax(app: object, error: Exception | None) -> None:
+    """MathJax and its fonts, from the package that carries them, to the site."""
+    from sphinx.util.fileutil import copy_asset
+
+    spec = find_spec("sphinx-mathjax-offline")
+    if error or app.builder.format != "html":
+        return
+    if spec is None:
+        raise ImportError("equations need the package sphinx-mathjax-offline (pip install '.[docs]')")
+    source, target = Path(spec.origin).parent / "static" / "mathjax", Path(app.outdir) / "_static" / "mathjax"
+    copy_asset(source / "tex-chtml.js", target)
+    copy_asset(source / "output" / "chtml" / "fonts", target / "output" / "chtml" / "fonts")
+
+
+def setup(app: object) -> None:
+    """Connect what is configured here."""
+    app.connect("build-finished", _ship_mathjax)
