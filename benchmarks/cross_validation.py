@@ -25,11 +25,11 @@ from typing import Any
 import torch
 
 from benchmarks.common import note
-from nddo_ml.dataset import Dataset
-from nddo_ml.evaluation import summarize, tabulate
-from nddo_ml.train import load_training_data, train_member
+from nddo_ml.datasets.dataset import Dataset
+from nddo_ml.evaluation.tables import summarize, tabulate
 from nddo_ml.training.config import TrainConfig, read_config
-from nddo_ml.training.parallel import Processes
+from nddo_ml.training.processes import Processes
+from nddo_ml.training.run import load_training_data, train_member
 
 MILLI = {"energy_per_atom": 1000.0, "forces": 1000.0, "stress": 1000.0}
 

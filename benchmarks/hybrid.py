@@ -15,10 +15,10 @@ import torch
 from benchmarks.common import Report, finish, parser, spread
 from benchmarks.molecules import qm9, qm9_chno
 from nddo_ml import NDDO, Systems
-from nddo_ml.checkpoint import open_model
 from nddo_ml.hybrid.features import AtomFeatures
 from nddo_ml.hybrid.pair_functions import PairCorrection
 from nddo_ml.hybrid.parameter_shifts import ParameterCorrection
+from nddo_ml.models.saved import open_model
 
 
 def main() -> None:

@@ -16,15 +16,15 @@ from pathlib import Path
 from benchmarks.common import finish, note, parser, spread
 
 WATER = "3\n\nO 0.000 0.000 0.119\nH 0.000 0.763 -0.477\nH 0.000 -0.763 -0.477\n"
-IMPORTS = ["numpy", "torch", "numba", "ase.io", "typer, rich.table, rich.progress", "nddo_ml, nddo_ml.nddo"]
+IMPORTS = ["numpy", "torch", "numba", "ase.io", "typer, rich.table, rich.progress", "nddo_ml, nddo_ml.models.nddo"]
 STAGES = """
 import json, sys, time
 marks = [("", time.perf_counter())]
 def mark(name): marks.append((name, time.perf_counter()))
 import torch; mark("import torch")
-import nddo_ml.nddo; mark("import nddo_ml.nddo")
+import nddo_ml.models.nddo; mark("import nddo_ml.models.nddo")
 import nddo_ml.cli.energy, nddo_ml.io, ase.io; mark("import of the command line and ase.io")
-model = nddo_ml.nddo.NDDO("AM1"); mark("load the method")
+model = nddo_ml.models.nddo.NDDO("AM1"); mark("load the method")
 frames = [s.atoms for s in nddo_ml.io.read_structures(sys.argv[1])]; mark("read the file")
 systems = nddo_ml.Systems.from_ase(frames); mark("build Systems")
 model(systems, forces=True); mark("first energy and forces")

@@ -19,11 +19,11 @@ import numpy as np
 import torch
 import typer
 
-from nddo_ml.dataset import Source, load_dataset
-from nddo_ml.evaluation import tabulate, with_fitted_zero
-from nddo_ml.models import AbstractModel
-from nddo_ml.train import train
+from nddo_ml.datasets.dataset import Source, load_dataset
+from nddo_ml.evaluation.tables import tabulate, with_fitted_zero
+from nddo_ml.models.base import AbstractModel
 from nddo_ml.training.config import DataConfig, LossConfig, ModelConfig, PhaseConfig, TrainConfig
+from nddo_ml.training.run import train
 from nddo_ml.units import EV_KCAL_MOL
 
 SIZES = (100, 300, 1000, 3000, 7630)

@@ -12,7 +12,7 @@ import numpy as np
 from ase import Atoms
 from ase.build import molecule
 
-from nddo_ml.fragments import bonds, side_of
+from nddo_ml.workflows.fragments import bonds, side_of
 
 
 def qm9(count: int, heavy_atoms: int | None = None, seed: int = 0) -> list[Atoms]:

@@ -21,7 +21,7 @@ from ase.build import bulk
 
 from benchmarks.common import peak_memory_mib
 from nddo_ml import Systems, load_model
-from nddo_ml.nnp import NNP
+from nddo_ml.models.nnp import NNP
 
 ROOT = Path(__file__).parents[1]
 SILICON = ROOT / "tests" / "data" / "mlearn_si" / "n2p2_model"

@@ -20,8 +20,8 @@ from ase import Atoms
 from ase.build import bulk
 
 from nddo_ml import load_model
-from nddo_ml.calculator import NDDOCalculator
-from nddo_ml.solids import energy_drift, relax, run_nve
+from nddo_ml.workflows.calculator import NDDOCalculator
+from nddo_ml.workflows.solids import energy_drift, relax, run_nve
 
 
 def main() -> None:

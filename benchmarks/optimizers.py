@@ -16,8 +16,8 @@ from ase.optimize import BFGS, FIRE
 from benchmarks.common import Report, finish, has_module, note, parser, spread
 from benchmarks.molecules import qm9
 from nddo_ml import NDDO, Systems
-from nddo_ml.calculator import NDDOCalculator
-from nddo_ml.optimize import optimize
+from nddo_ml.workflows.calculator import NDDOCalculator
+from nddo_ml.workflows.optimize import optimize
 
 
 def main() -> None:

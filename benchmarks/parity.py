@@ -18,9 +18,9 @@ import torch
 
 from nddo_ml import NDDO, Systems
 from nddo_ml.elements import number_of
-from nddo_ml.methods import METHODS, load_method
-from nddo_ml.models import Prediction
-from nddo_ml.pm6_terms import FlatNitrogen
+from nddo_ml.methods.tables import METHODS, load_method
+from nddo_ml.models.base import Prediction
+from nddo_ml.terms.pm6 import FlatNitrogen
 from nddo_ml.units import DEBYE_PER_E_ANGSTROM
 
 REFERENCES = Path(__file__).resolve().parents[1] / "tests" / "references"

@@ -18,7 +18,7 @@ from benchmarks.common import Report, finish, note, parser, peak_memory_mib, spr
 from benchmarks.engines import PEERS, InProcesses, Results
 from benchmarks.molecules import qm9, with_third_row
 from nddo_ml import Systems
-from nddo_ml.nddo import NDDO
+from nddo_ml.models.nddo import NDDO
 from nddo_ml.units import EV_KCAL_MOL
 
 

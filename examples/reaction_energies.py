@@ -3,7 +3,7 @@
 from ase.build import molecule
 
 from nddo_ml import NDDO, Systems
-from nddo_ml.optimize import optimize
+from nddo_ml.workflows.optimize import optimize
 
 REACTIONS = {
     "ethylene + hydrogen -> ethane": {"C2H4": -1, "H2": -1, "C2H6": 1},

@@ -6,8 +6,8 @@ import numpy as np
 from ase.build import bulk
 
 from nddo_ml import NNP, Systems
-from nddo_ml.calculator import NDDOCalculator
-from nddo_ml.solids import elastic_constants, relax
+from nddo_ml.workflows.calculator import NDDOCalculator
+from nddo_ml.workflows.solids import elastic_constants, relax
 
 FOLDER = Path(__file__).parents[1] / "tests" / "data" / "mlearn_si" / "n2p2_model"
 

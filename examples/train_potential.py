@@ -6,9 +6,9 @@ from pathlib import Path
 from ase.io import read
 
 from nddo_ml import Systems
-from nddo_ml.dataset import Source
-from nddo_ml.train import train
+from nddo_ml.datasets.dataset import Source
 from nddo_ml.training.config import DataConfig, LossConfig, ModelConfig, PhaseConfig, TrainConfig
+from nddo_ml.training.run import train
 
 DATA = Path(__file__).parents[1] / "tests" / "data" / "acac" / "train_sample.extxyz"
 

@@ -7,7 +7,7 @@ from ase.optimize import BFGS
 from ase.vibrations import Vibrations
 
 from nddo_ml import NDDO
-from nddo_ml.calculator import NDDOCalculator
+from nddo_ml.workflows.calculator import NDDOCalculator
 
 atoms = molecule("H2O")
 atoms.calc = NDDOCalculator(NDDO("AM1"))

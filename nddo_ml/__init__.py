@@ -7,18 +7,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    __version__: str
-    from nddo_ml.calculator import NDDOCalculator
-    from nddo_ml.checkpoint import load_model, save_model
     from nddo_ml.errors import InputError, NDDOMLError, ResponseError, SCFConvergenceError
     from nddo_ml.hybrid.atomic_energy import AtomicEnergyCorrection
     from nddo_ml.hybrid.features import AtomFeatures
     from nddo_ml.hybrid.pair_functions import PairCorrection
     from nddo_ml.hybrid.parameter_shifts import ParameterCorrection
-    from nddo_ml.models import AbstractModel, Prediction
-    from nddo_ml.nddo import NDDO
-    from nddo_ml.nnp import NNP
+    from nddo_ml.models.base import AbstractModel, Prediction
+    from nddo_ml.models.nddo import NDDO
+    from nddo_ml.models.nnp import NNP
+    from nddo_ml.models.saved import load_model, save_model
     from nddo_ml.systems import Systems
+    from nddo_ml.workflows.calculator import NDDOCalculator
+
+    __version__: str
 
 __all__ = [
     "NDDO",
@@ -40,13 +41,13 @@ __all__ = [
 ]
 
 _MODULES = {
-    "NDDO": "nddo",
-    "NNP": "nnp",
-    "AbstractModel": "models",
+    "NDDO": "models.nddo",
+    "NNP": "models.nnp",
+    "AbstractModel": "models.base",
     "InputError": "errors",
-    "NDDOCalculator": "calculator",
+    "NDDOCalculator": "workflows.calculator",
     "NDDOMLError": "errors",
-    "Prediction": "models",
+    "Prediction": "models.base",
     "ResponseError": "errors",
     "SCFConvergenceError": "errors",
     "AtomFeatures": "hybrid.features",
@@ -54,8 +55,8 @@ _MODULES = {
     "PairCorrection": "hybrid.pair_functions",
     "ParameterCorrection": "hybrid.parameter_shifts",
     "Systems": "systems",
-    "load_model": "checkpoint",
-    "save_model": "checkpoint",
+    "load_model": "models.saved",
+    "save_model": "models.saved",
 }
 
 

@@ -17,8 +17,8 @@ import torch
 from ase import Atoms
 
 from nddo_ml import NDDO, Systems, load_model
-from nddo_ml.corrections import METHOD_TERMS
-from nddo_ml.hydrogen_bonds import HydrogenBondsH4
+from nddo_ml.terms.catalog import METHOD_TERMS
+from nddo_ml.terms.hydrogen_bonds import HydrogenBondsH4
 from nddo_ml.units import EV_KCAL_MOL, HARTREE_EV
 
 

@@ -23,8 +23,8 @@ from rdkit import Chem, RDLogger
 from rdkit.Chem import AllChem, rdDetermineBonds, rdMolDescriptors
 
 from nddo_ml import Systems, load_model
-from nddo_ml.model_hessian import model_hessian
-from nddo_ml.optimize import optimize
+from nddo_ml.workflows.model_hessian import model_hessian
+from nddo_ml.workflows.optimize import optimize
 
 COUNT, TRIES = 6000, 900_000
 HEAVY = (2, 8)

@@ -17,10 +17,10 @@ from ase import Atoms
 from ase.data import covalent_radii
 
 from nddo_ml import NDDO, Systems
-from nddo_ml.fragments import bonds, side_of
-from nddo_ml.methods import load_method
-from nddo_ml.orbitals import build_layout
-from nddo_ml.properties import bond_orders
+from nddo_ml.energy.properties import bond_orders
+from nddo_ml.integrals.layout import build_layout
+from nddo_ml.methods.tables import load_method
+from nddo_ml.workflows.fragments import bonds, side_of
 
 COUNT = 190
 HEAVY = 5  # at most so many heavy atoms

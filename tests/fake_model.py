@@ -10,7 +10,7 @@ from torch import Tensor
 
 from nddo_ml.derivatives import forces_from_positions
 from nddo_ml.errors import SCFConvergenceError
-from nddo_ml.models import AbstractModel, Prediction
+from nddo_ml.models.base import AbstractModel, Prediction
 from nddo_ml.systems import Systems
 
 RADII = {1: 0.31, 6: 0.76, 7: 0.71, 8: 0.66}  # Å

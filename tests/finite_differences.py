@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from nddo_ml import Systems
-from nddo_ml.models import AbstractModel
+from nddo_ml.models.base import AbstractModel
 
 
 def force_from_energies(model: AbstractModel, systems: Systems, atom: int, axis: int, step: float = 1e-4) -> float:

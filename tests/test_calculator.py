@@ -11,7 +11,7 @@ from ase.vibrations import Vibrations
 from fake_model import MorseModel
 
 from nddo_ml import NDDO, InputError, Systems
-from nddo_ml.calculator import NDDOCalculator
+from nddo_ml.workflows.calculator import NDDOCalculator
 
 
 def water(calculator: NDDOCalculator | None = None) -> Atoms:

@@ -204,6 +204,6 @@ def test_help_loads_neither_torch_nor_the_engine():
         "import sys; from nddo_ml.cli import main\n"
         "try: main(['--help'])\n"
         "except SystemExit: pass\n"
-        "sys.exit(any(name in sys.modules for name in ('torch', 'numba', 'ase', 'nddo_ml.nddo')))"
+        "sys.exit(any(name in sys.modules for name in ('torch', 'numba', 'ase', 'nddo_ml.models.nddo')))"
     )
     assert subprocess.run([sys.executable, "-c", program], capture_output=True).returncode == 0

@@ -13,11 +13,11 @@ from hybrid_models import hybrid, rattled
 from nnp_models import make_nnp
 
 from nddo_ml import NDDO, AtomFeatures, InputError, Systems, save_model
-from nddo_ml.checkpoint import open_model
 from nddo_ml.cli import main
-from nddo_ml.comparison import compare, deviations, elementwise_part, formulas, relative_energies
-from nddo_ml.comparison_figures import write_figures
+from nddo_ml.compare.comparison import compare, deviations, elementwise_part, formulas, relative_energies
+from nddo_ml.compare.figures import write_figures
 from nddo_ml.labelling.level import Level
+from nddo_ml.models.saved import open_model
 from nddo_ml.units import DEBYE_PER_E_ANGSTROM, EV_KCAL_MOL
 
 FRAMES = [rattled(name, seed) for name, seed in (("CH3OH", 1), ("CH3OH", 2), ("H2O", 3), ("CH4", 4), ("C2H6", 5))]
@@ -209,7 +209,7 @@ def test_command(models, tmp_path, capsys):
 def test_without_models_the_shipped_ones_and_the_parent(models, tmp_path, monkeypatch, capsys):
     for name, model in (("hybrid-chno", models[1]), ("nnp-chno", models[2])):
         save_model(model, tmp_path / "models" / f"{name}.pt")
-    monkeypatch.setattr("nddo_ml.checkpoint.MODELS_DIR", tmp_path / "models")
+    monkeypatch.setattr("nddo_ml.models.saved.MODELS_DIR", tmp_path / "models")
     write(tmp_path / "w.xyz", molecule("H2O"))
     assert call("compare", tmp_path / "w.xyz", "--json", "-") == 0
     found = json.loads(capsys.readouterr().out)

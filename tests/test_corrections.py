@@ -12,12 +12,12 @@ from ase.data import atomic_numbers, s22
 from torch import Tensor
 
 from nddo_ml import NDDO
-from nddo_ml.corrections import METHOD_TERMS, terms_from_config, terms_to_config
-from nddo_ml.dispersion import DispersionD3
 from nddo_ml.errors import InputError
-from nddo_ml.halogen_bonds import HalogenBondsX
-from nddo_ml.hydrogen_bonds import HydrogenBondsH4, HydrogenRepulsion, SoftHydrogenRepulsion
 from nddo_ml.systems import Systems
+from nddo_ml.terms.catalog import METHOD_TERMS, terms_from_config, terms_to_config
+from nddo_ml.terms.dispersion import DispersionD3
+from nddo_ml.terms.halogen_bonds import HalogenBondsX
+from nddo_ml.terms.hydrogen_bonds import HydrogenBondsH4, HydrogenRepulsion, SoftHydrogenRepulsion
 from nddo_ml.units import EV_KCAL_MOL
 
 REFERENCE = Path(__file__).parent / "references" / "pm6_d3h4.json"

@@ -10,9 +10,9 @@ from nddo_ml import NDDO, Prediction, Systems
 from nddo_ml.elements import number_of
 from nddo_ml.errors import InputError
 from nddo_ml.integrals.two_center import local_integrals
-from nddo_ml.methods import METHODS, load_method
-from nddo_ml.pm6_terms import FlatNitrogen, TripleBonds
-from nddo_ml.scf import SCFOptions
+from nddo_ml.methods.tables import METHODS, load_method
+from nddo_ml.scf.solve import SCFOptions
+from nddo_ml.terms.pm6 import FlatNitrogen, TripleBonds
 from nddo_ml.units import EV_KCAL_MOL
 
 METALS = {*range(21, 30), *range(39, 48), 57, *range(71, 80)}

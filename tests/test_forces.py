@@ -10,7 +10,7 @@ from ase.build import molecule
 
 from nddo_ml import NDDO, Systems
 from nddo_ml.integrals.rotate import local_frames, orbital_rotation, product_rotation, rotate_blocks
-from nddo_ml.scf import SCFOptions
+from nddo_ml.scf.solve import SCFOptions
 
 STEP = 2e-3  # Å
 TIGHT = SCFOptions(tolerance=1e-10, probe=False)

@@ -8,8 +8,8 @@ from ase.io import read
 from fake_model import MorseModel
 
 from nddo_ml import InputError, SCFConvergenceError, Systems
-from nddo_ml.model_hessian import model_hessian
-from nddo_ml.optimize import optimize
+from nddo_ml.workflows.model_hessian import model_hessian
+from nddo_ml.workflows.optimize import optimize
 
 NAMES = ["H2O", "CH4", "C2H2", "N2", "CO2", "H"]
 

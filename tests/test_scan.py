@@ -11,9 +11,9 @@ from nnp_models import make_nnp
 
 from nddo_ml import NDDO, InputError, Systems, save_model
 from nddo_ml.cli import main
-from nddo_ml.coordinates import Coordinate, scan_of
-from nddo_ml.fragments import bonds, connected, side_of
-from nddo_ml.scan import AlongCurve, fragments, relaxed_scan, rigid_scan, scan
+from nddo_ml.compare.scan import AlongCurve, fragments, relaxed_scan, rigid_scan, scan
+from nddo_ml.workflows.coordinates import Coordinate, scan_of
+from nddo_ml.workflows.fragments import bonds, connected, side_of
 
 ETHANE = molecule("C2H6")  # C C H H H H H H; hydrogens 2–4 at atom 0, 5–7 at atom 1
 

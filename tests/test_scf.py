@@ -11,14 +11,14 @@ from ase.collections import g2
 from reference_data import entries, to_systems
 
 from nddo_ml import NDDO, InputError, SCFConvergenceError, Systems
-from nddo_ml.fock import FockBuilder
-from nddo_ml.integrals.hcore import build_integrals
-from nddo_ml.methods import load_method
-from nddo_ml.orbitals import build_layout
-from nddo_ml.parallel import map_threads
-from nddo_ml.parameters import parameters_of
-from nddo_ml.properties import bond_orders, spin_populations
-from nddo_ml.scf import SCFOptions
+from nddo_ml.energy.properties import bond_orders, spin_populations
+from nddo_ml.integrals.build import build_integrals
+from nddo_ml.integrals.layout import build_layout
+from nddo_ml.methods.parameters import parameters_of
+from nddo_ml.methods.tables import load_method
+from nddo_ml.scf.fock import FockBuilder
+from nddo_ml.scf.solve import SCFOptions
+from nddo_ml.threads import map_threads
 
 
 def mixed(count: int) -> list[dict]:

@@ -10,11 +10,11 @@ from ase.build import molecule
 from torch import Tensor
 
 from nddo_ml import NDDO, SCFConvergenceError, Systems
-from nddo_ml.density import diagonalize, initial_density, shuffle_frontier
-from nddo_ml.fock import FockBuilder
-from nddo_ml.occupation import occupations
-from nddo_ml.scf_loops import Iterate, SCFOptions, at_orbitals, iterate, start
-from nddo_ml.second_order import lowest_curvature, minimize, rotated
+from nddo_ml.methods.occupation import occupations
+from nddo_ml.scf.density import diagonalize, initial_density, shuffle_frontier
+from nddo_ml.scf.fock import FockBuilder
+from nddo_ml.scf.loop import Iterate, SCFOptions, at_orbitals, iterate, start
+from nddo_ml.scf.newton import lowest_curvature, minimize, rotated
 from nddo_ml.units import EV_KCAL_MOL
 
 

@@ -13,9 +13,9 @@ from ase.units import kcal, mol
 from finite_differences import force_from_energies
 
 from nddo_ml import NDDO, NNP, Systems, load_model
-from nddo_ml.checkpoint import shipped_models
-from nddo_ml.dataset import load_dataset
-from nddo_ml.evaluation import tabulate, with_fitted_zero
+from nddo_ml.datasets.dataset import load_dataset
+from nddo_ml.evaluation.tables import tabulate, with_fitted_zero
+from nddo_ml.models.saved import shipped_models
 
 SAMPLE = Path(__file__).parents[1] / "examples" / "molecules" / "displaced.extxyz"
 

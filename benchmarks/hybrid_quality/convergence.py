@@ -15,7 +15,7 @@ from benchmarks.common import Report, note
 from benchmarks.molecules import qm9_chno
 from benchmarks.robustness import run as solve
 from nddo_ml import NDDO
-from nddo_ml.models import AbstractModel
+from nddo_ml.models.base import AbstractModel
 
 UHF = None
 

@@ -14,12 +14,12 @@ from ase.data.s22 import create_s22_system
 from rich.table import Table
 
 from benchmarks.common import Report, note
-from nddo_ml.comparison_figures import draw_curves
-from nddo_ml.coordinates import Coordinate
-from nddo_ml.models import AbstractModel
-from nddo_ml.report import new_figure, save_figure
-from nddo_ml.scan import Curve, scan
+from nddo_ml.compare.figures import draw_curves
+from nddo_ml.compare.scan import Curve, scan
+from nddo_ml.evaluation.report import new_figure, save_figure
+from nddo_ml.models.base import AbstractModel
 from nddo_ml.units import EV_KCAL_MOL
+from nddo_ml.workflows.coordinates import Coordinate
 
 UHF = True
 CASES: dict[str, tuple[Atoms, tuple[int, int], float]] = {  # structure, the atoms pulled apart, shortest distance

@@ -16,9 +16,9 @@ from benchmarks.common import Report, note, spread
 from benchmarks.molecules import qm9_chno
 from nddo_ml import Systems
 from nddo_ml.errors import SCFConvergenceError
-from nddo_ml.fragments import bonds
-from nddo_ml.models import AbstractModel
-from nddo_ml.optimize import OptimizationResult, optimize
+from nddo_ml.models.base import AbstractModel
+from nddo_ml.workflows.fragments import bonds
+from nddo_ml.workflows.optimize import OptimizationResult, optimize
 
 UHF = None
 

@@ -11,8 +11,8 @@ from rich.table import Table
 
 from benchmarks.common import Report
 from nddo_ml import Systems
-from nddo_ml.models import AbstractModel
-from nddo_ml.nnp import NNP
+from nddo_ml.models.base import AbstractModel
+from nddo_ml.models.nnp import NNP
 from nddo_ml.units import EV_KCAL_MOL
 
 UHF = None

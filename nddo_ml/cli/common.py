@@ -22,7 +22,7 @@ from nddo_ml.errors import InputError, SCFConvergenceError
 from nddo_ml.io import Structure, addressed, read_files
 
 if TYPE_CHECKING:
-    from nddo_ml.models import AbstractModel
+    from nddo_ml.models.base import AbstractModel
     from nddo_ml.systems import Systems
 
 T = TypeVar("T")
@@ -89,11 +89,11 @@ def load_model(method: str, model_file: Path | None, uhf: bool = False) -> Abstr
     Raises:
         InputError: an unknown method, a file that is no model, or --uhf with a potential.
     """
-    from nddo_ml.nddo import NDDO
+    from nddo_ml.models.nddo import NDDO
 
     if model_file is None:
         return NDDO(method, uhf=True if uhf else None)
-    from nddo_ml.checkpoint import load_model as load
+    from nddo_ml.models.saved import load_model as load
 
     model = load(model_file)
     if uhf:
@@ -111,8 +111,8 @@ def open_models(names: Sequence[str] | None, uhf: bool = False) -> list[Abstract
     Raises:
         InputError: a name that is none of these.
     """
-    from nddo_ml.checkpoint import open_model
-    from nddo_ml.nddo import NDDO
+    from nddo_ml.models.nddo import NDDO
+    from nddo_ml.models.saved import open_model
 
     unrestricted = True if uhf else None
     models: list[AbstractModel] = []

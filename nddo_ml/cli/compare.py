@@ -10,12 +10,12 @@ from rich.markup import escape
 from rich.table import Table
 from torch import Tensor
 
-from nddo_ml.answers import Answers, Extrapolation
 from nddo_ml.cli import common, output
 from nddo_ml.cli.common import Charge, Files, Json, Models, Multiplicity, Uhf
-from nddo_ml.comparison import ZEROS, Comparison
-from nddo_ml.comparison import compare as run
-from nddo_ml.dataset import from_frames, take
+from nddo_ml.compare.answers import Answers, Extrapolation
+from nddo_ml.compare.comparison import ZEROS, Comparison
+from nddo_ml.compare.comparison import compare as run
+from nddo_ml.datasets.dataset import from_frames, take
 from nddo_ml.errors import InputError
 from nddo_ml.io import Structure, addressed
 from nddo_ml.labelling.level import Level
@@ -94,7 +94,7 @@ def compare(
         out.print(structure_table(comparison, structures))
     out.print(summary_table(comparison))
     if figures is not None:
-        from nddo_ml.comparison_figures import write_figures
+        from nddo_ml.compare.figures import write_figures
 
         written = write_figures(comparison, frames, figures)
         names = ", ".join(str(p) for p in written) or "none: a parity plot needs labels or a second model"

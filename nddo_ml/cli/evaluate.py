@@ -41,10 +41,10 @@ def evaluate(
 
       nddo-ml evaluate PM6 test.extxyz --fit-zero
     """
-    from nddo_ml.checkpoint import open_model
-    from nddo_ml.dataset import load_dataset
-    from nddo_ml.evaluation import summarize, tabulate, with_fitted_zero
-    from nddo_ml.train import check_elements
+    from nddo_ml.datasets.dataset import load_dataset
+    from nddo_ml.evaluation.tables import summarize, tabulate, with_fitted_zero
+    from nddo_ml.models.saved import open_model
+    from nddo_ml.training.run import check_elements
 
     loaded = open_model(model)
     data = load_dataset(files)
@@ -54,7 +54,7 @@ def evaluate(
     tables = tabulate(loaded, data, batch)
     errors = {"model": model, "files": [str(f) for f in files], **summarize(tables, data)}
     if plot is not None:
-        from nddo_ml.report import parity
+        from nddo_ml.evaluation.report import parity
 
         parity(tables, data.groups, plot, title=loaded.name)
     if json == "-":

@@ -22,7 +22,7 @@ def methods(json: Annotated[bool, typer.Option("--json", help="JSON on standard 
       nddo-ml methods --json | jq '.[].name'
     """
     from nddo_ml.elements import symbol_of
-    from nddo_ml.methods import METHODS
+    from nddo_ml.methods.tables import METHODS
 
     rows = [
         {

@@ -10,8 +10,8 @@ import typer
 from nddo_ml.cli import common, output
 from nddo_ml.cli.common import Charge, Files, Json, Method, ModelFile, Multiplicity, Uhf
 from nddo_ml.cli.output import Result
-from nddo_ml.optimize import OptimizationResult
-from nddo_ml.optimize import optimize as relax
+from nddo_ml.workflows.optimize import OptimizationResult
+from nddo_ml.workflows.optimize import optimize as relax
 
 if TYPE_CHECKING:
     from ase import Atoms

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ase import Atoms
     from torch import Tensor
 
-    from nddo_ml.models import Prediction
+    from nddo_ml.models.base import Prediction
     from nddo_ml.systems import Systems
 
 Record = dict[str, Any]

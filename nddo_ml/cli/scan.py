@@ -14,13 +14,13 @@ from rich.table import Table
 
 from nddo_ml.cli import common, output
 from nddo_ml.cli.common import Charge, Json, Models, Multiplicity, Uhf
-from nddo_ml.comparison import ZEROS
-from nddo_ml.coordinates import SIZES, Coordinate
+from nddo_ml.compare.comparison import ZEROS
+from nddo_ml.compare.scan import SCAN_ZEROS, Curve
+from nddo_ml.compare.scan import scan as run
 from nddo_ml.errors import InputError
 from nddo_ml.io import Structure
-from nddo_ml.scan import SCAN_ZEROS, Curve
-from nddo_ml.scan import scan as run
 from nddo_ml.units import EV_KCAL_MOL
+from nddo_ml.workflows.coordinates import SIZES, Coordinate
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -112,7 +112,7 @@ def scan(
     if output_file is not None:
         output.write_frames(_frames(curves), output_file)
     if figure is not None:
-        from nddo_ml.comparison_figures import curves as draw
+        from nddo_ml.compare.figures import curves as draw
 
         lines = [(c.answers, c.values, c.relative(relative_to)) for c in curves]
         draw(f"{coordinate}, {coordinate.unit}", lines, figure, relative_to)

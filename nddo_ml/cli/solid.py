@@ -41,9 +41,9 @@ def solid(
 
       nddo-ml solid model.pt silicon.cif --expansion --supercell 4 --json -
     """
-    from nddo_ml.calculator import NDDOCalculator
-    from nddo_ml.checkpoint import load_model
     from nddo_ml.io import read_files
+    from nddo_ml.models.saved import load_model
+    from nddo_ml.workflows.calculator import NDDOCalculator
 
     loaded = load_model(model)
     structures, errors = read_files(files)
@@ -65,7 +65,7 @@ def solid(
 
 
 def _properties(atoms: Atoms, calculator: Calculator, strain: float, supercell: int) -> dict[str, Any]:
-    from nddo_ml.solids import elastic_constants, equation_of_state, relax, thermal_expansion
+    from nddo_ml.workflows.solids import elastic_constants, equation_of_state, relax, thermal_expansion
 
     cell = relax(atoms, calculator)
     state = equation_of_state(cell, calculator)

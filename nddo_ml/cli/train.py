@@ -59,9 +59,9 @@ def train(
 
       torchrun --nproc-per-node 2 -m nddo_ml train recipes/solid.toml --train si.extxyz
     """
-    from nddo_ml.train import train as run
-    from nddo_ml.training.checks import warnings_as_sentences
+    from nddo_ml.datasets.checks import warnings_as_sentences
     from nddo_ml.training.config import read_config
+    from nddo_ml.training.run import train as run
     from nddo_ml.training.summary import write_figures
 
     overrides = _overrides(settings or [])

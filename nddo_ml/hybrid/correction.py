@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from nddo_ml.errors import InputError
 from nddo_ml.hybrid.features import AtomFeatures, Features
-from nddo_ml.orbitals import OrbitalLayout, PairGroup
-from nddo_ml.parameters import Parameters
+from nddo_ml.integrals.layout import OrbitalLayout, PairGroup
+from nddo_ml.methods.parameters import Parameters
 from nddo_ml.systems import Systems
 
 KINDS: Mapping[str, str] = {  # class -> its module

@@ -14,8 +14,8 @@ from nddo_ml.errors import InputError
 from nddo_ml.hybrid.correction import Correction, PairFactors, copied
 from nddo_ml.hybrid.features import AtomFeatures, Features
 from nddo_ml.hybrid.networks import ACTIVATION, GAIN, element_networks, silence
+from nddo_ml.integrals.layout import PairGroup
 from nddo_ml.networks import FeedForward, NetworkShape
-from nddo_ml.orbitals import PairGroup
 
 _CHANNELS = ("ss", "sp", "sigma", "pi", "core")
 _ENTRIES = {  # channel -> elements of a block in the local frame; ps is sp seen from the other atom

@@ -12,7 +12,7 @@ from nddo_ml.errors import InputError
 from nddo_ml.hybrid.correction import Correction, copied
 from nddo_ml.hybrid.features import AtomFeatures, Features
 from nddo_ml.hybrid.networks import GAIN, silent_networks
-from nddo_ml.parameters import GAUSSIANS, Parameters
+from nddo_ml.methods.parameters import GAUSSIANS, Parameters
 
 # name -> largest shift as a fraction of the parent's value; h_pp is g_pp − g_p2, so that this keeps its sign
 BOUNDS: Mapping[str, float] = {

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from nddo_ml.integrals.angular import SHELL, coulomb_coupling
 from nddo_ml.integrals.rotate import packed_pairs
-from nddo_ml.integrals.slater_condon import RADIAL_TERMS, SP_TERMS
+from nddo_ml.methods.slater_condon import RADIAL_TERMS, SP_TERMS
 
 if TYPE_CHECKING:
-    from nddo_ml.parameters import Parameters
+    from nddo_ml.methods.parameters import Parameters
 
 
 def one_center_integrals(p: Parameters, atoms: Tensor, width: int) -> Tensor:

@@ -9,20 +9,20 @@ from typing import Any
 import torch
 
 from bp_descriptors import Scaler, SymmetryFunctions, neighbor_list, pair_vectors
-from nddo_ml.checkpoint import load_model
-from nddo_ml.dataset import Dataset, take
+from nddo_ml.datasets.contacts import nearest_contacts
+from nddo_ml.datasets.dataset import Dataset, take
+from nddo_ml.datasets.references import fit_references
 from nddo_ml.elements import number_of, symbol_of
 from nddo_ml.errors import InputError
-from nddo_ml.models import AbstractModel
+from nddo_ml.models.base import AbstractModel
+from nddo_ml.models.nnp import NNP
+from nddo_ml.models.saved import load_model
 from nddo_ml.networks import ElementNetworks, NetworkShape
-from nddo_ml.nnp import NNP
-from nddo_ml.training.geometry import nearest_contacts
-from nddo_ml.training.references import fit_references
 
 BUILDERS: Mapping[str, str] = {  # kind -> module:function of (options, dataset, seed) -> model
     "nnp": "nddo_ml.training.build:build_nnp",
-    "nddo": "nddo_ml.training.hybrid:build_nddo",
-    "delta": "nddo_ml.training.frozen_field:build_delta",
+    "nddo": "nddo_ml.training.build_hybrid:build_nddo",
+    "delta": "nddo_ml.predictors.frozen_field:build_delta",
     "start": "nddo_ml.training.build:start_from",
 }
 NEIGHBOR_SHELLS = 2.4  # automatic cut-off over the nearest-neighbour distance

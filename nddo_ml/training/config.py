@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from nddo_ml.dataset import Source
+from nddo_ml.datasets.dataset import Source
 from nddo_ml.errors import InputError
 
 MIXTURE = "mixture.pt"  # in a run's folder: what the part after goes on from

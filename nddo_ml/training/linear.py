@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from nddo_ml.dataset import Dataset
-from nddo_ml.training.predictor import CachedNNP
+from nddo_ml.datasets.dataset import Dataset
+from nddo_ml.predictors.cached import CachedNNP
 
 SAMPLE = 100  # structures that the potential is fitted to
 

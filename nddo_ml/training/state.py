@@ -11,8 +11,8 @@ from typing import Any
 
 from torch import Tensor
 
-from nddo_ml.checkpoint import VERSION, read_payload, save_atomically
 from nddo_ml.errors import InputError
+from nddo_ml.models.saved import VERSION, read_payload, save_atomically
 
 FORMAT = "nddo-ml training"
 

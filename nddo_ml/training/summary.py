@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from nddo_ml.dataset import load_dataset
-from nddo_ml.evaluation import tabulate
-from nddo_ml.models import AbstractModel
-from nddo_ml.report import learning_curves, parity
+from nddo_ml.datasets.dataset import load_dataset
+from nddo_ml.evaluation.report import learning_curves, parity
+from nddo_ml.evaluation.tables import tabulate
+from nddo_ml.models.base import AbstractModel
 from nddo_ml.training.config import TrainConfig
 from nddo_ml.training.state import read_log
 from nddo_ml.training.trainer import LOG

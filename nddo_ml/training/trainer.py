@@ -14,14 +14,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nddo_ml.dataset import LABELS, Dataset
+from nddo_ml.datasets.dataset import LABELS, Dataset
 from nddo_ml.errors import InputError, NDDOMLError
-from nddo_ml.loss import Loss, errors, label_weights
-from nddo_ml.models import AbstractModel, Prediction
+from nddo_ml.models.base import AbstractModel, Prediction
+from nddo_ml.predictors.cached import Predictor
 from nddo_ml.training.config import PhaseConfig, TrainConfig
+from nddo_ml.training.loss import Loss, errors, label_weights
 from nddo_ml.training.optimizers import Optimizer, all_parameters, learning_rate, make_optimizer
-from nddo_ml.training.parallel import Processes
-from nddo_ml.training.predictor import Predictor
+from nddo_ml.training.processes import Processes
 from nddo_ml.training.state import JsonLog, Progress, read_checkpoint, write_checkpoint
 
 CHECKPOINT = "checkpoint.pt"

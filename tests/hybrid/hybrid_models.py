@@ -12,7 +12,7 @@ from nddo_ml.hybrid.correction import Correction
 from nddo_ml.hybrid.features import AtomFeatures
 from nddo_ml.hybrid.pair_functions import PairCorrection
 from nddo_ml.hybrid.parameter_shifts import ParameterCorrection
-from nddo_ml.scf import SCFOptions
+from nddo_ml.scf.solve import SCFOptions
 
 CUTOFF = 3.5
 

@@ -10,12 +10,12 @@ from hybrid_models import CUTOFF, batch, corrections, hybrid, randomized, rattle
 from scipy.spatial.transform import Rotation
 
 from nddo_ml import NDDO, InputError, Systems, load_model, save_model
-from nddo_ml.dispersion import DispersionD3
 from nddo_ml.hybrid.atomic_energy import AtomicEnergyCorrection
 from nddo_ml.hybrid.features import AtomFeatures
 from nddo_ml.hybrid.pair_functions import PairCorrection
 from nddo_ml.hybrid.parameter_shifts import BOUNDS, ParameterCorrection
-from nddo_ml.scf import SCFOptions
+from nddo_ml.scf.solve import SCFOptions
+from nddo_ml.terms.dispersion import DispersionD3
 
 KINDS = [ParameterCorrection, PairCorrection, AtomicEnergyCorrection]
 

@@ -12,14 +12,14 @@ from ase.io import write
 from hybrid_models import batch, randomized, rattled
 
 from nddo_ml import NDDO, InputError, load_model
-from nddo_ml.checkpoint import save_model
-from nddo_ml.dataset import from_frames
+from nddo_ml.datasets.dataset import from_frames
 from nddo_ml.hybrid.atomic_energy import AtomicEnergyCorrection
-from nddo_ml.train import train
+from nddo_ml.models.saved import save_model
+from nddo_ml.predictors.frozen_field import FrozenField
 from nddo_ml.training.build import build_model
+from nddo_ml.training.build_hybrid import WarmStarts
 from nddo_ml.training.config import read_config
-from nddo_ml.training.frozen_field import FrozenField
-from nddo_ml.training.hybrid import WarmStarts
+from nddo_ml.training.run import train
 
 OPTIONS = {"base": "AM1", "cutoff": 3.5, "hidden": [4]}
 

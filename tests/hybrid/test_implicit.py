@@ -11,13 +11,13 @@ from hybrid_models import batch, hybrid, rattled
 from torch import Tensor
 
 from nddo_ml import NDDO, Systems
-from nddo_ml.energy import electronic_energy, energy_weights
+from nddo_ml.energy.adjoint import ResponseOptions
+from nddo_ml.energy.functional import electronic_energy, energy_weights
+from nddo_ml.energy.properties import coulson_charges
 from nddo_ml.errors import ResponseError
 from nddo_ml.hybrid.features import AtomFeatures
-from nddo_ml.implicit import ResponseOptions
-from nddo_ml.models import Prediction
-from nddo_ml.properties import coulson_charges
-from nddo_ml.response import orbital_energies
+from nddo_ml.models.base import Prediction
+from nddo_ml.workflows.response import orbital_energies
 
 Loss = Callable[[Prediction], Tensor]
 LABELS = ("energy", "forces", "charges", "dipole")

@@ -15,7 +15,7 @@ from hybrid_models import batch, hybrid, randomized, rattled
 from nddo_ml import NDDO, load_model, save_model
 from nddo_ml.hybrid.atomic_energy import AtomicEnergyCorrection
 from nddo_ml.hybrid.features import AtomFeatures
-from nddo_ml.scf import SCFOptions
+from nddo_ml.scf.solve import SCFOptions
 
 DIMERS = {"Water_dimer": 3, "Formic_acid_dimer": 5, "Benzene_dimer_parallel_displaced": 12}
 

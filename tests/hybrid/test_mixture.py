@@ -8,10 +8,10 @@ from finite_differences import force_from_energies
 from hybrid_models import CUTOFF, batch, hybrid, randomized, rattled
 
 from nddo_ml import NDDO, InputError, load_model
-from nddo_ml.checkpoint import save_model
 from nddo_ml.hybrid.atomic_energy import AtomicEnergyCorrection
 from nddo_ml.hybrid.features import AtomFeatures
-from nddo_ml.hybrid.mixture import mixture
+from nddo_ml.models.mixture import mixture
+from nddo_ml.models.saved import save_model
 
 MOLECULES = [rattled(name, 3, 0.1) for name in ("H2O", "CH4", "CH3OH")]
 

@@ -13,13 +13,13 @@ from ase import Atoms
 from hybrid_models import batch, hybrid, rattled
 
 from nddo_ml import NDDO, InputError, Systems
-from nddo_ml.fock import FockBuilder
+from nddo_ml.energy.properties import coulson_charges, dipole_moment
 from nddo_ml.hybrid.features import AtomFeatures
-from nddo_ml.nddo import Field
-from nddo_ml.properties import coulson_charges, dipole_moment
-from nddo_ml.response import dipole_derivatives, fitted_polarizability, hessian, polarizability, vibrations
-from nddo_ml.scf import SCFOptions, solve_scf
+from nddo_ml.models.nddo import Field
+from nddo_ml.scf.fock import FockBuilder
+from nddo_ml.scf.solve import SCFOptions, solve_scf
 from nddo_ml.units import BOHR_ANGSTROM, HARTREE_EV
+from nddo_ml.workflows.response import dipole_derivatives, fitted_polarizability, hessian, polarizability, vibrations
 
 TIGHT = SCFOptions(tolerance=1e-10)
 STATIC = Path(__file__).parents[1] / "references" / "static.json"

@@ -6,7 +6,7 @@ import pytest
 from ase.io import read
 from nnp_models import DATA
 
-from nddo_ml.nnp import NNP
+from nddo_ml.models.nnp import NNP
 
 
 @pytest.fixture(scope="session")

@@ -8,8 +8,8 @@ import torch
 
 from bp_descriptors import Scaler, SymmetryFunctions, neighbor_list, pair_vectors
 from nddo_ml import Systems
+from nddo_ml.models.nnp import NNP
 from nddo_ml.networks import ElementNetworks, NetworkShape
-from nddo_ml.nnp import NNP
 
 DATA = Path(__file__).parents[1] / "data"
 

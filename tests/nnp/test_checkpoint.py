@@ -10,7 +10,7 @@ from ase.build import molecule
 from nnp_models import make_nnp
 
 from nddo_ml import InputError, Systems, load_model, save_model
-from nddo_ml.checkpoint import read_card
+from nddo_ml.models.saved import read_card
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from nnp_models import DATA
 
-from nddo_ml.dataset import load_dataset
+from nddo_ml.datasets.dataset import load_dataset
 
 ROOT = Path(__file__).parents[2]
 SAMPLE = DATA / "mlearn_si" / "train_sample.extxyz"

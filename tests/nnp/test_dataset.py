@@ -14,9 +14,9 @@ from ase.io import read, write
 from nnp_models import DATA
 
 from nddo_ml import InputError
-from nddo_ml.dataset import Source, from_frames, load_dataset, split
-from nddo_ml.training.checks import UnitsWarning, check_dataset
-from nddo_ml.training.references import fit_references, to_common_zero
+from nddo_ml.datasets.checks import UnitsWarning, check_dataset
+from nddo_ml.datasets.dataset import Source, from_frames, load_dataset, split
+from nddo_ml.datasets.references import fit_references, to_common_zero
 from nddo_ml.units import BOHR_ANGSTROM, HARTREE_EV
 
 

@@ -11,7 +11,7 @@ from nnp_models import make_nnp
 from scipy.spatial.transform import Rotation
 
 from nddo_ml import InputError, Systems
-from nddo_ml.extrapolation import ExtrapolationError
+from nddo_ml.models.extrapolation import ExtrapolationError
 
 
 @pytest.fixture(scope="module")

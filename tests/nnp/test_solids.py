@@ -10,8 +10,8 @@ from ase.calculators.emt import EMT
 from ase.calculators.lj import LennardJones
 
 from nddo_ml import InputError
-from nddo_ml.calculator import NDDOCalculator
-from nddo_ml.solids import (
+from nddo_ml.workflows.calculator import NDDOCalculator
+from nddo_ml.workflows.solids import (
     elastic_constants,
     energy_drift,
     equation_of_state,

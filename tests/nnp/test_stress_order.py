@@ -12,14 +12,14 @@ from ase.build import bulk
 from ase.calculators.singlepoint import SinglePointCalculator
 
 from nddo_ml import Systems
-from nddo_ml.dataset import from_frames, split
-from nddo_ml.evaluation import summarize, tabulate
+from nddo_ml.datasets.checks import UnitsWarning, check_against_forces, check_dataset
+from nddo_ml.datasets.dataset import from_frames, split
+from nddo_ml.datasets.stress_order import find_order, orders_by_forces, reordered
+from nddo_ml.evaluation.tables import summarize, tabulate
+from nddo_ml.predictors.cached import predictor_for
 from nddo_ml.training.build import build_nnp
-from nddo_ml.training.checks import UnitsWarning, check_against_forces, check_dataset
 from nddo_ml.training.config import DataConfig
 from nddo_ml.training.linear import predict_from_forces
-from nddo_ml.training.predictor import predictor_for
-from nddo_ml.training.stress_order import find_order, orders_by_forces, reordered
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +86,7 @@ def test_evaluation_notes_it_and_gives_the_errors_in_order(silicon, data):
 
 
 def test_training_warns_and_puts_it_right_on_demand(data):
-    from nddo_ml.train import _compared_with_forces
+    from nddo_ml.training.run import _compared_with_forces
 
     model = build_nnp(data, 0, cutoff=5.0, angular_cutoff="full", size="small", hidden=(4,))
     cached = predictor_for(model, data)

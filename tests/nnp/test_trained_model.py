@@ -12,10 +12,17 @@ from ase.build import bulk
 from nnp_models import DATA
 
 from nddo_ml import Systems, load_model
-from nddo_ml.calculator import NDDOCalculator
-from nddo_ml.dataset import load_dataset
-from nddo_ml.evaluation import summarize, tabulate
-from nddo_ml.solids import elastic_constants, energy_drift, equation_of_state, relax, run_nve, thermal_expansion
+from nddo_ml.datasets.dataset import load_dataset
+from nddo_ml.evaluation.tables import summarize, tabulate
+from nddo_ml.workflows.calculator import NDDOCalculator
+from nddo_ml.workflows.solids import (
+    elastic_constants,
+    energy_drift,
+    equation_of_state,
+    relax,
+    run_nve,
+    thermal_expansion,
+)
 
 
 @pytest.fixture(scope="module")

@@ -18,12 +18,12 @@ from ase.io import read, write
 from nnp_models import DATA, make_nnp
 
 from nddo_ml import InputError, load_model
-from nddo_ml.dataset import from_frames, load_dataset
-from nddo_ml.loss import Loss
-from nddo_ml.train import train
+from nddo_ml.datasets.dataset import from_frames, load_dataset
+from nddo_ml.predictors.cached import CachedNNP, DirectPredictor
 from nddo_ml.training.build import build_nnp
 from nddo_ml.training.config import read_config
-from nddo_ml.training.predictor import CachedNNP, DirectPredictor
+from nddo_ml.training.loss import Loss
+from nddo_ml.training.run import train
 from nddo_ml.training.state import read_log
 
 ROOT = Path(__file__).parents[2]
@@ -215,7 +215,7 @@ def _command(config, folder):
     return [
         sys.executable,
         "-c",
-        "import sys; from nddo_ml.training.config import read_config; from nddo_ml.train import train;"
+        "import sys; from nddo_ml.training.config import read_config; from nddo_ml.training.run import train;"
         "c = read_config(sys.argv[1], {'data.train': sys.argv[2], 'output': sys.argv[3]});"
         "train(c, on_epoch=lambda e: print(e['epoch'], flush=True))",
         str(Path(config.output).parent / "config.toml"),
@@ -261,7 +261,7 @@ def test_two_processes_give_the_single_process_result(config, tmp_path):
     alone = train(config)
     code = Path(config.output).parent / "job.py"
     code.write_text(
-        "import sys\nfrom nddo_ml.training.config import read_config\nfrom nddo_ml.train import train\n"
+        "import sys\nfrom nddo_ml.training.config import read_config\nfrom nddo_ml.training.run import train\n"
         "train(read_config(sys.argv[1], {'data.train': sys.argv[2], 'output': sys.argv[3]}))\n"
     )
     arguments = _command(config, tmp_path / "two")[3:]
@@ -339,7 +339,7 @@ def test_training_on_energies_alone(config, tmp_path):
 
 
 def load_sources(path):
-    from nddo_ml.dataset import Source
+    from nddo_ml.datasets.dataset import Source
 
     return (Source(str(path)),)
 

@@ -1,0 +1,268 @@
+"""Answers: what one model, PySCF, or the labels of the data say of the same structures."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from nddo_ml.datasets.dataset import Dataset, from_frames, take
+from nddo_ml.errors import InputError
+from nddo_ml.models.base import AbstractModel
+from nddo_ml.models.nddo import NDDO
+from nddo_ml.models.nnp import NNP, SystemExtrapolation
+from nddo_ml.systems import Systems
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+    from nddo_ml.labelling.level import Level
+
+T = TypeVar("T")
+
+PORTION = 1500  # atoms computed at once
+SHORT = 5.0  # s; a first portion that takes less is timed twice
+PER_ATOM = ("forces", "charges")
+
+
+@dataclass(frozen=True)
+class Extrapolation:
+    """How far a structure lies outside what a potential was trained on."""
+
+    atoms: list[int]  # indices of the atoms concerned
+    functions: int  # number of symmetry functions out of range, over all atoms
+    worst: SystemExtrapolation
+    excess: float  # of the worst: distance from its range over the range's width; infinite for a width of zero
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What one source says of all structures; NaN where it says nothing, None for what it never gives."""
+
+    name: str
+    energy: Tensor  # [structures] eV
+    forces: Tensor | None = None  # [atoms, 3] eV/Å
+    dipole: Tensor | None = None  # [structures, 3] e·Å
+    charges: Tensor | None = None  # [atoms] e
+    seconds: float | None = None  # a structure, energy and forces, in batches
+    failures: dict[int, str] = field(default_factory=dict)  # structure -> why it has no energy
+    unconverged: frozenset[int] = frozenset()  # failures of the self-consistent field, not of the input
+    extrapolations: dict[int, Extrapolation] | None = None  # by structure; None for what has no range
+    atoms: dict[int, float] | None = None  # eV, isolated atoms by atomic number
+    atoms_extrapolated: bool = False  # whether isolated atoms lie outside what a potential was trained on
+
+
+def model_answers(
+    model: AbstractModel,
+    data: Dataset,
+    elements: Sequence[int] = (),
+    advance: Callable[[int], None] | None = None,
+) -> Answers:
+    """What a model says of the structures, and of isolated atoms of ``elements``."""
+    systems, table = data.systems, _Table(data)
+    failures, unconverged, seconds = {}, set(), 0.0
+    for k, index in enumerate(_portions(systems)):
+        work = partial(_attempts, model, systems, index)
+        elapsed, found = _timed(work)
+        if k == 0 and elapsed < SHORT:  # what is done only once is not counted
+            elapsed = min(elapsed, _timed(work)[0])
+        seconds += elapsed
+        for part, prediction in found:
+            if isinstance(prediction, str):
+                failures[int(part)] = prediction
+            else:
+                table.fill(part, prediction)
+        if advance is not None:
+            advance(len(index))
+    for k in torch.nonzero(table.values["energy"].isnan()).squeeze(1).tolist():
+        if k not in failures:
+            failures[k] = "the SCF did not converge"
+            unconverged.add(k)
+    return Answers(
+        model.name,
+        seconds=seconds / len(data),
+        failures=failures,
+        unconverged=frozenset(unconverged),
+        extrapolations=_extrapolations(model, data, failures) if isinstance(model, NNP) else None,
+        atoms=atom_energies(model, elements),
+        atoms_extrapolated=_extrapolates_at_atoms(model, elements),
+        **table.given(),
+    )
+
+
+def atom_energies(model: AbstractModel, elements: Sequence[int]) -> dict[int, float]:
+    """Energies, eV, of isolated neutral atoms in the multiplicity of their ground state; those the model knows."""
+    systems = _lone_atoms(model, elements)
+    return {} if systems is None else dict(zip(systems.numbers.tolist(), model(systems).energy.tolist(), strict=True))
+
+
+def ground_state_multiplicity(number: int) -> int:
+    """2S + 1 of the neutral atom, from ASE's table of magnetic moments."""
+    from ase.data import ground_state_magnetic_moments
+
+    return round(float(ground_state_magnetic_moments[number])) + 1
+
+
+def label_answers(data: Dataset) -> Answers | None:
+    """The structures' own labels as answers; None where there are no energies, forces, dipoles or charges."""
+    labels, systems = data.labels, data.systems
+    values: dict[str, Any] = {}
+    for name in ("energy", "forces", "dipole", "charges"):
+        here = labels.weights[name] > 0
+        here = here[systems.system_idx] if name in PER_ATOM else here
+        if bool(here.any()):
+            value = labels.values[name]
+            values[name] = torch.where(here.reshape(-1, *[1] * (value.ndim - 1)), value, torch.nan)
+    if not values:
+        return None
+    energy = values.pop("energy", torch.full((len(data),), torch.nan, dtype=torch.float64))
+    return Answers("labels", energy=energy, **values)
+
+
+def pyscf_answers(
+    level: Level,
+    frames: Sequence[Atoms],
+    data: Dataset,
+    elements: Sequence[int] = (),
+    advance: Callable[[int], None] | None = None,
+) -> Answers:
+    """What PySCF says of the structures at ``level``, one after the other, and of isolated atoms of ``elements``.
+
+    Raises:
+        InputError: PySCF is not installed, or an unknown functional or basis.
+    """
+    from ase import Atoms
+
+    level.check()
+    failures, labelled, seconds = {}, [], 0.0
+    for k, atoms in enumerate(frames):
+        elapsed, found = _timed(partial(_labelled, atoms, level))
+        seconds += elapsed
+        if isinstance(found, str):
+            failures[k] = found
+        labelled.append(Atoms(atoms.numbers, atoms.positions) if isinstance(found, str) else found)
+        if advance is not None:
+            advance(1)
+    lone = {z: _labelled(Atoms([z], info={"multiplicity": ground_state_multiplicity(z)}), level) for z in elements}
+    empty = Answers("", energy=torch.full((len(data),), torch.nan, dtype=torch.float64))
+    return replace(
+        label_answers(from_frames(labelled)) or empty,
+        name=f"{level.functional}/{level.basis}",
+        seconds=seconds / len(data),
+        failures=failures,
+        unconverged=frozenset(failures),
+        atoms={z: float(a.get_potential_energy()) for z, a in lone.items() if not isinstance(a, str)},
+    )
+
+
+def _labelled(atoms: Atoms, level: Level) -> Atoms | str:
+    """The structure with PySCF's results, or the reason why there are none."""
+    from nddo_ml.io import Structure
+    from nddo_ml.labelling.run import attempt, prepare
+
+    try:
+        task = prepare(Structure("structures", 0, atoms))
+    except InputError as error:
+        return _reason(error)
+    outcome = attempt(task, level, torch.get_num_threads())
+    return outcome.reason if outcome.atoms is None else outcome.atoms
+
+
+class _Table:
+    """Results of a model as they come, structure by structure."""
+
+    def __init__(self, data: Dataset) -> None:
+        n, atoms = len(data), data.systems.n_atoms
+        shapes = {"energy": (n,), "forces": (atoms, 3), "dipole": (n, 3), "charges": (atoms,)}
+        self.systems = data.systems
+        self.values = {k: torch.full(s, torch.nan, dtype=torch.float64) for k, s in shapes.items()}
+
+    def fill(self, index: Tensor, prediction: Any) -> None:
+        """Keep a prediction for the structures ``index``, its atoms contiguous by structure."""
+        _, atoms = take(self.systems, index)
+        for name, values in self.values.items():
+            value = getattr(prediction, name)
+            if value is not None:
+                values[atoms if name in PER_ATOM else index] = value.detach().cpu().double()
+
+    def given(self) -> dict[str, Any]:
+        """The energies, and those of the other results that there are."""
+        return {k: v if k == "energy" or not bool(v.isnan().all()) else None for k, v in self.values.items()}
+
+
+def _lone_atoms(model: AbstractModel, elements: Sequence[int]) -> Systems | None:
+    """Each element that the model knows, alone; None if there is none."""
+    known = [z for z in elements if z in model.elements]
+    if not known:
+        return None
+    return Systems.build(
+        torch.tensor(known),
+        torch.zeros(len(known), 3, dtype=torch.float64),
+        torch.arange(len(known)),
+        multiplicity=[ground_state_multiplicity(z) for z in known],
+    )
+
+
+def _extrapolates_at_atoms(model: AbstractModel, elements: Sequence[int]) -> bool:
+    lone = _lone_atoms(model, elements)
+    return isinstance(model, NNP) and lone is not None and bool(model.extrapolation(lone))
+
+
+def _timed(call: Callable[[], T]) -> tuple[float, T]:
+    """Seconds that a call takes, and what it returns."""
+    start = time.perf_counter()
+    result = call()
+    return time.perf_counter() - start, result
+
+
+def _predict(model: AbstractModel, systems: Systems) -> Any:
+    options = {"on_failure": "mask"} if isinstance(model, NDDO) else {}
+    return model(systems, forces=True, **options)
+
+
+def _attempts(model: AbstractModel, systems: Systems, index: Tensor) -> list[tuple[Tensor, Any]]:
+    """Predictions of parts of ``index``; for a structure that the model refuses, the reason."""
+    try:
+        return [(index, _predict(model, take(systems, index)[0]))]
+    except InputError as error:
+        if len(index) == 1:
+            return [(index, _reason(error))]
+        return [found for half in index.tensor_split(2) for found in _attempts(model, systems, half)]
+
+
+def _portions(systems: Systems) -> Iterator[Tensor]:
+    """Indices of structures in portions of bounded size, like sizes together."""
+    sizes = systems.atoms_per_system
+    order = sizes.argsort(stable=True)
+    portion = torch.cumsum(sizes[order], 0) // PORTION
+    for k in portion.unique().tolist():
+        yield order[portion == k]
+
+
+def _extrapolations(model: NNP, data: Dataset, failures: dict[int, str]) -> dict[int, Extrapolation]:
+    """Structures with symmetry functions outside the training data's range."""
+    found: dict[int, list[SystemExtrapolation]] = {}
+    good = torch.tensor([k for k in range(len(data)) if k not in failures], dtype=torch.int64)
+    for index in good.split(64):
+        if len(index):
+            for entry in model.extrapolation(take(data.systems, index)[0]):
+                found.setdefault(int(index[entry.system]), []).append(entry)
+    result = {}
+    for k, entries in found.items():
+        worst = max(entries, key=_excess)
+        result[k] = Extrapolation(sorted({e.atom for e in entries}), len(entries), worst, _excess(worst))
+    return result
+
+
+def _excess(e: SystemExtrapolation) -> float:
+    outside, width = max(e.low - e.value, e.value - e.high), e.high - e.low
+    return outside / width if width > 0 else float("inf")
+
+
+def _reason(error: InputError) -> str:
+    return str(error).removeprefix("system 0: ").removeprefix("system 0, ")

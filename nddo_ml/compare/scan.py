@@ -1,0 +1,219 @@
+"""Scans of a structure along a distance, an angle or a torsion by one or several models, rigid or relaxed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from nddo_ml.compare.answers import Answers, ground_state_multiplicity, model_answers
+from nddo_ml.compare.comparison import ZEROS, relative_energies
+from nddo_ml.datasets.dataset import Dataset, from_frames
+from nddo_ml.errors import InputError, SCFConvergenceError
+from nddo_ml.models.base import AbstractModel, Prediction
+from nddo_ml.models.nddo import NDDO
+from nddo_ml.systems import Systems
+from nddo_ml.workflows.coordinates import Coordinate
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+ENERGY_NOISE = 1e-6  # eV, a fall below this is none
+SCAN_ZEROS = (*ZEROS, "fragments")
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One model along a coordinate."""
+
+    values: list[float]  # [points] Å or degrees
+    frames: list[Atoms]
+    data: Dataset  # of the frames
+    answers: Answers
+    relaxed: list[bool] | None  # whether each point met the force criterion; None of a rigid scan
+    limit: float | None  # eV, the energy of the separated fragments, rigid; None where it was not asked for
+
+    def relative(self, to: str) -> Tensor:
+        """Energies [points] eV relative to one of SCAN_ZEROS; NaN where this is not known."""
+        if to == "fragments":
+            return self.answers.energy - (torch.nan if self.limit is None else self.limit)
+        return relative_energies(self.answers, self.data, to)
+
+
+def scan(
+    models: Sequence[AbstractModel],
+    atoms: Atoms,
+    coordinate: Coordinate,
+    values: Sequence[float],
+    *,
+    relative_to: str = "minimum",
+    fmax: float | None = None,
+    max_steps: int = 200,
+    advance: Callable[[int], None] | None = None,
+) -> list[Curve]:
+    """The curves of some models, one each.
+
+    Args:
+        models: any methods, hybrids or potentials.
+        atoms: the structure; charge and multiplicity in ``info``.
+        coordinate: what is changed.
+        values: of the coordinate, Å or degrees.
+        relative_to: one of SCAN_ZEROS; "fragments" are the two sides of a stretched bond, far apart.
+        fmax: relax each point, by each model, until no force exceeds this, eV/Å; None: both sides stay rigid.
+        max_steps: of each relaxation.
+        advance: called with the number of points that a model has just done.
+
+    Raises:
+        InputError: what the coordinate, or :func:`fragments` where it is asked for, refuses; another zero.
+    """
+    if relative_to not in SCAN_ZEROS:
+        raise InputError(f"energies may be relative to {', '.join(SCAN_ZEROS)}; got {relative_to!r}")
+    rigid = rigid_scan(atoms, coordinate, values)
+    parts = fragments(atoms, coordinate) if relative_to == "fragments" else None
+    curves = []
+    for model in models:
+        frames, relaxed = rigid, None
+        if fmax is not None:
+            made = relaxed_scan(atoms, coordinate, values, model, fmax=fmax, max_steps=max_steps, advance=advance)
+            frames, relaxed = made.frames, made.relaxed
+        data = from_frames(frames)
+        elements = data.elements if relative_to == "atoms" else ()
+        along = AlongCurve(model) if isinstance(model, NDDO) else model
+        answers = model_answers(along, data, elements, advance if fmax is None else None)
+        limit = None if parts is None else float(model(Systems.from_ase(parts)).energy.sum())
+        curves.append(Curve(list(values), frames, data, answers, relaxed, limit))
+    return curves
+
+
+class AlongCurve(AbstractModel):
+    """A method or hybrid on the points of one curve, a batch in their order, each at the lowest solution found.
+
+    The field of every point is solved on its own, then again from the densities of its neighbours, until no energy
+    falls: broken-symmetry solutions, which a bond that comes apart needs, spread from where they are found. Fields
+    that do not converge are masked.
+    """
+
+    periodic = False
+
+    def __init__(self, model: NDDO) -> None:
+        super().__init__()
+        self.model = model
+        self.name = model.name
+        self.elements = model.elements
+
+    def forward(self, systems: Systems, *, forces: bool = False, stress: bool = False) -> Prediction:
+        """As that of the model."""
+        best: Prediction = self.model(systems, on_failure="mask")
+        if best.scf is None or systems.n_systems == 1 or len(set(systems.atoms_per_system.tolist())) > 1:
+            return self.model(systems, forces=forces, stress=stress, on_failure="mask")
+        energy, density = best.energy.nan_to_num(nan=torch.inf), best.scf.density.clone()
+        for _ in range(systems.n_systems):
+            fallen = False
+            for step in (1, -1):
+                trial = self.model(systems, guess=density.roll(step, 0), on_failure="mask")
+                lower = trial.energy.nan_to_num(nan=torch.inf) < energy - ENERGY_NOISE
+                energy = torch.where(lower, trial.energy, energy)
+                density[lower] = trial.scf.density[lower]
+                fallen |= bool(lower.any())
+            if not fallen:
+                break
+        return self.model(systems, forces=forces, stress=stress, guess=density, on_failure="mask")
+
+
+@dataclass(frozen=True)
+class RelaxedScan:
+    """Geometries of a relaxed scan by one model."""
+
+    frames: list[Atoms]
+    relaxed: list[bool]  # whether the force criterion was met with the coordinate held
+
+
+def rigid_scan(atoms: Atoms, coordinate: Coordinate, values: Sequence[float]) -> list[Atoms]:
+    """The structure with the coordinate at each value, both sides rigid; the value stands in ``info``.
+
+    Raises:
+        InputError: as :meth:`Coordinate.moving` and :meth:`Coordinate.moved`.
+    """
+    atoms, moving = _bare(atoms), coordinate.moving(atoms)
+    return [_noted(coordinate.moved(atoms, value, moving), coordinate, value) for value in values]
+
+
+def relaxed_scan(
+    atoms: Atoms,
+    coordinate: Coordinate,
+    values: Sequence[float],
+    model: AbstractModel,
+    *,
+    fmax: float = 0.05,
+    max_steps: int = 200,
+    advance: Callable[[int], None] | None = None,
+) -> RelaxedScan:
+    """The structure relaxed by a model at each value, each from the geometry before it, with ASE's BFGS.
+
+    A point that is not relaxed to ``fmax`` eV/Å in ``max_steps`` steps, or whose field fails, is kept as it is and
+    marked.
+
+    Raises:
+        InputError: as :func:`rigid_scan`, and what the model refuses.
+    """
+    from ase.optimize import BFGS
+
+    from nddo_ml.workflows.calculator import NDDOCalculator
+
+    moving = coordinate.moving(atoms)
+    calculator = NDDOCalculator(model)
+    frames, relaxed, current = [], [], _bare(atoms)
+    for value in values:
+        current = coordinate.moved(current, value, moving)
+        current.set_constraint(coordinate.held(value))
+        current.calc = calculator
+        try:
+            relaxed.append(bool(BFGS(current, logfile=None).run(fmax=fmax, steps=max_steps)))
+        except (SCFConvergenceError, ValueError) as error:  # ASE raises ValueError where a constraint is not kept
+            if isinstance(error, InputError):
+                raise
+            relaxed.append(False)
+        frames.append(_noted(current.copy(), coordinate, value))
+        if advance is not None:
+            advance(1)
+    return RelaxedScan(frames, relaxed)
+
+
+def fragments(atoms: Atoms, coordinate: Coordinate) -> list[Atoms]:
+    """The kept and the moved side of a stretched bond, each alone, neutral.
+
+    An atom has the multiplicity of its ground state, a larger fragment the lowest.
+
+    Raises:
+        InputError: no bond coordinate, or a charged system, whose charge could go to either side.
+    """
+    if coordinate.kind != "bond":
+        raise InputError(f"{coordinate}: energies relative to fragments need a bond; got a {coordinate.kind}")
+    if int(atoms.info.get("charge", 0)):
+        raise InputError(f"{coordinate}: fragments are defined for neutral systems; got {atoms.info['charge']:+d}")
+    moving = coordinate.moving(atoms)
+    parts = []
+    for side in ([i for i in range(len(atoms)) if i not in moving], moving):
+        part = atoms[side]
+        electrons = int(part.numbers.sum())
+        spin = ground_state_multiplicity(part.numbers[0]) if len(part) == 1 else 1 + electrons % 2
+        part.info = {"charge": 0, "multiplicity": spin}
+        parts.append(part)
+    return parts
+
+
+def _bare(atoms: Atoms) -> Atoms:
+    """The structure with its charge and multiplicity, without labels, which would be wrong elsewhere."""
+    made = type(atoms)(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
+    made.info = {key: atoms.info[key] for key in ("charge", "multiplicity") if key in atoms.info}
+    return made
+
+
+def _noted(atoms: Atoms, coordinate: Coordinate, value: float) -> Atoms:
+    atoms.set_constraint()
+    atoms.calc = None
+    atoms.info.update(scan_coordinate=str(coordinate), scan_value=float(value))
+    return atoms

@@ -1,0 +1,42 @@
+"""Energy zeros: per-element energies fitted to data, and data moved from one zero to another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from nddo_ml.datasets.dataset import Dataset
+
+
+def fit_references(dataset: Dataset, energy: Tensor) -> dict[str, dict[int, float]]:
+    """Per-element energies, eV, by least squares on ``energy`` [structures], for each reference of the data.
+
+    Minimises Σ_s ω_s (E_s − Σ_Z n_sZ e_Z)²/N_s; of several solutions (one composition only) the smallest.
+    """
+    counts, sizes = dataset.composition, dataset.systems.atoms_per_system.to(torch.float64)
+    found = {}
+    for name in dict.fromkeys(dataset.references):
+        chosen = torch.tensor([r == name for r in dataset.references]) & (dataset.labels.weights["energy"] > 0)
+        weight = (dataset.labels.weights["energy"][chosen] / sizes[chosen]).sqrt()
+        if bool(chosen.any()):
+            left = counts[chosen] * weight[:, None]
+            solution = torch.linalg.lstsq(left, (energy[chosen] * weight)[:, None], driver="gelsd").solution[:, 0]
+        else:
+            solution = torch.zeros(len(dataset.elements), dtype=torch.float64)
+        found[name] = dict(zip(dataset.elements, solution.tolist(), strict=True))
+    return found
+
+
+def to_common_zero(
+    dataset: Dataset, references: Mapping[str, Mapping[int, float]], zero: Mapping[int, float]
+) -> Dataset:
+    """The data with every reference's energies moved to the per-element energies ``zero``."""
+    elements, names = dataset.elements, list(dict.fromkeys(dataset.references))
+    rows = torch.tensor([[zero[z] - references[r][z] for z in elements] for r in names], dtype=torch.float64)
+    shift = rows[[names.index(r) for r in dataset.references]]
+    energy = dataset.labels.values["energy"] + (dataset.composition * shift).sum(1)
+    values = {**dataset.labels.values, "energy": energy}
+    return replace(dataset, labels=replace(dataset.labels, values=values))

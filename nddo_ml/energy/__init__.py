@@ -1,0 +1,1 @@
+"""From integrals and density to energy, properties and derivatives."""

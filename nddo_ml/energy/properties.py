@@ -1,0 +1,115 @@
+"""Properties of a converged density: charges, dipole, bond orders, spin densities, ⟨S²⟩."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from nddo_ml.integrals.angular import SHELL, product_multipoles
+from nddo_ml.integrals.layout import OrbitalLayout
+from nddo_ml.integrals.rotate import packed_pairs
+from nddo_ml.methods.multipoles import PD_SEPARATION, SP_SEPARATION
+from nddo_ml.methods.parameters import Parameters
+
+
+def atomic_populations(layout: OrbitalLayout, density: Tensor) -> Tensor:
+    """``Σ_μ∈A P_μμ`` of a density [systems, M, M], [atoms] e."""
+    flat = density.reshape(-1)
+    populations = flat.new_zeros(layout.width.shape[0])
+    for group in layout.atom_groups:
+        diagonal = flat[group.block].diagonal(dim1=1, dim2=2).sum(dim=1)
+        populations = populations.index_copy(0, group.atoms, diagonal)
+    return populations
+
+
+def coulson_charges(layout: OrbitalLayout, parameters: Parameters, density: Tensor) -> Tensor:
+    """``q_A = Z_A − Σ_μ∈A P_μμ``, [atoms] e, from the total density [systems, M, M]."""
+    return parameters.core_charge - atomic_populations(layout, density)
+
+
+def spin_populations(layout: OrbitalLayout, spin_density: Tensor) -> Tensor:
+    """α minus β electrons on every atom, [atoms] e, from P_α − P_β [systems, M, M]."""
+    return atomic_populations(layout, spin_density)
+
+
+def dipole_moment(
+    layout: OrbitalLayout,
+    parameters: Parameters,
+    density: Tensor,
+    positions: Tensor,
+    charges: Tensor,
+    masses: Tensor,
+) -> Tensor:
+    """Dipole moment ``Σ_A q_A (R_A − R_0) − 2 Σ_A [D_sp P_s,p(A) + D_pd Σ_pd c P_p,d(A)]``, [systems, 3] e·Å.
+
+    The second term is the polarisation of an atom by its own s–p and p–d mixing. R_0 is the centre of mass,
+    which matters for ions only. Source: Pople & Segal, J. Chem. Phys. 43, S136 (1965).
+
+    Args:
+        layout: of the batch.
+        parameters: [atoms] each.
+        density: [systems, M, M] total density.
+        positions: [atoms, 3] Å.
+        charges: [atoms] e.
+        masses: [atoms], any unit.
+    """
+    n, idx = layout.n_systems, layout.system_idx
+    weight = masses.new_zeros(n).index_add(0, idx, masses)
+    center = positions.new_zeros(n, 3).index_add(0, idx, positions * masses[:, None]) / weight[:, None]
+    moment = charges[:, None] * (positions - center[idx])
+    flat = density.reshape(-1)
+    for group in layout.atom_groups:
+        if group.width >= 4:
+            block = flat[group.block]
+            separation = parameters.multipoles.separation[group.atoms] * parameters.constants.bohr_angstrom
+            own = separation[:, SP_SEPARATION, None] * block[:, 0, 1:4]
+            if group.width == 9:
+                own = own + separation[:, PD_SEPARATION, None] * _pd_moment(block)
+            moment = moment.index_add(0, group.atoms, -2 * own)
+    return positions.new_zeros(n, 3).index_add(0, idx, moment)
+
+
+def _pd_moment(block: Tensor) -> Tensor:
+    """Dipole moment of the products of p and d in units of D_pd, [n, 3], of diagonal density blocks [n, 9, 9]."""
+    angular = product_multipoles(9)[1:4] * 5**0.5  # ⟨p|x|d⟩ is D_pd times this
+    pairs = packed_pairs(9)
+    columns = [k for k, (i, j) in enumerate(pairs) if SHELL[i] == 2 and SHELL[j] == 1]
+    rows = torch.stack([block[:, pairs[k][0], pairs[k][1]] for k in columns], dim=1)
+    return rows @ angular[:, columns].T.to(rows)
+
+
+def bond_orders(layout: OrbitalLayout, density: Tensor) -> Tensor:
+    """Wiberg bond orders ``B_AB = Σ_μ∈A Σ_λ∈B P_μλ²``, [systems, most atoms, most atoms], zero on the
+    diagonal.
+
+    Rows and columns are the atoms of a system in their order in the batch. Source: Wiberg, Tetrahedron 24,
+    1083 (1968).
+    """
+    idx = layout.system_idx
+    counts = torch.bincount(idx, minlength=layout.n_systems)
+    order = torch.argsort(idx, stable=True)
+    local = torch.empty_like(idx)
+    first = torch.cumsum(counts, 0) - counts
+    local[order] = torch.arange(idx.shape[0], device=idx.device) - first[idx[order]]
+    most = int(counts.max())
+    orders = density.new_zeros(layout.n_systems, most, most)
+    flat = density.reshape(-1)
+    for pair in layout.pair_groups:
+        value = flat[pair.block].square().sum(dim=(1, 2))
+        orders[idx[pair.a], local[pair.a], local[pair.b]] = value
+        orders[idx[pair.a], local[pair.b], local[pair.a]] = value
+    return orders
+
+
+def spin_squared(density: Tensor, n_occupied: Tensor) -> Tensor:
+    """``⟨S²⟩ = ((n_α − n_β)/2)² + (n_α + n_β)/2 − tr P_α P_β``, [systems]; zero for a closed shell.
+
+    Args:
+        density: [systems, spin, M, M].
+        n_occupied: [systems, spin].
+    """
+    if density.shape[1] == 1:
+        return density.new_zeros(density.shape[0])
+    alpha, beta = n_occupied[:, 0].to(density.dtype), n_occupied[:, 1].to(density.dtype)
+    overlap = (density[:, 0] * density[:, 1]).sum(dim=(1, 2))
+    return (0.5 * (alpha - beta)) ** 2 + 0.5 * (alpha + beta) - overlap

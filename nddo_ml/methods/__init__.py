@@ -1,0 +1,1 @@
+"""Published methods: their tables and what follows from them."""

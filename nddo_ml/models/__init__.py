@@ -1,0 +1,1 @@
+"""What a model is, the models, and the files they are kept in."""

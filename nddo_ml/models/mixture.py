@@ -1,0 +1,64 @@
+"""Weighted means of hybrids of one method, as one hybrid with one field."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from nddo_ml.errors import InputError
+from nddo_ml.hybrid.correction import Correction
+from nddo_ml.models.nddo import NDDO
+
+
+def mixture(models: Sequence[NDDO], weights: Sequence[float] | None = None, name: str | None = None) -> NDDO:
+    """One hybrid that has every correction of ``models``, each scaled by its model's weight.
+
+    Added energies are then the exact weighted mean, shifts and pair factors that to first order; what a model lacks
+    counts as zero. Corrections that several models share are kept once, with the sum of the weights.
+
+    Args:
+        models: hybrids of the same method.
+        weights: one a model; left out, equal ones that add up to one.
+        name: of the mixture; left out, that of the first model.
+
+    Raises:
+        InputError: no models, other methods or energy terms, a weight a model is missing or outside (0, 1].
+    """
+    if not models:
+        raise InputError("a mixture needs at least one hybrid; got none")
+    shares = [1 / len(models)] * len(models) if weights is None else list(weights)
+    if len(shares) != len(models) or not all(0 < w <= 1 for w in shares):
+        raise InputError(f"expected {len(models)} weights above 0, at most 1; got {shares}")
+    first = models[0]
+    for model in models:
+        if (model.method.name, model.terms) != (first.method.name, first.terms):
+            raise InputError(
+                f"a mixture's models must share method and energy terms; got {model.name} and {first.name}"
+            )
+    found: list[tuple[Correction, float]] = []
+    for model, weight in zip(models, shares, strict=True):
+        for correction in model.corrections:
+            same = next((k for k, (other, _) in enumerate(found) if _alike(correction, other)), None)
+            if same is None:
+                found.append((correction, weight))
+            else:
+                found[same] = (found[same][0], found[same][1] + weight)
+    members = [correction.scaled(weight) for correction, weight in found]
+    for member in members:
+        member.features = next(m.features for m in members if _same_features(m, member))
+    return first.with_corrections(members, name or first.name)
+
+
+def _alike(one: Correction, other: Correction) -> bool:
+    if type(one) is not type(other) or one.to_config() != other.to_config():
+        return False
+    mine, theirs = one.state_dict(), other.state_dict()
+    return mine.keys() == theirs.keys() and all(torch.equal(mine[k], theirs[k]) for k in mine)
+
+
+def _same_features(one: Correction, other: Correction) -> bool:
+    if one.features.to_config() != other.features.to_config():
+        return False
+    mine, theirs = one.features.state_dict(), other.features.state_dict()
+    return all(torch.equal(mine[k], theirs[k]) for k in mine)

@@ -1,0 +1,318 @@
+"""NNP: the Behler–Parrinello potential, element networks on scaled symmetry functions, energies summed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self, cast, final
+
+import torch
+from torch import Tensor, nn
+
+from bp_descriptors import Pairs, Scaler, SymmetryFunctions, neighbor_list, pair_vectors
+from nddo_ml.derivatives import forces_from_pairs, gradient, stress_from_virials, virials_from_pairs
+from nddo_ml.elements import number_of, symbol_of
+from nddo_ml.errors import InputError
+from nddo_ml.models import n2p2
+from nddo_ml.models.base import AbstractModel, Prediction
+from nddo_ml.models.extrapolation import ExtrapolationError, SystemExtrapolation, extrapolations
+from nddo_ml.networks import ElementNetworks, NetworkShape
+from nddo_ml.systems import Systems
+from nddo_ml.units import HARTREE_EV
+
+if TYPE_CHECKING:
+    from nddo_ml.predictors.cached import Predictor
+
+ENERGY_UNITS: Mapping[str, float] = {"hartree": HARTREE_EV, "ev": 1.0}
+
+
+@final
+class NNP(AbstractModel):
+    """E = Σ_i [E_ref(Z_i) + s ⟨N_Z(G_i)⟩], the mean over a committee of one or more sets of element networks.
+
+    Behler & Parrinello, Phys. Rev. Lett. 98, 146401 (2007). Periodic cells of any shape; forces, stress and
+    per-atom virials are exact derivatives (conventions in :mod:`nddo_ml.derivatives`). In training mode
+    results keep their graph to the weights; in evaluation mode (the default) they are plain numbers. A committee
+    gives its spread as well; set ``spread = False`` for dynamics, where one derivative is then enough.
+
+    Args:
+        functions: the symmetry functions.
+        scaler: their centring and scaling, with the ranges for the extrapolation report.
+        members: the committee, at least one.
+        reference_energies: eV by atomic number; those of an isolated atom or fitted.
+        energy_scale: s, eV; what one unit of the networks' output is worth.
+        extrapolation_margin: raise ExtrapolationError when a symmetry function leaves its range by more than
+            this fraction of the range's width; None never raises.
+
+    Raises:
+        InputError: no member, or an element without a network or reference energy.
+    """
+
+    periodic = True
+    reference: Tensor  # [120] eV by atomic number
+    energy_scale: Tensor  # eV
+
+    def __init__(
+        self,
+        functions: SymmetryFunctions,
+        scaler: Scaler,
+        members: Sequence[ElementNetworks],
+        reference_energies: Mapping[int, float],
+        *,
+        energy_scale: float = 1.0,
+        extrapolation_margin: float | None = None,
+        name: str = "NNP",
+    ) -> None:
+        super().__init__()
+        numbers = [number_of(s) for s in functions.elements]
+        if not members:
+            raise InputError("a potential needs at least one set of element networks; got none")
+        lacking = [z for z in numbers if z not in reference_energies or any(z not in m.shapes for m in members)]
+        if lacking:
+            raise InputError(f"element {symbol_of(lacking[0])} has no network or no reference energy")
+        self.name = name
+        self.elements = frozenset(numbers)
+        self.functions = functions
+        self.scaler = scaler
+        self.members = nn.ModuleList(members)
+        self.extrapolation_margin = extrapolation_margin
+        reference = torch.zeros(120, dtype=torch.float64)
+        for z, energy in reference_energies.items():
+            reference[z] = energy
+        self.register_buffer("reference", reference)
+        self.register_buffer("energy_scale", torch.tensor(energy_scale, dtype=torch.float64))
+        self.spread = True
+        self.card: dict[str, Any] = {}
+        self.eval()
+
+    @property
+    def cutoff(self) -> float:
+        """Distance in Å beyond which atoms do not interact."""
+        return self.functions.cutoff
+
+    @property
+    def networks(self) -> list[ElementNetworks]:
+        """The committee's members."""
+        return [cast(ElementNetworks, member) for member in self.members]
+
+    def forward(self, systems: Systems, *, forces: bool = False, stress: bool = False) -> Prediction:
+        """Energies [systems] eV; forces [atoms, 3] eV/Å, stress [systems, 3, 3] eV/Å³ and virials if asked.
+
+        Raises:
+            InputError: an element the model does not know; a stress without a cell volume.
+            ExtrapolationError: see ``extrapolation_margin``.
+        """
+        self.check_elements(systems)
+        differentiate = forces or stress
+        wanted_graph = self.training or systems.positions.requires_grad or systems.cell.requires_grad
+        keep_graph = wanted_graph and torch.is_grad_enabled()
+        with torch.set_grad_enabled(keep_graph or differentiate):
+            pairs, vectors = self._neighbors(systems)
+            if differentiate and not vectors.requires_grad:
+                vectors = vectors.requires_grad_()
+            features = self.functions(systems.numbers, vectors, pairs)
+            self._stop_on_extrapolation(features, systems)
+            energies = self.member_energies(self.scaler(features, systems.numbers), systems.numbers)
+            gradients = None
+            if differentiate:
+                each = self.spread and not self.training
+                wanted = energies if each else energies.mean(0, keepdim=True)
+                retain = keep_graph or len(wanted) > 1
+                slopes = [gradient(e, [vectors], create_graph=keep_graph, retain_graph=retain) for e in wanted]
+                gradients = torch.stack([slope for (slope,) in slopes])
+            prediction = self._predict(systems, energies, gradients, vectors, pairs.i, pairs.j, stress)
+        return prediction if keep_graph else _detached(prediction)
+
+    def member_energies(self, scaled: Tensor, numbers: Tensor) -> Tensor:
+        """Atomic energies [members, atoms] eV of scaled features [atoms, F]; ``scaled`` keeps its graph."""
+        dtype = self.energy_scale.dtype
+        reference = self.reference[numbers]
+        outputs = torch.stack([member(scaled.to(dtype), numbers).squeeze(1) for member in self.networks])
+        return reference + self.energy_scale * outputs
+
+    def predictor(self, systems: Systems, forces: Tensor, stress: Tensor) -> Predictor:
+        """How training asks for structures of ``systems``; the masks [systems] say which need derivatives."""
+        from nddo_ml.predictors.cached import CACHE_LIMIT, CachedNNP, DirectPredictor, cache_bytes
+
+        needs = forces | stress
+        on_cpu = systems.positions.device.type == "cpu"
+        if on_cpu and cache_bytes(self, systems, needs) < CACHE_LIMIT:
+            return CachedNNP(self, systems, needs, torch.float32)
+        return DirectPredictor(self, systems)
+
+    def extrapolation(self, systems: Systems, margin: float = 0.0) -> list[SystemExtrapolation]:
+        """Every symmetry function outside its range in the training data, by system and atom.
+
+        Raises:
+            InputError: an element the model does not know.
+        """
+        self.check_elements(systems)
+        with torch.no_grad():
+            pairs, vectors = self._neighbors(systems)
+            return extrapolations(self.scaler, self.functions(systems.numbers, vectors, pairs), systems, margin)
+
+    @classmethod
+    def committee(cls, models: Sequence[Self], name: str | None = None) -> Self:
+        """One model of several that share symmetry functions, scaling and reference energies.
+
+        Raises:
+            InputError: models that differ in these.
+        """
+        first = models[0]
+        for model in models[1:]:
+            same = model.functions.to_dict() == first.functions.to_dict() and all(
+                torch.equal(value, first.state_dict()[key])
+                for key, value in model.state_dict().items()
+                if not key.startswith("members.")
+            )
+            if not same:
+                raise InputError("a committee's members must share symmetry functions, scaling and reference energies")
+        merged = cls.from_config(
+            {**first.to_config(), "members": [m for x in models for m in x.to_config()["members"]]}
+        )
+        state = {k: v for k, v in first.state_dict().items() if not k.startswith("members.")}
+        members = [member for model in models for member in model.networks]
+        for k, member in enumerate(members):
+            state.update({f"members.{k}.{key}": value for key, value in member.state_dict().items()})
+        merged.load_state_dict(state)
+        merged.name = name or first.name
+        return merged
+
+    def to_config(self) -> dict[str, Any]:
+        """Plain data from which :meth:`from_config` builds a model that takes the same ``state_dict``."""
+        return {
+            "name": self.name,
+            "functions": self.functions.to_dict(),
+            "scaler": self.scaler.to_dict(),
+            "members": [
+                {symbol_of(z): shape.to_dict() for z, shape in member.shapes.items()} for member in self.networks
+            ],
+            "extrapolation_margin": self.extrapolation_margin,
+        }
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        """A model of this configuration with weights not yet set.
+
+        Raises:
+            InputError: not a configuration of :meth:`to_config`.
+        """
+        try:
+            functions = SymmetryFunctions.from_dict(config["functions"])
+            statistics = torch.zeros(4, len(functions.elements), functions.n_features, dtype=torch.float64)
+            scaler = Scaler(functions, statistics, **config["scaler"])
+            members = [
+                ElementNetworks({number_of(s): NetworkShape.from_dict(d) for s, d in member.items()}, seed=0)
+                for member in config["members"]
+            ]
+            reference = {number_of(s): 0.0 for s in functions.elements}
+            margin = config["extrapolation_margin"]
+            return cls(functions, scaler, members, reference, extrapolation_margin=margin, name=config["name"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(f"not the configuration of a potential: {error}") from None
+
+    @classmethod
+    def from_n2p2(
+        cls,
+        folder: str | Path,
+        length_unit: str = "bohr",
+        energy_unit: str = "hartree",
+        name: str | None = None,
+    ) -> Self:
+        """Read an n2p2 potential: input.nn, scaling.data and weights.*.data of a folder.
+
+        ``length_unit`` ("bohr" or "angstrom") and ``energy_unit`` ("hartree" or "eV") are those of the files.
+
+        Raises:
+            InputError: a missing or unreadable file, or something that the format does not allow.
+        """
+        folder = Path(folder)
+        unit = _energy_unit(energy_unit)
+        settings = n2p2.read_settings(folder / "input.nn")
+        try:
+            functions = SymmetryFunctions.from_n2p2(folder / "input.nn", length_unit)
+            scaler = n2p2.read_scaler(settings, functions)
+        except (ValueError, OSError) as error:
+            raise InputError(str(error)) from None
+        shapes = {z: n2p2.network_shape(settings, z, functions.features_of(z)) for z in settings.elements}
+        networks = ElementNetworks(shapes, seed=0)
+        for z in settings.elements:
+            n2p2.read_weights(folder / f"weights.{z:03d}.data", networks.of(z))
+        reference = {z: (settings.atom_energy[z] + settings.mean_energy) * unit for z in settings.elements}
+        scale = unit / settings.conv_energy
+        return cls(functions, scaler, [networks], reference, energy_scale=scale, name=name or folder.resolve().name)
+
+    def to_n2p2(self, folder: str | Path, length_unit: str = "bohr", energy_unit: str = "hartree") -> None:
+        """Write input.nn, scaling.data and weights.*.data; a committee into folders member_1, member_2 …
+
+        Raises:
+            InputError: something that n2p2 does not have (see :mod:`nddo_ml.models.n2p2`).
+        """
+        folder = Path(folder)
+        unit = _energy_unit(energy_unit)
+        targets = [folder] if len(self.members) == 1 else [folder / f"member_{k + 1}" for k in range(len(self.members))]
+        reference = {z: float(self.reference[z]) / unit for z in sorted(self.elements)}
+        for target, member in zip(targets, self.networks, strict=True):
+            n2p2.write_potential(
+                target,
+                self.functions,
+                self.scaler,
+                member,
+                reference,
+                float(self.energy_scale) / unit,
+                length_unit,
+            )
+
+    def _neighbors(self, systems: Systems) -> tuple[Pairs, Tensor]:
+        pairs = neighbor_list(systems.positions, self.cutoff, systems.system_idx, systems.cell, systems.pbc)
+        return pairs, pair_vectors(systems.positions, pairs, systems.system_idx, systems.cell)
+
+    def _predict(
+        self,
+        systems: Systems,
+        energies: Tensor,
+        gradients: Tensor | None,
+        vectors: Tensor,
+        i: Tensor,
+        j: Tensor,
+        stress: bool,
+    ) -> Prediction:
+        """Sums over atoms and pairs; ``energies`` [members, atoms], ``gradients`` [members, pairs, 3]."""
+        dtype = systems.positions.dtype
+        n, n_atoms = systems.n_systems, systems.n_atoms
+        atomic = energies.mean(0)
+        energy = atomic.new_zeros(n).index_add(0, systems.system_idx, atomic)
+        results: dict[str, Any] = {"energy": energy.to(dtype), "atomic_energies": atomic.to(dtype)}
+        several = self.spread and len(self.members) > 1 and not self.training
+        if several:
+            totals = energies.new_zeros(len(energies), n).index_add(1, systems.system_idx, energies)
+            results["energy_spread"] = totals.std(0).to(dtype)
+        if gradients is not None:
+            members = torch.stack([forces_from_pairs(g, i, j, n_atoms) for g in gradients])
+            results["forces"] = members.mean(0)
+            if several:
+                results["forces_spread"] = members.std(0).norm(dim=1)
+            if stress:
+                virials = virials_from_pairs(gradients.mean(0), vectors, j, n_atoms)
+                results["virials"] = virials
+                results["stress"] = stress_from_virials(virials, systems.system_idx, systems.cell)
+        return Prediction(**results)
+
+    def _stop_on_extrapolation(self, features: Tensor, systems: Systems) -> None:
+        if self.extrapolation_margin is None:
+            return
+        report = extrapolations(self.scaler, features.detach(), systems, self.extrapolation_margin)
+        if report:
+            more = f" (and {len(report) - 1} more)" if len(report) > 1 else ""
+            raise ExtrapolationError(f"{self.name} extrapolates: {report[0]}{more}", report)
+
+
+def _energy_unit(name: str) -> float:
+    if name.lower() not in ENERGY_UNITS:
+        raise InputError(f"energy_unit must be hartree or eV; got {name!r}")
+    return ENERGY_UNITS[name.lower()]
+
+
+def _detached(prediction: Prediction) -> Prediction:
+    values: dict[str, Any] = {k: v.detach() if isinstance(v, Tensor) else v for k, v in vars(prediction).items()}
+    return Prediction(**values)

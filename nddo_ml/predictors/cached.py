@@ -1,0 +1,235 @@
+"""How training asks a model about structures of a data set: directly, or from cached descriptors.
+
+A model may bring its own way by a method ``predictor(systems, forces, stress)``; warm-started densities of a
+hybrid, or the cached descriptors of a potential, live there, one entry a structure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol
+
+import torch
+from torch import Tensor
+
+from bp_descriptors import neighbor_list, pair_vectors
+from nddo_ml.datasets.dataset import Dataset, take
+from nddo_ml.derivatives import gradient
+from nddo_ml.models.base import AbstractModel, Prediction
+from nddo_ml.models.nddo import NDDO
+from nddo_ml.systems import Systems
+
+if TYPE_CHECKING:
+    from nddo_ml.models.nnp import NNP
+
+CHUNK_ATOMS = 256  # atoms whose derivatives are computed together
+CACHE_LIMIT = 6 * 2**30  # bytes of cached derivatives; beyond it forces are computed directly
+
+
+class Predictor(Protocol):
+    """Predictions for structures ``index`` [n] of the data set it was made for."""
+
+    def __call__(self, index: Tensor, *, forces: bool, stress: bool) -> Prediction: ...
+
+
+def predictor_for(model: AbstractModel, dataset: Dataset) -> Predictor:
+    """The model's own predictor where it has one, else :class:`DirectPredictor`."""
+    make = getattr(model, "predictor", None)
+    if make is None:
+        return DirectPredictor(model, dataset.systems)
+    weights = dataset.labels.weights
+    return make(dataset.systems, weights["forces"] > 0, weights["stress"] > 0)
+
+
+@dataclass
+class DirectPredictor:
+    """Calls the model on the selected systems, on the model's device; systems whose SCF fails are masked."""
+
+    model: AbstractModel
+    systems: Systems
+
+    def __call__(self, index: Tensor, *, forces: bool, stress: bool) -> Prediction:
+        systems, _ = take(self.systems, index)
+        if stress:
+            systems = _with_volume(systems)
+        weight = next(self.model.parameters(), None)
+        if weight is not None:
+            systems = systems.to(weight.device)
+        options = {"on_failure": "mask"} if isinstance(self.model, NDDO) else {}
+        return self.model(systems, forces=forces, stress=stress, **options)
+
+
+def _with_volume(systems: Systems) -> Systems:
+    """Unit vectors for the missing lattice vectors of non-periodic directions, so that no volume is zero."""
+    missing = ~systems.pbc & (systems.cell.norm(dim=2) < 1e-6)
+    unit = torch.eye(3, dtype=systems.cell.dtype, device=systems.cell.device)
+    return replace(systems, cell=torch.where(missing[:, :, None], unit, systems.cell))
+
+
+@dataclass(frozen=True)
+class _Jacobian:
+    """Derivatives of one structure's scaled features, dense over each atom's neighbours (itself included)."""
+
+    atoms: Tensor  # [atoms × neighbours] whose position, flat; padding points to atom 0 with zero derivatives
+    positions: Tensor  # [atoms, F, neighbours × 3] ∂G_i/∂R; products with this layout take half the other's time
+    strain: Tensor | None  # [9, atoms × F] ∂G/∂ε over the volume
+
+
+class CachedNNP:
+    """An NNP on stored scaled features and their derivatives: an epoch is matrix products.
+
+    Holds G [atoms, F] of all structures and, where ``needs_derivatives``, ∂G/∂R and ∂G/∂ε/V in ``dtype``.
+    Symmetry functions and scaling must stay as they are.
+    """
+
+    def __init__(self, model: NNP, systems: Systems, needs_derivatives: Tensor, dtype: torch.dtype) -> None:
+        self.model = model
+        self.systems = systems
+        self.jacobians: list[_Jacobian | None] = []
+        features = []
+        for index in _chunks(systems.atoms_per_system, needs_derivatives):
+            some, _ = take(systems, index)
+            scaled, jacobians = _features(model, some, bool(needs_derivatives[index[0]]), dtype)
+            features.append(scaled)
+            self.jacobians += jacobians
+        self.features = torch.cat(features)
+
+    def __call__(self, index: Tensor, *, forces: bool, stress: bool) -> Prediction:
+        systems, atoms = take(self.systems, index)
+        features = self.features[atoms]
+        differentiate = forces or stress
+        with torch.set_grad_enabled(torch.is_grad_enabled() or differentiate):
+            features.requires_grad_(differentiate)
+            atomic = self.model.member_energies(features, systems.numbers).mean(0)
+            energy = atomic.new_zeros(systems.n_systems).index_add(0, systems.system_idx, atomic)
+            if not differentiate:
+                return Prediction(energy, atomic_energies=atomic)
+            (slope,) = gradient(atomic, [features], create_graph=self.model.training)
+            parts = [self._derivatives(k, s, stress) for k, s in _by_structure(index, systems, slope)]
+            forces_all = torch.cat([f for f, _ in parts])
+            stress_all = torch.stack([s for _, s in parts]) if stress else None
+        return Prediction(energy, forces=forces_all, stress=stress_all, atomic_energies=atomic)
+
+    def linear_design(self, k: int, elements: tuple[int, ...]) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Energy [P], forces [3 atoms, P] and stress [9, P] of structure ``k`` per unit weight of each element's
+        features.
+        """
+        jacobian = self.jacobians[k]
+        one, atoms_here = take(self.systems, torch.tensor([k]))
+        n, n_features = one.n_atoms, self.features.shape[1]
+        if jacobian is None:
+            raise ValueError(f"structure {k} has no stored derivatives")
+        blocks = jacobian.positions.double().transpose(1, 2).reshape(n, -1, 3, n_features)
+        atoms = jacobian.atoms.reshape(n, -1)
+        features = self.features[atoms_here].double()
+        energy, forces, stress = [], [], []
+        for z in elements:
+            here = one.numbers == z
+            energy.append(features[here].sum(0))
+            sums = blocks.new_zeros(n, 3, n_features)
+            forces.append(-sums.index_add(0, atoms[here].reshape(-1), blocks[here].reshape(-1, 3, n_features)))
+            if jacobian.strain is not None:
+                stress.append(jacobian.strain.double().reshape(9, n, n_features)[:, here].sum(1))
+        forces_all = torch.cat(forces, 2).reshape(3 * n, -1)
+        return torch.cat(energy), forces_all, torch.cat(stress, 1) if stress else None
+
+    def _derivatives(self, k: int, slope: Tensor, stress: bool) -> tuple[Tensor, Tensor]:
+        """Forces [atoms, 3] and stress [3, 3] of structure ``k``, zeros where no derivatives are stored."""
+        jacobian = self.jacobians[k]
+        no_stress = slope.new_zeros(3, 3)
+        if jacobian is None:
+            return slope.new_zeros(slope.shape[0], 3), no_stress
+        low = slope.to(jacobian.positions.dtype)
+        on_neighbors = torch.bmm(low.unsqueeze(1), jacobian.positions).reshape(-1, 3).to(slope.dtype)
+        forces = slope.new_zeros(slope.shape[0], 3).index_add(0, jacobian.atoms, -on_neighbors)
+        if not stress or jacobian.strain is None:
+            return forces, no_stress
+        return forces, (jacobian.strain @ low.reshape(-1)).reshape(3, 3).to(slope.dtype)
+
+
+def _by_structure(index: Tensor, systems: Systems, values: Tensor) -> Iterator[tuple[int, Tensor]]:
+    yield from zip(index.tolist(), values.split(systems.atoms_per_system.tolist()), strict=True)
+
+
+def cache_bytes(model: NNP, systems: Systems, needs_derivatives: Tensor) -> float:
+    """Estimate of the bytes that :class:`CachedNNP` would hold, from a sample of the structures."""
+    chosen = torch.nonzero(needs_derivatives).squeeze(1)
+    if not chosen.numel():
+        return 0.0
+    sample = chosen[:: max(1, chosen.numel() // 8)]
+    some, _ = take(systems, sample)
+    pairs = neighbor_list(some.positions, model.cutoff, some.system_idx, some.cell, some.pbc)
+    per_atom = 1.0 + pairs.n_pairs / some.n_atoms
+    atoms = float(systems.atoms_per_system[chosen].sum())
+    return atoms * (per_atom * 3 + 9) * model.functions.n_features * 4 * 1.3
+
+
+def _chunks(sizes: Tensor, needs_derivatives: Tensor) -> Iterator[Tensor]:
+    """Runs of structures of one kind (with or without derivatives) of about CHUNK_ATOMS atoms."""
+    start = atoms = 0
+    for k, n in enumerate(sizes.tolist()):
+        if k > start and (atoms + n > CHUNK_ATOMS or bool(needs_derivatives[k] != needs_derivatives[start])):
+            yield torch.arange(start, k)
+            start, atoms = k, 0
+        atoms += n
+    yield torch.arange(start, len(sizes))
+
+
+def _features(
+    model: NNP, some: Systems, derivatives: bool, dtype: torch.dtype
+) -> tuple[Tensor, list[_Jacobian | None]]:
+    """Scaled features of some structures and, where asked for, their derivatives by structure."""
+    pairs = neighbor_list(some.positions, model.cutoff, some.system_idx, some.cell, some.pbc)
+    vectors = pair_vectors(some.positions, pairs, some.system_idx, some.cell).requires_grad_(derivatives)
+    with torch.set_grad_enabled(derivatives):
+        scaled = model.scaler(model.functions(some.numbers, vectors, pairs), some.numbers)
+    if not derivatives:
+        return scaled, [None] * some.n_systems
+    slopes = [gradient(scaled[:, f], [vectors], retain_graph=True)[0] for f in range(scaled.shape[1])]
+    slope = torch.stack(slopes, 2)  # [pairs, 3, F] ∂G_i/∂r_ij
+    sizes = some.atoms_per_system
+    firsts = (torch.cumsum(sizes, 0) - sizes).tolist()
+    per_system = torch.bincount(some.system_idx[pairs.i], minlength=some.n_systems).tolist()
+    jacobians: list[_Jacobian | None] = []
+    start = 0
+    for k, (n, first, n_pairs) in enumerate(zip(sizes.tolist(), firsts, per_system, strict=True)):
+        here = slice(start, start + n_pairs)  # pairs are sorted by their centre
+        i, j = pairs.i[here] - first, pairs.j[here] - first
+        jacobians.append(_jacobian(slope[here], vectors.detach()[here], i, j, n, some.cell[k], dtype))
+        start += n_pairs
+    return scaled.detach(), jacobians
+
+
+def _jacobian(
+    slope: Tensor, vectors: Tensor, i: Tensor, j: Tensor, n_atoms: int, cell: Tensor, dtype: torch.dtype
+) -> _Jacobian:
+    """One structure's derivatives from ∂G_i/∂r_ij [pairs, 3, F]."""
+    atoms, positions = _dense_blocks(slope, i, j, n_atoms)
+    strain = None
+    volume = float(torch.linalg.det(cell).abs())
+    if volume > 1e-6:
+        n_features = slope.shape[2]
+        outer = (vectors[:, :, None, None] * slope[:, None]).reshape(-1, 9 * n_features)
+        per_atom = outer.new_zeros(n_atoms, 9 * n_features).index_add(0, i, outer) / volume
+        strain = per_atom.reshape(n_atoms, 9, n_features).transpose(0, 1).reshape(9, -1).to(dtype)
+    return _Jacobian(atoms, positions.to(dtype), strain)
+
+
+def _dense_blocks(slope: Tensor, i: Tensor, j: Tensor, n_atoms: int) -> tuple[Tensor, Tensor]:
+    """∂G_i/∂R for each atom's distinct neighbours and itself: their indices, [atoms, F, neighbours × 3]."""
+    n_features = slope.shape[2]
+    key, block = torch.unique(i * n_atoms + j, return_inverse=True)
+    merged = slope.new_zeros(key.shape[0], 3, n_features).index_add(0, block, slope)
+    centre, neighbor = key // n_atoms, key % n_atoms
+    count = torch.bincount(centre, minlength=n_atoms)
+    width = int(count.max()) + 1 if key.numel() else 1
+    first = torch.cumsum(count, 0) - count
+    column = torch.arange(key.shape[0]) - first[centre] + 1  # column 0 is the atom itself
+    dense = slope.new_zeros(n_atoms, width, 3, n_features)
+    dense[centre, column] = merged
+    dense[:, 0] = -slope.new_zeros(n_atoms, 3, n_features).index_add(0, i, slope)
+    atoms = torch.zeros(n_atoms, width, dtype=torch.int64)
+    atoms[:, 0] = torch.arange(n_atoms)
+    atoms[centre, column] = neighbor
+    return atoms.reshape(-1), dense.reshape(n_atoms, width * 3, n_features).transpose(1, 2).contiguous()

@@ -1,0 +1,154 @@
+"""Delta learning: an energy of atoms is trained beside a field that stays, whose results are computed once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from nddo_ml.datasets.dataset import Dataset, take
+from nddo_ml.derivatives import gradient
+from nddo_ml.elements import symbol_of
+from nddo_ml.errors import InputError
+from nddo_ml.hybrid.atomic_energy import AtomicEnergyCorrection
+from nddo_ml.hybrid.correction import Corrections
+from nddo_ml.hybrid.features import AtomFeatures, Features
+from nddo_ml.models.base import Prediction
+from nddo_ml.models.saved import open_model
+from nddo_ml.systems import Systems
+from nddo_ml.training.build_hybrid import default_features
+
+if TYPE_CHECKING:
+    from nddo_ml.models.nddo import NDDO
+
+_AT_ONCE = 128  # structures
+
+
+def build_delta(
+    dataset: Dataset,
+    seed: int,
+    *,
+    base: str,
+    name: str | None = None,
+    cutoff: float = 5.0,
+    size: str | None = None,
+    angular_cutoff: float | None = None,
+    bonded: bool = False,
+    **energy: Any,
+) -> NDDO:
+    """A method or a hybrid that stays as it is, with an AtomicEnergyCorrection that is trained.
+
+    Args:
+        dataset: the training data.
+        seed: of the networks' weights.
+        base: the method, or the file of the hybrid.
+        name: of the model.
+        cutoff, size, angular_cutoff, bonded: of the symmetry functions; without a size a hybrid's are used again.
+        energy: options of the AtomicEnergyCorrection.
+
+    Raises:
+        InputError: a base that is neither a method nor a hybrid.
+    """
+    from nddo_ml.models.nddo import NDDO
+
+    model = open_model(base)
+    if not isinstance(model, NDDO):
+        raise InputError(f"model.base must be a method or a hybrid; {base} is a {type(model).__name__}")
+    for weight in model.parameters():
+        weight.requires_grad_(False)
+    if size is None and len(model.corrections):
+        features = next(iter(model.corrections)).features
+    else:
+        features = default_features(dataset, cutoff, size or "small", angular_cutoff, bonded)
+    unknown = [symbol_of(z) for z in dataset.elements if z not in model.elements & features.elements]
+    if unknown:
+        raise InputError(f"{base} has no element {unknown[0]}, which the data have")
+    added = AtomicEnergyCorrection(features, seed=seed, **energy)
+    return model.with_corrections([*model.corrections, added], name)
+
+
+@dataclass
+class _Base:
+    """Results of the field that stays, for all structures of a data set."""
+
+    energy: Tensor  # [structures] eV
+    forces: Tensor  # [atoms, 3] eV/Å, zero where they are not asked for
+    charges: Tensor  # [atoms]
+    dipole: Tensor  # [structures, 3]
+
+
+class FrozenField:
+    """Predictions of a hybrid of which only atomic energies are trained; symmetry functions are kept as well.
+
+    Raises:
+        SCFConvergenceError: the field of a structure does not converge, by its number in the data.
+    """
+
+    def __init__(self, model: NDDO, systems: Systems, forces: Tensor) -> None:
+        self.model = model
+        self.systems = systems
+        self.trained = Corrections([c for c in model.corrections if _is_trained(c)])
+        fixed = model.with_corrections([c for c in model.corrections if not _is_trained(c)])
+        self.base = _field_of(fixed.eval(), systems, forces)
+        self.features = {f: _features_of(f, systems) for f in dict.fromkeys(c.features for c in self.trained)}
+
+    @staticmethod
+    def serves(model: NDDO) -> bool:
+        """Whether atomic energies are all that is trained."""
+        trained = [c for c in model.corrections if _is_trained(c)]
+        return bool(trained) and all(isinstance(c, AtomicEnergyCorrection) for c in trained)
+
+    def __call__(self, index: Tensor, *, forces: bool, stress: bool) -> Prediction:
+        systems, atoms = take(self.systems, index)
+        if forces:
+            systems = systems.with_positions(systems.positions.detach().requires_grad_())
+        with torch.set_grad_enabled(forces or torch.is_grad_enabled()):
+            added = systems.positions.new_zeros(systems.n_systems)
+            computed = {f: f(systems) if forces else _taken(v, atoms) for f, v in self.features.items()}
+            for correction in self.trained:
+                atomic = correction.atomic_energies(computed[correction.features])
+                if atomic is not None:
+                    added = added.index_add(0, systems.system_idx, atomic)
+            force = None
+            if forces:
+                (slope,) = gradient(added, [systems.positions], create_graph=self.model.training)
+                force = self.base.forces[atoms] - slope
+        return Prediction(
+            energy=self.base.energy[index] + added,
+            forces=force,
+            charges=self.base.charges[atoms],
+            dipole=self.base.dipole[index],
+        )
+
+
+def _is_trained(correction: torch.nn.Module) -> bool:
+    return any(p.requires_grad for p in correction.parameters())
+
+
+@torch.no_grad()
+def _field_of(model: NDDO, systems: Systems, forces: Tensor) -> _Base:
+    new = systems.positions.new_zeros
+    base = _Base(new(systems.n_systems), new(systems.n_atoms, 3), new(systems.n_atoms), new(systems.n_systems, 3))
+    for asked in (False, True):
+        chosen = torch.nonzero(forces.cpu() == asked).squeeze(1)
+        for index in chosen.split(_AT_ONCE) if chosen.numel() else ():
+            some, atoms = take(systems, index)
+            result: Prediction = model(some, forces=asked)
+            base.energy[index] = result.energy
+            if result.forces is not None:
+                base.forces[atoms] = result.forces
+            if result.charges is not None and result.dipole is not None:
+                base.charges[atoms], base.dipole[index] = result.charges, result.dipole
+    return base
+
+
+@torch.no_grad()
+def _features_of(features: AtomFeatures, systems: Systems) -> Features:
+    parts = [features(take(systems, i)[0]) for i in torch.arange(systems.n_systems).split(_AT_ONCE)]
+    return Features(systems.numbers, torch.cat([p.values for p in parts]), torch.cat([p.presence for p in parts]))
+
+
+def _taken(features: Features, atoms: Tensor) -> Features:
+    return Features(features.numbers[atoms], features.values[atoms], features.presence[atoms])

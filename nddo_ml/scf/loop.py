@@ -1,0 +1,204 @@
+"""The accelerated loop of the self-consistent field.
+
+The occupied space is a rotation x of reference orbitals, so that an iteration is a Fock matrix and a few matrix
+products; diagonalisation is needed only to choose the reference.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from nddo_ml.scf.density import (
+    Reference,
+    density_of,
+    diagonalize,
+    reference,
+    rotated_orbitals,
+    rotation_residual,
+)
+from nddo_ml.scf.fock import FockBuilder
+
+_MIN_GAP = 1.0  # eV, floor of orbital-energy differences in the preconditioner
+_MAX_ROTATION = 1.2  # largest element of a rotation about one reference
+_RENEW = 12  # iterations after which the reference is chosen anew
+
+
+@dataclass(frozen=True)
+class SCFOptions:
+    """How the field is iterated.
+
+    ``tolerance`` bounds the largest occupied–empty element of the Fock matrix, eV; the energy's error goes with its
+    square.
+    """
+
+    tolerance: float = 1e-6  # eV
+    max_iterations: int = 60  # of the accelerated loop
+    max_descent: int = 200  # steps of the energy-lowering fallback
+    history: int = 7  # of the acceleration
+    probe: bool = True  # look for lower solutions: open shells, small gaps
+
+
+@dataclass(frozen=True)
+class Iterate:
+    """Where the iteration of a batch stands."""
+
+    reference: Reference
+    density: Tensor  # [systems, spin, M, M]
+    fock: Tensor  # [systems, spin, M, M] eV, of this density
+    energy: Tensor  # [systems] eV, electronic
+    residual: Tensor  # [systems] eV
+    iterations: Tensor  # [systems]
+
+    def select(self, index: Tensor) -> Iterate:
+        """That of some systems."""
+        return Iterate(
+            self.reference.select(index),
+            *(t[index] for t in (self.density, self.fock, self.energy, self.residual, self.iterations)),
+        )
+
+    def replace_at(self, index: Tensor, other: Iterate) -> Iterate:
+        """This with the systems ``index`` taken from ``other``."""
+        return Iterate(
+            self.reference.replace_at(index, other.reference),
+            self.density.index_copy(0, index, other.density),
+            self.fock.index_copy(0, index, other.fock),
+            self.energy.index_copy(0, index, other.energy),
+            self.residual.index_copy(0, index, other.residual),
+            self.iterations.index_copy(0, index, other.iterations),
+        )
+
+
+def electronic_energy(builder: FockBuilder, density: Tensor, fock: Tensor) -> Tensor:
+    """``½ Σ_σ tr P_σ (h_core + F_σ)``, [systems] eV."""
+    weight = 1.0 if density.shape[1] == 1 else 0.5
+    return weight * (density * (builder.h_core[:, None] + fock)).sum(dim=(1, 2, 3))
+
+
+def start(builder: FockBuilder, density: Tensor, n_occupied: Tensor, diagonalizations: int, bonding: float) -> Iterate:
+    """Orbitals to begin with: the aufbau occupation of the Fock matrix of ``density``, some times over.
+
+    In the first of these the elements between atoms are scaled by ``bonding``: a density without bonds lacks their
+    exchange, which has the sign of the resonance integrals.
+    """
+    fock = builder.fock(density)
+    atom = builder.layout.atom_of_row()
+    same = (atom[:, :, None] == atom[:, None, :])[:, None]
+    fock = torch.where(same, fock, bonding * fock) if bonding != 1 else fock
+    for step in range(diagonalizations):
+        fock = fock if step == 0 else builder.fock(density)
+        energies, orbitals = diagonalize(fock, builder.layout.real_rows)
+        ref = reference(energies, orbitals, n_occupied)
+        density = density_of(ref.occupied)
+    return _at(builder, ref, torch.full_like(n_occupied[:, 0], diagonalizations))
+
+
+def at_orbitals(builder: FockBuilder, orbitals: Tensor, energies: Tensor, n_occupied: Tensor, like: Iterate) -> Iterate:
+    """The state whose first ``n_occupied`` orbitals are filled; iterations are counted on from ``like``."""
+    return _at(builder, reference(energies, orbitals, n_occupied, like.reference), like.iterations)
+
+
+def _at(builder: FockBuilder, ref: Reference, iterations: Tensor) -> Iterate:
+    density = density_of(ref.occupied)
+    fock = builder.fock(density)
+    residual = rotation_residual(ref, ref.occupied, fock)
+    energy = electronic_energy(builder, density, fock)
+    return Iterate(ref, density, fock, energy, largest(residual), iterations + 1)
+
+
+def largest(residual: Tensor) -> Tensor:
+    """Largest absolute element of each system, [systems]."""
+    return residual.abs().flatten(1).amax(dim=1) if residual[0].numel() else residual.new_zeros(residual.shape[0])
+
+
+def iterate(builder: FockBuilder, begin: Iterate, n_occupied: Tensor, options: SCFOptions) -> Iterate:
+    """Accelerated fixed-point iteration ``x ← x − residual(x)/gap`` of all systems; converged ones leave.
+
+    Anderson's acceleration (J. ACM 12, 547 (1965)) over the last rotations; its coefficients are one set a system,
+    shared by the spins. Every twelve iterations the reference is chosen anew.
+    """
+    best = begin
+    active = torch.nonzero(begin.residual > options.tolerance).squeeze(1)
+    state, sub, occupied = begin, builder, n_occupied
+    if active.numel() < begin.residual.numel():
+        state, sub, occupied = begin.select(active), builder.select(active), n_occupied[active]
+    for round_ in range(-(-options.max_iterations // _RENEW)):
+        if active.numel() == 0:
+            break
+        if round_ > 0:
+            energies, orbitals = diagonalize(state.fock, sub.layout.real_rows)
+            state = at_orbitals(sub, orbitals, energies, occupied, state)
+        state = _accelerate(sub, state, options)
+        best = best.replace_at(active, state)
+        keep = torch.nonzero(state.residual > options.tolerance).squeeze(1)
+        if 0 < keep.numel() < active.numel():
+            sub = sub.select(keep)
+        active, occupied, state = active[keep], occupied[keep], state.select(keep)
+    return best
+
+
+def _accelerate(builder: FockBuilder, begin: Iterate, options: SCFOptions) -> Iterate:
+    """One stretch of the accelerated iteration about one reference."""
+    ref = begin.reference
+    inverse_gap = 1 / ref.gap.clamp(min=_MIN_GAP)
+    x = torch.zeros_like(ref.gap)
+    density, fock = begin.density, begin.fock
+    residual = rotation_residual(ref, ref.occupied, fock)
+    size = largest(residual)
+    count = begin.iterations
+    anderson = _Anderson(x, options.history)
+    for _ in range(_RENEW):
+        running = size > options.tolerance
+        if not bool(running.any()):
+            break
+        x = anderson.next(x, -residual * inverse_gap)
+        x = x * (_MAX_ROTATION / x.abs().flatten(1).amax(dim=1).clamp(min=_MAX_ROTATION))[:, None, None, None]
+        occupied = rotated_orbitals(ref, x)
+        density = density_of(occupied)
+        fock = builder.fock(density)
+        residual = rotation_residual(ref, occupied, fock)
+        size = largest(residual)
+        count = count + running
+    return Iterate(ref, density, fock, electronic_energy(builder, density, fock), size, count)
+
+
+class _Anderson:
+    """Anderson's acceleration: the combination Σ c_k (x_k + step_k), Σ c = 1, whose combined step is shortest."""
+
+    def __init__(self, like: Tensor, history: int) -> None:
+        systems, n = like.shape[0], like[0].numel()
+        self.shape, self.history, self.count = like.shape, history, 0
+        self.steps = like.new_empty(systems, history, n)
+        self.moved = like.new_empty(systems, history, n)
+        self.gram = like.new_zeros(systems, history, history)
+
+    def next(self, x: Tensor, step: Tensor) -> Tensor:
+        """Take in x and its step, of the shape of ``like``, and give the next x."""
+        slot, flat = self.count % self.history, step.flatten(1)
+        self.count += 1
+        k = min(self.count, self.history)
+        self.steps[:, slot] = flat
+        torch.add(x.flatten(1), flat, out=self.moved[:, slot])
+        products = (self.steps[:, :k] @ flat[:, :, None]).squeeze(2)
+        self.gram[:, slot, :k] = products
+        self.gram[:, :k, slot] = products
+        if k == 1:
+            return x + step
+        weights = self._weights(self.gram[:, :k, :k])
+        return (weights[:, None, :] @ self.moved[:, :k]).view(self.shape)
+
+    def _weights(self, gram: Tensor) -> Tensor:
+        diagonal = gram.diagonal(dim1=1, dim2=2)
+        scale = diagonal.amin(dim=1).clamp(min=1e-300)
+        k = gram.shape[1]
+        matrix = gram.new_ones(gram.shape[0], k + 1, k + 1)
+        matrix[:, :k, :k] = (gram + 1e-10 * torch.diag_embed(diagonal)) / scale[:, None, None]
+        matrix[:, k, k] = 0
+        right = gram.new_zeros(gram.shape[0], k + 1, 1)
+        right[:, k] = 1
+        solution, info = torch.linalg.solve_ex(matrix, right)
+        last = torch.zeros_like(solution[:, :k, 0])
+        last[:, (self.count - 1) % self.history] = 1
+        return torch.where((info == 0)[:, None], solution[:, :k, 0], last)

@@ -1,0 +1,1 @@
+"""Energy terms of a method beside its field: dispersion, hydrogen and halogen bonds, amides."""

@@ -1,0 +1,143 @@
+"""Training of a hybrid: the model of a configuration, and predictions that start from the last density."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from nddo_ml.datasets.dataset import Dataset, take
+from nddo_ml.elements import symbol_of
+from nddo_ml.energy.adjoint import ResponseOptions
+from nddo_ml.errors import InputError
+from nddo_ml.hybrid.atomic_energy import AtomicEnergyCorrection
+from nddo_ml.hybrid.correction import Correction
+from nddo_ml.hybrid.features import AtomFeatures
+from nddo_ml.hybrid.pair_functions import PairCorrection
+from nddo_ml.hybrid.parameter_shifts import BOUNDS, ParameterCorrection
+from nddo_ml.models.base import Prediction
+from nddo_ml.models.nddo import NDDO
+from nddo_ml.systems import Systems
+from nddo_ml.terms.catalog import terms_from_config
+
+_KINDS = {"parameters": ParameterCorrection, "pairs": PairCorrection, "energy": AtomicEnergyCorrection}
+_RESPONSE_TOLERANCE = 1e-6  # relative, of the gradients that training sees
+_FITTED_ON = 2000  # structures that the features are scaled to
+
+
+def build_nddo(
+    dataset: Dataset,
+    seed: int,
+    *,
+    method: str = "AM1",
+    name: str | None = None,
+    cutoff: float = 5.0,
+    size: str = "small",
+    angular_cutoff: float | None = None,
+    bonded: bool = False,
+    parameters: Mapping[str, Any] | None = None,
+    pairs: Mapping[str, Any] | None = None,
+    energy: Mapping[str, Any] | None = None,
+    dispersion: Mapping[str, Any] | None = None,
+    hydrogen_bonds: Mapping[str, Any] | None = None,
+) -> NDDO:
+    """A hybrid whose symmetry functions are scaled to the data; its networks start by changing nothing.
+
+    Args:
+        dataset: the training data.
+        seed: of the networks' weights.
+        method: the parent.
+        name: of the model.
+        cutoff, size, angular_cutoff, bonded: of the symmetry functions, as in ``AtomFeatures.default``.
+        parameters, pairs, energy: options of a ParameterCorrection, PairCorrection and AtomicEnergyCorrection, each
+            switched on by being there. ``parameters.bounds`` replaces single bounds; 0 fixes a parameter.
+        dispersion, hydrogen_bonds: options of a DispersionD3 and HydrogenBondsH4, switched on in the same way; they
+            take the place of the method's own.
+
+    Raises:
+        InputError: no correction, or an unknown option.
+    """
+    tables = {"parameters": parameters, "pairs": pairs, "energy": energy}
+    if all(options is None for options in tables.values()):
+        raise InputError(f"a hybrid needs at least one of the tables model.{', model.'.join(_KINDS)}; got none")
+    features = default_features(dataset, cutoff, size, angular_cutoff, bonded)
+    corrections: list[Correction] = []
+    for k, (kind, options) in enumerate(tables.items()):
+        if options is not None:
+            options = {"seed": seed + 1000 * k, **options}
+            if kind == "parameters":
+                options["bounds"] = _bounds(options.get("bounds", {}))
+            corrections.append(_KINDS[kind](features, **options))
+    added = {"dispersion": dispersion, "hydrogen_bonds": hydrogen_bonds}
+    terms = terms_from_config({name: options for name, options in added.items() if options is not None})
+    response = ResponseOptions(tolerance=_RESPONSE_TOLERANCE, strict=False)
+    return NDDO(method, correction=corrections, terms=terms, name=name, response=response)
+
+
+def default_features(
+    dataset: Dataset, cutoff: float, size: str, angular_cutoff: float | None, bonded: bool
+) -> AtomFeatures:
+    """An automatic set of symmetry functions, scaled to the data."""
+    symbols = [symbol_of(z) for z in dataset.elements]
+    return AtomFeatures.default(
+        symbols, cutoff, size=size, angular_cutoff=angular_cutoff, data=_some(dataset), bonded=bonded
+    )
+
+
+def _bounds(given: Mapping[str, float]) -> dict[str, float]:
+    return {k: v for k, v in {**BOUNDS, **given}.items() if v != 0}
+
+
+def _some(dataset: Dataset) -> list[Systems]:
+    step = max(1, len(dataset) // _FITTED_ON)
+    return [take(dataset.systems, index)[0] for index in torch.arange(0, len(dataset), step).split(64)]
+
+
+class WarmStarts:
+    """An NDDO on the structures of a data set, each started from its density of the last time.
+
+    Structures whose field does not converge are masked: their results are NaN and ``scf.converged`` is False.
+    """
+
+    def __init__(self, model: NDDO, systems: Systems) -> None:
+        self.model = model
+        self.systems = systems
+        self.densities: list[Tensor | None] = [None] * systems.n_systems  # [spin, M, M], float32
+
+    def __call__(self, index: Tensor, *, forces: bool, stress: bool) -> Prediction:
+        new = torch.tensor([k for k in index.tolist() if self.densities[k] is None], dtype=torch.int64)
+        if new.numel():
+            with torch.no_grad():
+                self._keep(new, self.model(self._take(new), on_failure="mask"))
+        systems = self._take(index)
+        guess = self._guess(index, systems)
+        prediction: Prediction = self.model(systems, forces=forces, stress=stress, guess=guess, on_failure="mask")
+        self._keep(index, prediction)
+        return prediction
+
+    def _take(self, index: Tensor) -> Systems:
+        return take(self.systems, index)[0].to(next(self.model.parameters()).device)
+
+    def _keep(self, index: Tensor, prediction: Prediction) -> None:
+        scf = prediction.scf
+        if scf is None:
+            return
+        sizes = scf.real_rows.sum(dim=1).tolist()
+        good = scf.converged.tolist()
+        for k, structure in enumerate(index.tolist()):
+            block = scf.density[k, :, : sizes[k], : sizes[k]]
+            # one that failed starts afresh the next time
+            self.densities[structure] = block.detach().float().clone() if good[k] else None
+
+    def _guess(self, index: Tensor, systems: Systems) -> Tensor | None:
+        stored = [self.densities[k] for k in index.tolist()]
+        if any(p is None for p in stored):
+            return None
+        found = [p for p in stored if p is not None]
+        spins, size = max(p.shape[0] for p in found), max(p.shape[1] for p in found)
+        guess = systems.positions.new_zeros(len(found), spins, size, size)
+        for k, p in enumerate(found):
+            guess[k, :, : p.shape[1], : p.shape[2]] = p
+        return guess

@@ -1,0 +1,104 @@
+"""The loss: weighted mean squares of label errors, exact over batches that are split among processes.
+
+L = Σ_label w_label · (Σ_s ω_s Σ_c δ_sc²) / (Σ_s ω_s n_s), with δ the error (the energy's per atom), ω_s a
+structure's weight, zero where the label is missing, and n_s the number of its components. A hybrid's shifts may be
+held small by a penalty on the mean of their squares.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from nddo_ml.datasets.dataset import LABELS, Labels
+from nddo_ml.errors import InputError
+from nddo_ml.models.base import Prediction
+from nddo_ml.systems import Systems
+
+
+@dataclass(frozen=True)
+class Loss:
+    """Weights of the labels (1/unit²) and, optionally, the error beyond which the loss grows linearly."""
+
+    weights: Mapping[str, float]
+    huber: Mapping[str, float]  # label -> δ; Huber's function instead of the square where given
+    shifts: float = 0.0  # of the penalty on a hybrid's shifts
+
+    def __post_init__(self) -> None:
+        for name in (*self.weights, *self.huber):
+            if name not in LABELS:
+                raise InputError(f"a loss's labels are {', '.join(LABELS)}; got {name!r}")
+        if not any(w > 0 for w in self.weights.values()) or any(w < 0 for w in self.weights.values()):
+            raise InputError(
+                f"loss weights must be positive for one label and never negative; got {dict(self.weights)}"
+            )
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Labels with a positive weight."""
+        return tuple(name for name in LABELS if self.weights.get(name, 0.0) > 0)
+
+    def normalizers(self, labels: Labels, sizes: Tensor) -> dict[str, float]:
+        """Σ_s ω_s n_s of each label over a whole batch; ``sizes`` [systems] are its numbers of atoms."""
+        found = {}
+        for name in self.labels:
+            per_atom, shape, *_ = LABELS[name]
+            n = sizes * 0 + int(torch.Size(shape).numel()) if not per_atom else sizes * int(torch.Size(shape).numel())
+            found[name] = float((labels.weights[name] * n).sum())
+        found["shifts"] = float(sizes.shape[0])
+        return found
+
+    def __call__(
+        self, prediction: Prediction, labels: Labels, systems: Systems, normalizers: Mapping[str, float]
+    ) -> Tensor:
+        """This part's share of the loss, a scalar; shares of all parts of a batch add up to its loss.
+
+        Labels that ``normalizers`` lacks are left out.
+
+        Raises:
+            InputError: the model does not predict a label that the loss has and the data carry.
+        """
+        total = prediction.energy.new_zeros(())
+        for name in self.labels:
+            if normalizers.get(name, 0.0) > 0:
+                error = errors(name, prediction, labels, systems, per_atom_energy=True)
+                value = self._penalty(name, error)
+                weight = label_weights(name, labels, systems, prediction)
+                value = torch.where(weight > 0, value, 0.0)  # the value of a masked system is not a number
+                total = total + self.weights[name] / normalizers[name] * (value * weight.to(value)).sum()
+        if self.shifts > 0 and prediction.shift_size is not None:
+            total = total + self.shifts / normalizers["shifts"] * prediction.shift_size.nansum()
+        return total
+
+    def _penalty(self, name: str, error: Tensor) -> Tensor:
+        """Squared errors (or Huber's function) summed over components, one a system or atom."""
+        if name in self.huber:
+            delta = self.huber[name]
+            value = 2 * torch.nn.functional.huber_loss(error, torch.zeros_like(error), reduction="none", delta=delta)
+        else:
+            value = error * error
+        return value.reshape(value.shape[0], -1).sum(1)
+
+
+def errors(name: str, prediction: Prediction, labels: Labels, systems: Systems, *, per_atom_energy: bool) -> Tensor:
+    """Prediction minus label; the energy's divided by the number of atoms where asked.
+
+    Raises:
+        InputError: the model does not predict this label.
+    """
+    predicted = getattr(prediction, name)
+    if predicted is None:
+        raise InputError(f"the loss asks for {name}, which this model does not predict")
+    error = predicted - labels.values[name].to(predicted)
+    return error / systems.atoms_per_system.to(error) if name == "energy" and per_atom_energy else error
+
+
+def label_weights(name: str, labels: Labels, systems: Systems, prediction: Prediction | None = None) -> Tensor:
+    """Weight of each system or atom, zero where the label is missing or the SCF did not converge."""
+    weight = labels.weights[name]
+    if prediction is not None and prediction.scf is not None:
+        weight = weight * prediction.scf.converged.to(weight)
+    return weight[systems.system_idx] if LABELS[name][0] else weight

@@ -1,0 +1,1 @@
+"""What is done with a model: optimisation, vibrations, solids, the ASE calculator."""

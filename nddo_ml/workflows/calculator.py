@@ -1,0 +1,110 @@
+"""NDDOCalculator: any model of the package as an ASE calculator."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from ase import Atoms
+from ase.calculators.calculator import Calculator, all_changes
+from ase.stress import full_3x3_to_voigt_6_stress
+
+from nddo_ml.errors import InputError
+from nddo_ml.models.base import AbstractModel
+from nddo_ml.systems import Systems
+
+
+class NDDOCalculator(Calculator):
+    """Energy, forces, dipole and charges of an ASE ``Atoms`` from a model; stress too from a periodic one.
+
+    Args:
+        model: an ``NDDO`` method, a hybrid or a potential.
+        charge: total charge in e; left out, ``atoms.info["charge"]``, failing this 0.
+        multiplicity: 2S + 1; left out, ``atoms.info["multiplicity"]``, failing this the lowest possible.
+        device: where to compute.
+
+    Each call starts from the density of the last one when the molecule is the same, its charge and
+    multiplicity included.
+
+    Raises (when calculating):
+        InputError: a periodic cell with a molecular model, an element that the model lacks, a multiplicity
+            that does not fit the number of electrons, coordinates that are not finite.
+        SCFConvergenceError: the self-consistent field did not converge.
+    """
+
+    def __init__(
+        self,
+        model: AbstractModel,
+        charge: int | None = None,
+        multiplicity: int | None = None,
+        device: torch.device | str = "cpu",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.implemented_properties = ["energy", "free_energy", "forces", "dipole", "charges", "energies"]
+        if model.periodic:
+            self.implemented_properties.append("stress")
+        self.model = model
+        self.charge = charge
+        self.multiplicity = multiplicity
+        self.device = device
+        self._last: tuple[Systems, torch.Tensor] | None = None
+
+    def check_state(self, atoms: Atoms, tol: float = 1e-15) -> list[str]:
+        """What has changed since the last calculation; charge and multiplicity in ``info`` count."""
+        changes = super().check_state(atoms, tol)
+        if self.atoms is not None:
+            for name in ("charge", "multiplicity"):
+                if getattr(self, name) is None and atoms.info.get(name) != self.atoms.info.get(name):
+                    changes.append(name)
+        return changes
+
+    def calculate(
+        self,
+        atoms: Atoms | None = None,
+        properties: Sequence[str] = ("energy",),
+        system_changes: Sequence[str] = tuple(all_changes),
+    ) -> None:
+        """Energy and forces in one go, and stress when asked for."""
+        super().calculate(atoms, list(properties), list(system_changes))
+        systems = Systems.from_ase(self.atoms, self.charge, self.multiplicity, device=self.device)
+        if not self.model.periodic and bool(systems.pbc.any()):
+            raise InputError(
+                f"{self.model.name} is for molecules: expected pbc False in every direction; "
+                f"got {self.atoms.pbc.tolist()}. Set atoms.pbc = False if an isolated molecule is meant"
+            )
+        options: dict[str, Any] = {"forces": True}
+        if "stress" in properties:
+            options["stress"] = True
+        if (guess := self._guess(systems)) is not None:
+            options["guess"] = guess
+        prediction = self.model(systems, **options)
+        if prediction.scf is not None:
+            self._last = (systems, prediction.scf.density)
+        self.results = {"energy": float(prediction.energy[0]), "free_energy": float(prediction.energy[0])}
+        for name, value in (
+            ("forces", prediction.forces),
+            ("charges", prediction.charges),
+            ("energies", prediction.atomic_energies),
+        ):
+            if value is not None:
+                self.results[name] = value.detach().cpu().numpy()
+        if prediction.dipole is not None:
+            self.results["dipole"] = prediction.dipole[0].detach().cpu().numpy()
+        if prediction.stress is not None:
+            stress = prediction.stress[0].detach().cpu().numpy()
+            self.results["stress"] = np.asarray(full_3x3_to_voigt_6_stress(stress))
+
+    def _guess(self, systems: Systems) -> torch.Tensor | None:
+        """The last density if it belongs to the same molecule."""
+        if self._last is None:
+            return None
+        last, density = self._last
+        same = (
+            torch.equal(last.numbers, systems.numbers)
+            and torch.equal(last.charge, systems.charge)
+            and torch.equal(last.multiplicity, systems.multiplicity)
+        )
+        return density if same else None

@@ -1,0 +1,237 @@
+"""Second derivatives: Hessian, vibrations, infrared intensities and polarisability by the density's response."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from nddo_ml.derivatives import gradient
+from nddo_ml.elements import atomic_masses
+from nddo_ml.energy.adjoint import density_response, implicit_density
+from nddo_ml.energy.functional import electronic_energy, energy_weights
+from nddo_ml.energy.properties import coulson_charges, dipole_moment
+from nddo_ml.errors import InputError
+from nddo_ml.methods.tables import polarizability_volumes
+from nddo_ml.models.base import AbstractModel, Prediction
+from nddo_ml.models.nddo import NDDO, Field
+from nddo_ml.scf.fock import FockBuilder
+from nddo_ml.systems import Systems
+from nddo_ml.units import BOHR_ANGSTROM, HARTREE_EV
+
+_WAVENUMBER = 521.470898  # cm⁻¹ of an angular frequency √(eV/u)/Å: √(e/u)/(2π c), CODATA 2018
+_INTENSITY = 974.880  # km/mol of (∂μ/∂Q)² = e²/u: N_A e²/(12 ε_0 c² u), CODATA 2018
+_POLARIZABILITY_FIT = {  # c_1 and c_2, Å³: values of MOPAC 22
+    "MNDO": (0.5651170, 0.2859620),
+    "AM1": (0.54687, 0.321973),
+    "PM3": (0.2465020, 0.0),
+    "PM6": (0.791396, 0.373638),
+}
+_COPIES = 48  # worked on in one batch
+_LINEAR = 1e-3  # of the largest: a smaller rotation about the axis of a linear molecule is none
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Vibrations:
+    """Harmonic vibrations of one molecule, lowest first; translations and rotations are projected out."""
+
+    frequencies: Tensor  # [modes] cm⁻¹; imaginary ones negative
+    modes: Tensor  # [modes, atoms, 3] Cartesian displacements, normalised with the masses: Σ m |d|² = 1, u^−½
+    intensities: Tensor | None  # [modes] km/mol, of the infrared absorption
+
+
+def hessian(model: AbstractModel, systems: Systems) -> Tensor:
+    """``∂²E/∂R∂R`` of one molecule, [3 atoms, 3 atoms] eV/Å², analytic.
+
+    Row k is the derivative of minus the k-th force component at the relaxed density; with NDDO that is
+    coupled-perturbed theory, one adjoint solve a row, all rows in batches.
+
+    Args:
+        model: whose forces keep their graph to the positions.
+        systems: one molecule.
+
+    Raises:
+        InputError: more than one system.
+        SCFConvergenceError, ResponseError: as from the model.
+    """
+    n = 3 * _size(systems)
+    matrix = _rows(model, systems, n, lambda p: -_given(p.forces).view(-1, n), forces=True)
+    return 0.5 * (matrix + matrix.T)
+
+
+def dipole_derivatives(model: NDDO, systems: Systems) -> Tensor:
+    """``∂μ/∂R``, [3, 3 atoms] e, of one molecule.
+
+    Raises:
+        InputError: more than one system.
+    """
+    _size(systems)
+    return _rows(model, systems, 3, lambda p: _given(p.dipole), forces=False)
+
+
+def vibrations(model: AbstractModel, systems: Systems, *, intensities: bool = False) -> Vibrations:
+    """Harmonic vibrations of one molecule, at a stationary point of the energy.
+
+    Args:
+        model: any model whose forces are differentiable.
+        systems: one molecule.
+        intensities: whether to give infrared intensities as well, which needs a model with dipoles (NDDO).
+
+    Raises:
+        InputError: more than one system, or intensities from a model without dipoles.
+    """
+    if intensities and not isinstance(model, NDDO):
+        raise InputError(f"infrared intensities need the dipole of an NDDO model; got {model.name}")
+    n = _size(systems)
+    masses = atomic_masses(systems.numbers, systems.positions.dtype).repeat_interleave(3)
+    weighted = hessian(model, systems) / torch.sqrt(masses[:, None] * masses[None, :])
+    basis = _internal_basis(systems.positions.detach(), masses)
+    values, vectors = torch.linalg.eigh(basis.T @ weighted @ basis)
+    modes = (basis @ vectors).T / masses.sqrt()
+    strength = None
+    if intensities and isinstance(model, NDDO):
+        strength = _INTENSITY * (modes @ dipole_derivatives(model, systems).T).square().sum(dim=1)
+    return Vibrations(_WAVENUMBER * values.sign() * values.abs().sqrt(), modes.view(-1, n, 3), strength)
+
+
+@torch.no_grad()
+def polarizability(model: NDDO, systems: Systems) -> Tensor:
+    """Static dipole polarisability ``α_kl = ∂μ_k/∂F_l``, [systems, 3, 3] Å³.
+
+    A field F adds −F ∂μ/∂P to the Fock matrix; the density answers by coupled-perturbed theory.
+
+    Raises:
+        SCFConvergenceError, ResponseError: the field or its response was not solved.
+    """
+    scf = _given(model(systems).scf)
+    field = model.field(systems)
+    builder = FockBuilder.from_integrals(field.integrals)
+    moments = _dipole_matrices(systems, field)
+    spins = scf.density.shape[1]
+    columns, names = [], torch.arange(systems.n_systems, device=systems.numbers.device)
+    for push in moments:
+        perturbation = -push[:, None].expand(-1, spins, -1, -1)
+        change = density_response(builder, scf, perturbation, model.response_options, names)
+        total = 2 * change[:, 0] if spins == 1 else change.sum(dim=1)
+        columns.append((moments * total).sum(dim=(2, 3)).T)
+    return torch.stack(columns, dim=2) * (HARTREE_EV * BOHR_ANGSTROM)  # e²/(4π ε_0) in eV Å
+
+
+def fitted_polarizability(model: NDDO, systems: Systems) -> Tensor:
+    """Static polarisability fitted to experiment, ``c_1 α + (c_2 + Σ_A v_A) 1``, [systems, 3, 3] Å³.
+
+    α is :func:`polarizability`, too small because the basis is minimal; c_1, c_2 and the volumes v_A of the atoms are
+    the method's. MOPAC prints this as polarisability, with the factor on the diagonal alone, which is the same along
+    the principal axes.
+
+    Raises:
+        InputError: a method for which nothing was fitted.
+        SCFConvergenceError, ResponseError: the field or its response was not solved.
+    """
+    parent = model.method.parent
+    if parent not in _POLARIZABILITY_FIT:
+        known = ", ".join(_POLARIZABILITY_FIT)
+        raise InputError(f"a fitted polarisability needs one of {known}, or a method derived of them; got {parent}")
+    factor, constant = _POLARIZABILITY_FIT[parent]
+    volumes = polarizability_volumes(parent).to(systems.positions)[systems.numbers]
+    added = volumes.new_full((systems.n_systems,), constant).index_add(0, systems.system_idx, volumes)
+    return factor * polarizability(model, systems) + added[:, None, None] * torch.eye(3).to(volumes)
+
+
+def orbital_energies(model: NDDO, systems: Systems) -> Tensor:
+    """Orbital energies with their graph, [systems, spin, M] eV, lowest first; padded ones are infinite.
+
+    ``ε_i = C_iᵀ F(P, I) C_i`` at fixed orbitals, which is first-order perturbation theory; of degenerate orbitals only
+    symmetric functions, such as their sum, have a derivative. In training mode the graph reaches the networks.
+
+    Raises:
+        SCFConvergenceError: the field did not converge.
+        ResponseError (when differentiated): its response was not solved.
+    """
+    with torch.no_grad():
+        scf = _given(model(systems).scf)
+    with torch.enable_grad():
+        field = model.field(systems)
+        builder = FockBuilder.from_integrals(field.integrals)
+        names = torch.arange(systems.n_systems, device=systems.numbers.device)
+        density = implicit_density(field.integrals, builder, scf, model.response_options, names)
+        density = density if density.requires_grad else density.requires_grad_()
+        energy = electronic_energy(field.integrals, energy_weights(field.integrals, density))
+        (fock,) = torch.autograd.grad(energy.sum(), density, create_graph=True)
+        fock = fock / (2 if density.shape[1] == 1 else 1)
+        levels = (scf.orbitals * (0.5 * (fock + fock.transpose(2, 3)) @ scf.orbitals)).sum(dim=2)
+    return torch.where(scf.real_rows[:, None], levels, torch.inf)
+
+
+def _size(systems: Systems) -> int:
+    if systems.n_systems != 1:
+        raise InputError(f"second derivatives are of one molecule at a time; got {systems.n_systems} systems")
+    return systems.n_atoms
+
+
+def _rows(
+    model: AbstractModel, systems: Systems, n_rows: int, pick: Callable[[Prediction], Tensor], *, forces: bool
+) -> Tensor:
+    """Derivatives [rows, 3 atoms] of the components ``pick(prediction)`` [copies, rows], each from its own copy."""
+    options = {"guess": _given(model(systems).scf).density} if isinstance(model, NDDO) else {}
+    found = []
+    for rows in torch.arange(n_rows, device=systems.numbers.device).split(_COPIES):
+        n = rows.shape[0]
+        copies = _copies(systems, n)
+        with torch.enable_grad():
+            start = {k: v.expand(n, -1, -1, -1) for k, v in options.items()}
+            value = pick(model(copies, forces=forces, **start))
+            (slope,) = gradient(value[torch.arange(n), rows], [copies.positions])
+        found.append(slope.view(n, -1))
+    return torch.cat(found)
+
+
+def _copies(systems: Systems, n: int) -> Systems:
+    """A batch of ``n`` times the same molecule, its positions a leaf."""
+    positions = systems.positions.detach().repeat(n, 1).requires_grad_()
+    return Systems(
+        systems.numbers.repeat(n),
+        positions,
+        torch.arange(n, device=positions.device).repeat_interleave(systems.n_atoms),
+        systems.charge.expand(n),
+        systems.multiplicity.expand(n),
+        systems.cell.expand(n, -1, -1),
+        systems.pbc.expand(n, -1),
+    )
+
+
+def _given(value: T | None) -> T:
+    if value is None:
+        raise InputError("the model does not give what this derivative needs")
+    return value
+
+
+def _dipole_matrices(systems: Systems, field: Field) -> Tensor:
+    """``∂μ_k/∂P`` of the total density, symmetric, [3, systems, M, M] e·Å."""
+    layout = field.layout
+    like = systems.positions
+    masses = atomic_masses(systems.numbers, like.dtype)
+    with torch.enable_grad():
+        density = like.new_zeros(layout.n_systems, layout.size, layout.size).requires_grad_()
+        charges = coulson_charges(layout, field.parameters, density)
+        dipole = dipole_moment(layout, field.parameters, density, like.detach(), charges, masses)
+        matrices = [gradient(dipole[:, k], [density], retain_graph=True)[0] for k in range(3)]
+    stacked = torch.stack(matrices)
+    return 0.5 * (stacked + stacked.transpose(2, 3))
+
+
+def _internal_basis(positions: Tensor, masses: Tensor) -> Tensor:
+    """Orthonormal mass-weighted displacements without translations and rotations, [3 atoms, modes]."""
+    n = positions.shape[0]
+    weight = masses.view(n, 3)
+    centred = positions - (weight * positions).sum(dim=0) / weight.sum(dim=0)
+    axes = torch.eye(3, dtype=positions.dtype, device=positions.device)
+    moves = [axis.expand(n, 3) for axis in axes] + [torch.linalg.cross(axis.expand(n, 3), centred) for axis in axes]
+    rigid = torch.stack([(m * weight.sqrt()).reshape(-1) for m in moves], dim=1)
+    vectors, sizes, _ = torch.linalg.svd(rigid, full_matrices=True)
+    rank = int((sizes > _LINEAR * sizes[0]).sum())
+    return vectors[:, rank:]
