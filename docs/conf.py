@@ -22,8 +22,8 @@ extensions = [
     "sphinx.ext.mathjax",
     "sphinx_copybutton",
     "sphinx_design",
+    "docstrings",
     "equations",
-    "field_comments",
     "reference",
     "repository",
 ]
@@ -38,7 +38,32 @@ repository_pages = {
 }
 
 # page: title, introduction, packages and modules
-reference_pages = {}
+reference_pages = {
+    "core": (
+        "Batches, elements, errors",
+        "The batch type, what every failure looks like, and small things that everything uses.",
+        ["nddo_ml.systems", "nddo_ml.errors", "nddo_ml.elements", "nddo_ml.units", "nddo_ml.io"]
+        + ["nddo_ml.derivatives", "nddo_ml.networks", "nddo_ml.threads"],
+    ),
+    "models": ("Models", "What a model is, the methods, the potentials, and models on disk.", ["nddo_ml.models"]),
+    "workflows": ("Workflows", "Relaxation, second derivatives, ASE, solids, coordinates.", ["nddo_ml.workflows"]),
+    "hybrid": ("Hybrids", "Networks inside the self-consistent field.", ["nddo_ml.hybrid"]),
+    "training": (
+        "Training",
+        "Configuration, losses, optimisers, and how models are asked for many structures.",
+        ["nddo_ml.training", "nddo_ml.predictors"],
+    ),
+    "datasets": ("Data sets", "Labelled structures: reading, checking, zeros of the energy.", ["nddo_ml.datasets"]),
+    "evaluation": ("Evaluation", "Errors of a model on labelled structures, and reports.", ["nddo_ml.evaluation"]),
+    "compare": ("Comparisons and scans", "Models side by side.", ["nddo_ml.compare"]),
+    "labelling": ("Reference labels", "Calculations with PySCF.", ["nddo_ml.labelling"]),
+    "methods": ("Methods", "The published methods and their parameters.", ["nddo_ml.methods"]),
+    "terms": ("Energy terms", "Dispersion, hydrogen bonds, halogen bonds and more beside the field.", ["nddo_ml.terms"]),
+    "integrals": ("Integrals", "From atoms to matrices; lengths are in bohr here.", ["nddo_ml.integrals"]),
+    "scf": ("Self-consistent field", "Fock matrices, solvers, stability.", ["nddo_ml.scf"]),
+    "energy": ("Energy and properties", "What is made of a converged density.", ["nddo_ml.energy"]),
+    "descriptors": ("bp_descriptors", "Neighbour lists and symmetry functions, usable alone.", ["bp_descriptors"]),
+}
 
 myst_enable_extensions = ["colon_fence", "dollarmath", "deflist"]
 myst_heading_anchors = 4  # as hosts of repositories make them, so that links work in both places
@@ -47,7 +72,8 @@ autodoc_typehints_format = "short"
 autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
 python_use_unqualified_type_names = True
-python_maximum_signature_line_length = 88
+python_maximum_signature_line_length = 110
+autodoc_inherit_docstrings = False
 napoleon_numpy_docstring = False
 add_module_names = False
 copybutton_exclude = ".linenos, .gp, .go"
@@ -62,9 +88,7 @@ html_show_sphinx = False
 mathjax_path = "mathjax/tex-chtml.js"
 mathjax3_config = {"chtml": {"displayAlign": "left", "displayIndent": "1.5em", "scale": 0.95}}
 html_theme_options = {
-    "source_repository": repository_url,
-    "source_branch": "main",
-    "source_directory": "docs/",
+    "top_of_page_buttons": [],
     "light_css_variables": {"color-brand-primary": "#2a5d9c", "color-brand-content": "#2a5d9c"},
     "dark_css_variables": {"color-brand-primary": "#8db8ee", "color-brand-content": "#8db8ee"},
     "navigation_with_keys": True,

@@ -134,7 +134,12 @@ def _closing(text: str, left: str, right: str) -> int:
 
 
 def typeset(lines: list[str]) -> list[str]:
-    """A docstring with its equations as reStructuredText mathematics; long ones in plain paragraphs on their own line."""
+    """A docstring with its equations as reStructuredText mathematics; long ones in plain paragraphs on their own line.
+
+    Bars outside backticks are absolute values, not substitutions.
+    """
+    parts = re.split(r"(``[^`]+``)", "\n".join(lines))
+    lines = "".join(p if k % 2 else re.sub(r"(?<!\\)\|", r"\|", p) for k, p in enumerate(parts)).split("\n")
     out: list[str] = []
     for paragraph, blank in _paragraphs(lines):
         if not paragraph:

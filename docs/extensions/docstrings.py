@@ -1,6 +1,7 @@
-"""Fields of dataclasses are described by the comment at their end; the reference shows it.
+"""What the reference reads from the source beside docstrings as they are.
 
-``energy: Tensor  # [systems] eV`` in the source becomes the text of the field ``energy``.
+Fields of dataclasses are described by the comment at their end: ``energy: Tensor  # [systems] eV`` becomes a line of the
+list of fields below the class's text. A section "Raises (when …):" counts as "Raises:".
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import ast
 import inspect
 import io
+import re
 import tokenize
 from functools import cache
 from importlib import import_module
@@ -41,19 +43,29 @@ def comments(module: str) -> dict[tuple[str, str], str]:
     return found
 
 
-def _process(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
-    if what != "attribute" or any(lines):
+def _add_fields(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+    if what != "class" or not inspect.isclass(obj):
         return
-    path, _, field = name.rpartition(".")
-    module, _, owner = path.rpartition(".")
     try:
-        text = comments(module).get((owner, field))
-    except (ImportError, OSError, TypeError):
+        found = comments(obj.__module__)
+    except (ImportError, OSError, TypeError):  # no source
         return
-    if text:
-        lines[:] = [text.replace("\\", "\\\\").replace("*", "\\*").replace("|", "\\|").replace("_", "\\_")]
+    fields = {field: text for (owner, field), text in found.items() if owner == obj.__name__ and field[0] != "_"}
+    if fields:
+        lines += ["", ":Fields:", *(f"    * **{_plain(field)}** – {_plain(text)}" for field, text in fields.items()), ""]
+
+
+def _name_sections(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+    lines[:] = [re.sub(r"^(\s*Raises) \(when \w+\):$", r"\1:", line) for line in lines]
+
+
+def _plain(text: str) -> str:
+    """Text without meaning for reStructuredText, code in backticks aside."""
+    parts = re.split(r"(``[^`]+``)", text)
+    return "".join(p if k % 2 else re.sub(r"([\\\\*|_`])", r"\\\1", p) for k, p in enumerate(parts))
 
 
 def setup(app: Any) -> dict[str, Any]:
-    app.connect("autodoc-process-docstring", _process, priority=400)
+    app.connect("autodoc-process-docstring", _name_sections, priority=300)  # before napoleon, which reads sections
+    app.connect("autodoc-process-docstring", _add_fields, priority=700)
     return {"parallel_read_safe": True}
