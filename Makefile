@@ -1,6 +1,6 @@
 # make demo      environment, then energies, optimised geometries and a table on the molecules in examples/molecules; the shipped
 #                hybrid, its parent and the pure potential compared, figures in demo/
-# make test      format, lint, types, and every test that is not slow
+# make test      format, lint, types, imports, and every test that is not slow
 # make test-all  the same with the slow tests
 # make bench     the benchmarks of the engine, JSON on standard output
 # make clean     remove the environment and everything that is built
@@ -42,6 +42,7 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 bench: $(VENV)/.installed-bench
 	for name in latency throughput scaling robustness; do $(BIN)/python -m benchmarks.$$name || exit 1; done

@@ -18,7 +18,7 @@ from nddo_ml import NDDO, Systems
 from nddo_ml.hybrid.features import AtomFeatures
 from nddo_ml.hybrid.pair_functions import PairCorrection
 from nddo_ml.hybrid.parameter_shifts import ParameterCorrection
-from nddo_ml.models.saved import open_model
+from nddo_ml.models.open import open_model
 
 
 def main() -> None:

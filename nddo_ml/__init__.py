@@ -6,6 +6,8 @@ The public names are loaded when they are first used, so that importing the pack
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from nddo_ml import moved
+
 if TYPE_CHECKING:
     from nddo_ml.errors import InputError, NDDOMLError, ResponseError, SCFConvergenceError
     from nddo_ml.hybrid.atomic_energy import AtomicEnergyCorrection
@@ -68,3 +70,10 @@ def __getattr__(name: str) -> Any:
     value = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
     globals()[name] = value
     return value
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]
+
+
+moved.install()

@@ -293,3 +293,30 @@ def _where(s: Systems, atom: int) -> str:
     k = int(s.system_idx[atom])
     local = int((s.system_idx[:atom] == k).sum())
     return f"system {k}, atom {local} ({symbol_of(int(s.numbers[atom]))})"
+
+
+def require_molecules(systems: Systems, term: str) -> None:
+    """Raise InputError, naming the system, if a cell is periodic."""
+    periodic = torch.nonzero(systems.pbc.any(dim=1)).squeeze(1).tolist()
+    if periodic:
+        raise InputError(f"system {periodic[0]}: {term} is for molecules; got a periodic cell")
+
+
+def take(s: Systems, index: Tensor) -> tuple[Systems, Tensor]:
+    """The systems ``index`` of a batch whose atoms are contiguous by system, and the atoms' indices."""
+    sizes = s.atoms_per_system
+    starts = torch.cumsum(sizes, 0) - sizes
+    n = sizes[index]
+    offset = torch.repeat_interleave(starts[index] - (torch.cumsum(n, 0) - n), n)
+    atoms = torch.arange(int(n.sum())) + offset
+    system_idx = torch.repeat_interleave(torch.arange(index.shape[0]), n)
+    systems = Systems(
+        s.numbers[atoms],
+        s.positions[atoms],
+        system_idx,
+        s.charge[index],
+        s.multiplicity[index],
+        s.cell[index],
+        s.pbc[index],
+    )
+    return systems, atoms

@@ -17,7 +17,7 @@ from nddo_ml.cli import main
 from nddo_ml.compare.comparison import compare, deviations, elementwise_part, formulas, relative_energies
 from nddo_ml.compare.figures import write_figures
 from nddo_ml.labelling.level import Level
-from nddo_ml.models.saved import open_model
+from nddo_ml.models.open import open_model
 from nddo_ml.units import DEBYE_PER_E_ANGSTROM, EV_KCAL_MOL
 
 FRAMES = [rattled(name, seed) for name, seed in (("CH3OH", 1), ("CH3OH", 2), ("H2O", 3), ("CH4", 4), ("C2H6", 5))]

@@ -7,7 +7,8 @@ import torch
 
 from nddo_ml.integrals.angular import coulomb_coupling, harmonics, product_multipoles
 from nddo_ml.integrals.one_center import from_radial, sp_radial
-from nddo_ml.integrals.rotate import packed_index, product_rotation
+from nddo_ml.integrals.packing import packed_index
+from nddo_ml.integrals.rotate import product_rotation
 from nddo_ml.methods.slater_condon import F0_DD, F0_SD, F2_DD, F4_DD, G1_PD, G2_SD, G3_PD, slater_condon
 from nddo_ml.units import HARTREE_EV
 

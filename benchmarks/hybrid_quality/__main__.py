@@ -17,7 +17,7 @@ from rich.console import Console
 from benchmarks.common import finish
 from benchmarks.hybrid_quality import convergence, dissociation, geometries, noncovalent
 from nddo_ml.errors import NDDOMLError
-from nddo_ml.models.saved import open_model
+from nddo_ml.models.open import open_model
 
 PARTS = {
     "convergence": convergence,

@@ -112,7 +112,7 @@ def open_models(names: Sequence[str] | None, uhf: bool = False) -> list[Abstract
         InputError: a name that is none of these.
     """
     from nddo_ml.models.nddo import NDDO
-    from nddo_ml.models.saved import open_model
+    from nddo_ml.models.open import open_model
 
     unrestricted = True if uhf else None
     models: list[AbstractModel] = []

@@ -15,11 +15,11 @@ from nddo_ml.cli.common import Charge, Files, Json, Models, Multiplicity, Uhf
 from nddo_ml.compare.answers import Answers, Extrapolation
 from nddo_ml.compare.comparison import ZEROS, Comparison
 from nddo_ml.compare.comparison import compare as run
-from nddo_ml.datasets.dataset import from_frames, take
+from nddo_ml.datasets.dataset import from_frames
 from nddo_ml.errors import InputError
 from nddo_ml.io import Structure, addressed
 from nddo_ml.labelling.level import Level
-from nddo_ml.systems import Systems
+from nddo_ml.systems import Systems, take
 from nddo_ml.units import DEBYE_PER_E_ANGSTROM, EV_KCAL_MOL
 
 SHOWN = 24  # structures in the table; JSON has all

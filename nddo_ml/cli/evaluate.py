@@ -42,9 +42,8 @@ def evaluate(
       nddo-ml evaluate PM6 test.extxyz --fit-zero
     """
     from nddo_ml.datasets.dataset import load_dataset
-    from nddo_ml.evaluation.tables import summarize, tabulate, with_fitted_zero
-    from nddo_ml.models.saved import open_model
-    from nddo_ml.training.run import check_elements
+    from nddo_ml.evaluation.tables import check_elements, summarize, tabulate, with_fitted_zero
+    from nddo_ml.models.open import open_model
 
     loaded = open_model(model)
     data = load_dataset(files)

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import torch
 from torch import Tensor
 
-from nddo_ml.datasets.dataset import Dataset, from_frames, take
+from nddo_ml.datasets.dataset import Dataset, from_frames
 from nddo_ml.errors import InputError
 from nddo_ml.models.base import AbstractModel
 from nddo_ml.models.nddo import NDDO
 from nddo_ml.models.nnp import NNP, SystemExtrapolation
-from nddo_ml.systems import Systems
+from nddo_ml.systems import Systems, take
 
 if TYPE_CHECKING:
     from ase import Atoms

@@ -6,6 +6,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TextIO
 
 import torch
@@ -14,7 +15,6 @@ from torch import Tensor
 
 from nddo_ml.datasets.contacts import nearest_contacts
 from nddo_ml.datasets.dataset import Dataset
-from nddo_ml.training.linear import LinearPrediction
 from nddo_ml.units import BOHR_ANGSTROM, EV_KCAL_MOL, HARTREE_EV
 
 EXPECTED = "eV and eV/Å are expected"
@@ -199,3 +199,12 @@ def _stress(dataset: Dataset) -> str | None:
     if size > 1.0:
         return f"stresses of {size:.3g} (median) would be {160 * size:.0f} GPa: GPa or kbar? eV/Å³ is expected"
     return None
+
+
+@dataclass(frozen=True)
+class LinearPrediction:
+    """Energies and stresses of some structures by a potential that has seen their forces alone."""
+
+    structures: list[int]
+    energy: Tensor  # [n] eV, up to a constant for each element's atoms
+    stress: Tensor  # [n, 3, 3] eV/Å³, NaN without a volume

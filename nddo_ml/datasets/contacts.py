@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from bp_descriptors import neighbor_list, pair_vectors
-from nddo_ml.datasets.dataset import Dataset, take
+from nddo_ml.datasets.dataset import Dataset
+from nddo_ml.systems import take
 
 LARGEST = 6.0  # Å; atoms farther apart are no neighbours here
 SAMPLE = 200  # structures looked at

@@ -17,7 +17,7 @@ from torch import Tensor
 from nddo_ml.datasets.readers import read_structures
 from nddo_ml.elements import symbol_of
 from nddo_ml.errors import InputError
-from nddo_ml.systems import Systems
+from nddo_ml.systems import Systems, take
 from nddo_ml.units import BOHR_ANGSTROM, EV_KCAL_MOL, HARTREE_EV
 
 if TYPE_CHECKING:
@@ -204,26 +204,6 @@ def split(dataset: Dataset, fraction: float, seed: int) -> tuple[Dataset, Datase
     held = {order[int((m + 0.5) * len(order) / n_held)] for m in range(n_held)}
     train = [k for k in range(len(dataset)) if k not in held]
     return dataset.select(train), dataset.select(sorted(held))
-
-
-def take(s: Systems, index: Tensor) -> tuple[Systems, Tensor]:
-    """The systems ``index`` of a batch whose atoms are contiguous by system, and the atoms' indices."""
-    sizes = s.atoms_per_system
-    starts = torch.cumsum(sizes, 0) - sizes
-    n = sizes[index]
-    offset = torch.repeat_interleave(starts[index] - (torch.cumsum(n, 0) - n), n)
-    atoms = torch.arange(int(n.sum())) + offset
-    system_idx = torch.repeat_interleave(torch.arange(index.shape[0]), n)
-    systems = Systems(
-        s.numbers[atoms],
-        s.positions[atoms],
-        system_idx,
-        s.charge[index],
-        s.multiplicity[index],
-        s.cell[index],
-        s.pbc[index],
-    )
-    return systems, atoms
 
 
 def _scaled(atoms: Atoms, source: Source) -> Atoms:

@@ -13,8 +13,8 @@ from itertools import permutations
 import torch
 from torch import Tensor
 
+from nddo_ml.datasets.checks import LinearPrediction
 from nddo_ml.datasets.dataset import Dataset
-from nddo_ml.training.linear import LinearPrediction
 
 NAMES = ("yz", "xz", "xy")
 PLACES = ((1, 2), (0, 2), (0, 1))

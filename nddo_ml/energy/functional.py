@@ -9,7 +9,7 @@ from torch import Tensor
 
 from nddo_ml.integrals.build import Integrals, core_rows
 from nddo_ml.integrals.layout import PairGroup
-from nddo_ml.scf.fock import exchange_index, pack_charges
+from nddo_ml.integrals.packing import exchange_index, pack_charges
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,8 @@ from torch import Tensor
 
 from nddo_ml.integrals.angular import SHELL, product_multipoles
 from nddo_ml.integrals.layout import OrbitalLayout
-from nddo_ml.integrals.rotate import packed_pairs
-from nddo_ml.methods.multipoles import PD_SEPARATION, SP_SEPARATION
-from nddo_ml.methods.parameters import Parameters
+from nddo_ml.integrals.packing import packed_pairs
+from nddo_ml.methods.parameters import PD_SEPARATION, SP_SEPARATION, Parameters
 
 
 def atomic_populations(layout: OrbitalLayout, density: Tensor) -> Tensor:
@@ -99,17 +98,3 @@ def bond_orders(layout: OrbitalLayout, density: Tensor) -> Tensor:
         orders[idx[pair.a], local[pair.a], local[pair.b]] = value
         orders[idx[pair.a], local[pair.b], local[pair.a]] = value
     return orders
-
-
-def spin_squared(density: Tensor, n_occupied: Tensor) -> Tensor:
-    """``⟨S²⟩ = ((n_α − n_β)/2)² + (n_α + n_β)/2 − tr P_α P_β``, [systems]; zero for a closed shell.
-
-    Args:
-        density: [systems, spin, M, M].
-        n_occupied: [systems, spin].
-    """
-    if density.shape[1] == 1:
-        return density.new_zeros(density.shape[0])
-    alpha, beta = n_occupied[:, 0].to(density.dtype), n_occupied[:, 1].to(density.dtype)
-    overlap = (density[:, 0] * density[:, 1]).sum(dim=(1, 2))
-    return (0.5 * (alpha - beta)) ** 2 + 0.5 * (alpha + beta) - overlap

@@ -12,10 +12,11 @@ from torch import Tensor
 from nddo_ml.datasets.dataset import LABELS, Dataset
 from nddo_ml.datasets.references import fit_references, to_common_zero
 from nddo_ml.datasets.stress_order import find_orders, message, reordered
+from nddo_ml.elements import symbol_of
 from nddo_ml.errors import InputError
+from nddo_ml.evaluation.residuals import errors, label_weights
 from nddo_ml.models.base import AbstractModel, Prediction
-from nddo_ml.predictors.cached import DirectPredictor, Predictor
-from nddo_ml.training.loss import errors, label_weights
+from nddo_ml.predictors.direct import DirectPredictor, Predictor
 
 UNITS: Mapping[str, str] = {
     "energy": "eV",
@@ -159,3 +160,12 @@ def with_fitted_zero(model: AbstractModel, dataset: Dataset, batch: int = 128) -
     """The data with energies moved to the model's zero by :func:`fitted_zeros`."""
     zeros = fitted_zeros(model, dataset, batch)
     return to_common_zero(dataset, zeros, dict.fromkeys(dataset.elements, 0.0))
+
+
+def check_elements(model: AbstractModel, data: Dataset) -> None:
+    """Raise InputError, by file and frame, when data have an element that the model does not know."""
+    for atom, number in enumerate(data.systems.numbers.tolist()):
+        if number not in model.elements:
+            known = " ".join(symbol_of(z) for z in sorted(model.elements))
+            origin = data.origins[int(data.systems.system_idx[atom])]
+            raise InputError(f"{origin}: the model has no element {symbol_of(number)}; it has {known}")

@@ -6,9 +6,8 @@ core repulsions of near pairs, or add an energy; it never changes a charge, and 
 
 from __future__ import annotations
 
-import importlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self, TypeVar
 
@@ -20,12 +19,6 @@ from nddo_ml.integrals.layout import OrbitalLayout, PairGroup
 from nddo_ml.methods.parameters import Parameters
 from nddo_ml.systems import Systems
 
-KINDS: Mapping[str, str] = {  # class -> its module
-    "ParameterCorrection": "nddo_ml.hybrid.parameter_shifts",
-    "PairCorrection": "nddo_ml.hybrid.pair_functions",
-    "AtomicEnergyCorrection": "nddo_ml.hybrid.atomic_energy",
-}
-
 
 @dataclass(frozen=True)
 class PairFactors:
@@ -36,7 +29,7 @@ class PairFactors:
 
 
 class Correction(nn.Module, ABC):
-    """One way to change a method; final classes are those of KINDS.
+    """One way to change a method; final classes are those of ``catalog.CORRECTIONS``.
 
     A correction whose networks are new changes nothing, and none changes an isolated atom.
     """
@@ -85,7 +78,7 @@ class Corrections(nn.Module):
         super().__init__()
         for member in members:
             if not isinstance(member, Correction):
-                raise InputError(f"a correction must be one of {', '.join(KINDS)}; got {type(member).__name__}")
+                raise InputError(f"expected a correction, such as ParameterCorrection(features); got {type(member).__name__}")
         self.members = nn.ModuleList(members)
 
     def __len__(self) -> int:
@@ -109,29 +102,13 @@ class Corrections(nn.Module):
         return CorrectionsAt(systems, [(m, features[m.features]) for m in self._list])
 
     def to_config(self) -> dict[str, Any]:
-        """Plain data: the distinct features, and the corrections with the number of theirs."""
+        """Plain data: the distinct features, and the corrections with the number of theirs; read by the catalog."""
         distinct = list(dict.fromkeys(m.features for m in self._list))
         members = [
             {"kind": type(m).__name__, "features": distinct.index(m.features), "options": m.to_config()}
             for m in self._list
         ]
         return {"features": [f.to_config() for f in distinct], "members": members}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Corrections:
-        """Corrections of the configuration, their weights yet to be loaded.
-
-        Raises:
-            InputError: an unknown kind of correction.
-        """
-        features = [AtomFeatures.from_config(c) for c in config["features"]]
-        members = []
-        for entry in config["members"]:
-            if entry["kind"] not in KINDS:
-                raise InputError(f"a correction must be one of {', '.join(KINDS)}; got {entry['kind']!r}")
-            kind = getattr(importlib.import_module(KINDS[entry["kind"]]), entry["kind"])
-            members.append(kind.from_config(entry["options"], features[entry["features"]]))
-        return cls(members)
 
     @property
     def _list(self) -> list[Correction]:

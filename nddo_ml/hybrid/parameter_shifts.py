@@ -12,6 +12,7 @@ from nddo_ml.errors import InputError
 from nddo_ml.hybrid.correction import Correction, copied
 from nddo_ml.hybrid.features import AtomFeatures, Features
 from nddo_ml.hybrid.networks import GAIN, silent_networks
+from nddo_ml.methods.derived import shifted
 from nddo_ml.methods.parameters import GAUSSIANS, Parameters
 
 # name -> largest shift as a fraction of the parent's value; h_pp is g_pp − g_p2, so that this keeps its sign
@@ -78,7 +79,7 @@ class ParameterCorrection(Correction):
             deltas["g_pp"] = difference + deltas.get("g_p2", 0.0)
         elif "g_p2" in deltas:
             deltas["g_pp"] = deltas["g_p2"]
-        return parameters.shifted(deltas)
+        return shifted(parameters, deltas)
 
     def deltas(self, parameters: Parameters, features: Features) -> dict[str, Tensor]:
         """The shifts, name -> [atoms] or [atoms, 4]; that of h_pp is of g_pp − g_p2."""

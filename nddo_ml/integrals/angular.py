@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nddo_ml.integrals.rotate import packed_pairs
+from nddo_ml.integrals.packing import packed_pairs
 
 Polynomial = dict[tuple[int, int, int], float]  # powers of x, y, z -> coefficient
 

@@ -11,10 +11,10 @@ from torch import Tensor
 from nddo_ml.integrals.layout import AtomGroup, OrbitalLayout, PairGroup
 from nddo_ml.integrals.one_center import one_center_integrals
 from nddo_ml.integrals.overlap import local_overlap
-from nddo_ml.integrals.rotate import packed_index, packed_pairs, rotate_blocks
+from nddo_ml.integrals.packing import packed_index, packed_pairs
+from nddo_ml.integrals.rotate import rotate_blocks
 from nddo_ml.integrals.two_center import local_integrals
-from nddo_ml.methods.multipoles import RADII, SEPARATIONS
-from nddo_ml.methods.parameters import Parameters
+from nddo_ml.methods.parameters import RADII, SEPARATIONS, Parameters
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from nddo_ml.integrals.angular import SHELL, coulomb_coupling
-from nddo_ml.integrals.rotate import packed_pairs
+from nddo_ml.integrals.packing import packed_pairs
 from nddo_ml.methods.slater_condon import RADIAL_TERMS, SP_TERMS
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from functools import cache
 from math import sqrt
 
 from nddo_ml.integrals.angular import SHELL, product_multipoles
-from nddo_ml.integrals.rotate import packed_pairs
+from nddo_ml.integrals.packing import packed_pairs
 
 Product = tuple[int, int]  # positions of two orbitals, the second not behind the first
 CORE: Product = (-1, -1)

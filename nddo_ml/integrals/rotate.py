@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from nddo_ml.integrals.packing import packed_index, packed_pairs
+
 # x²−y², xz, z², yz, xy as (row, column, value) of a symmetric matrix, not normalised
 _D_FORMS = (
     ((0, 0, 1.0), (1, 1, -1.0)),
@@ -66,21 +68,6 @@ def _quadratic_forms() -> Tensor:
         for i, j, value in entries:
             forms[k, i, j] = forms[k, j, i] = value
     return forms / forms.flatten(1).norm(dim=1)[:, None, None]
-
-
-@cache
-def packed_pairs(width: int) -> tuple[tuple[int, int], ...]:
-    """Products μν of a block in packed order: (0,0), (1,0), (1,1), (2,0) …; a narrower block's order is a prefix."""
-    return tuple((m, n) for m in range(width) for n in range(m + 1))
-
-
-@cache
-def packed_index(width: int) -> Tensor:
-    """[width, width] position of the product μν in packed order."""
-    index = torch.empty(width, width, dtype=torch.int64)
-    for k, (m, n) in enumerate(packed_pairs(width)):
-        index[m, n] = index[n, m] = k
-    return index
 
 
 _SHELLS = (slice(0, 1), slice(1, 4), slice(4, 9))  # s, p, d among the orbitals of an atom

@@ -13,9 +13,9 @@ from functools import cache
 import torch
 from torch import Tensor
 
+from nddo_ml.integrals.packing import packed_pairs
 from nddo_ml.integrals.point_charges import CORE, Model, Product, models
-from nddo_ml.integrals.rotate import packed_pairs
-from nddo_ml.methods.multipoles import RADII, SEPARATIONS
+from nddo_ml.methods.parameters import RADII, SEPARATIONS
 
 
 @dataclass(frozen=True)

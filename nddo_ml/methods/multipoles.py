@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from math import sqrt
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from nddo_ml.methods.parameters import Multipoles, is_metal
 from nddo_ml.methods.slater_condon import F0_DD, F2_DD, G1_PD, G2_SD, SP_TERMS, factorial
 
 if TYPE_CHECKING:
@@ -20,26 +20,6 @@ MIN_H_SP = 1e-7  # eV; of h_sp,
 MIN_ZETA_P = 0.3  # 1/bohr; and of zeta_p where it sets charge separations
 D_RADII = (0.1, 5.0)  # bohr; the range in which MOPAC looks for the additive radii of products with d orbitals
 _NEWTON_STEPS = 40
-# Columns of ``separation`` and ``radius`` that an atom of each width has: sp and pp, then sd, pd, dd;
-# ss, then sp and pp, then dd (monopole), sd, pd, dd (quadrupole), and sp and pp where they meet d orbitals or cores.
-SEPARATIONS = {1: 0, 4: 2, 9: 5}
-RADII = {1: 1, 4: 3, 9: 9}
-SP_SEPARATION, PD_SEPARATION = 0, 3  # the columns of the dipoles
-
-
-@dataclass(frozen=True)
-class Multipoles:
-    """Point-charge models of the products of orbitals, in bohr; columns as in SEPARATIONS and RADII."""
-
-    separation: Tensor  # [atoms, 5] charge separations; 0 where the atom has no such product
-    radius: Tensor  # [atoms, 9] additive radii; 1 where the atom has no such product
-    core_radius: Tensor  # [atoms] additive radius of the core
-    own_core: Tensor  # [atoms] bool, whether attraction by a core differs from that by (ss|
-    factor: Tensor  # [atoms, 2] radii of sp and pp over the exact solutions of their equations
-
-    def map(self, function: Callable[[Tensor], Tensor]) -> Multipoles:
-        """Apply ``function`` to every field."""
-        return Multipoles(*(function(getattr(self, name)) for name in self.__dataclass_fields__))
 
 
 def solve_multipoles(p: Parameters, parent: Multipoles | None = None) -> Multipoles:
@@ -96,11 +76,6 @@ def solve_multipoles(p: Parameters, parent: Multipoles | None = None) -> Multipo
         own_core=(p.rho_core > 0) | (with_d != sp_radius).any(dim=1),
         factor=torch.stack([torch.where(has_p, f, one) for f in (factor1, factor2)], dim=1),
     )
-
-
-def is_metal(p: Parameters) -> Tensor:
-    """Transition metals and lanthanoids: their d shell lies below their valence shell, [atoms] bool."""
-    return (p.width == 9) & (p.principal[:, 2] < p.period)
 
 
 def _with_d(p: Parameters, zeta_s: Tensor, zeta_p: Tensor) -> tuple[Tensor, Tensor]:

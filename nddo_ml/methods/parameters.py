@@ -6,20 +6,12 @@ and is what the integrals read.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
 
-from nddo_ml.errors import InputError
-from nddo_ml.methods.multipoles import Multipoles, is_metal, solve_multipoles
-from nddo_ml.methods.slater_condon import (
-    F0_SD,
-    G2_SD,
-    RADIAL_TERMS,
-    SP_TERMS,
-    slater_condon,
-)
 from nddo_ml.systems import Systems
 from nddo_ml.units import Constants
 
@@ -30,6 +22,26 @@ _NAMES = (
 )
 SCALARS = tuple(_NAMES.split())
 GAUSSIANS = 4
+# Columns of ``separation`` and ``radius`` that an atom of each width has: sp and pp, then sd, pd, dd;
+# ss, then sp and pp, then dd (monopole), sd, pd, dd (quadrupole), and sp and pp where they meet d orbitals or cores.
+SEPARATIONS = {1: 0, 4: 2, 9: 5}
+RADII = {1: 1, 4: 3, 9: 9}
+SP_SEPARATION, PD_SEPARATION = 0, 3  # the columns of the dipoles
+
+
+@dataclass(frozen=True)
+class Multipoles:
+    """Point-charge models of the products of orbitals, in bohr; columns as in SEPARATIONS and RADII."""
+
+    separation: Tensor  # [atoms, 5] charge separations; 0 where the atom has no such product
+    radius: Tensor  # [atoms, 9] additive radii; 1 where the atom has no such product
+    core_radius: Tensor  # [atoms] additive radius of the core
+    own_core: Tensor  # [atoms] bool, whether attraction by a core differs from that by (ss|
+    factor: Tensor  # [atoms, 2] radii of sp and pp over the exact solutions of their equations
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> Multipoles:
+        """Apply ``function`` to every field."""
+        return Multipoles(*(function(getattr(self, name)) for name in self.__dataclass_fields__))
 
 
 @dataclass(frozen=True)
@@ -59,11 +71,6 @@ class Method:
     def elements(self) -> frozenset[int]:
         """Atomic numbers that the method knows."""
         return frozenset(torch.nonzero(self.width).squeeze(1).tolist())
-
-
-_DERIVED = {"core_charge", "principal", "period", "width", "slater_condon", "multipoles", "constants"}
-_INTERNAL = {"zeta_sn", "zeta_pn", "zeta_dn", "F0_sd", "G2_sd"}  # what Slater–Condon parameters follow from,
-_EXTERNAL = {"zeta_s", "zeta_p", "zeta_d", "g_ss", "g_pp", "g_p2", "h_sp", "rho_core"}  # and what multipoles do
 
 
 @dataclass(frozen=True)
@@ -115,26 +122,6 @@ class Parameters:
         metal = is_metal(self)
         return torch.where(metal[:, None], torch.stack((s, z - s - d, d), dim=1), even)
 
-    def shifted(self, deltas: dict[str, Tensor]) -> Parameters:
-        """These parameters plus ``deltas`` (name -> [atoms] or [atoms, 4]); what follows from them follows.
-
-        Charge separations and additive radii are solved again from the changed exponents and one-centre
-        integrals, so that the two-centre integrals keep their one-centre limit.
-
-        Raises:
-            InputError: a name that is no shiftable parameter.
-        """
-        known = {f.name for f in fields(self)} - _DERIVED
-        unknown = sorted(set(deltas) - known)
-        if unknown:
-            raise InputError(f"unknown parameters {unknown}; expected some of {sorted(known)}")
-        new = replace(self, **{name: getattr(self, name) + delta for name, delta in deltas.items()})
-        if set(deltas) & _INTERNAL:
-            new = replace(new, slater_condon=d_slater_condon(new))
-        if set(deltas) & (_INTERNAL | _EXTERNAL):
-            new = replace(new, multipoles=solve_multipoles(new, parent=self.multipoles))
-        return new
-
 
 def parameters_of(systems: Systems, method: Method) -> Parameters:
     """Gather a method's table to the atoms of a batch, in the dtype and on the device of the positions."""
@@ -161,15 +148,6 @@ def parameters_of(systems: Systems, method: Method) -> Parameters:
     )
 
 
-def d_slater_condon(p: Parameters) -> Tensor:
-    """Slater–Condon parameters with d orbitals, [atoms, 12] eV; F0_sd and G2_sd as given where they are."""
-    rows = torch.nonzero(p.width == 9).squeeze(1)
-    values = p.slater_condon.new_zeros(p.width.shape[0], len(RADIAL_TERMS) - SP_TERMS)
-    if not rows.numel():
-        return values
-    zeta = torch.stack((p.zeta_sn, p.zeta_pn, p.zeta_dn), dim=1)[rows]
-    quantum = torch.stack((p.period, p.period, p.principal[:, 2]), dim=1)[rows]
-    radial = list(slater_condon(zeta, quantum, p.constants.hartree_ev).unbind(dim=1))
-    for term, given in ((F0_SD, p.F0_sd[rows]), (G2_SD, p.G2_sd[rows])):
-        radial[term] = torch.where(given > 0, given, radial[term])
-    return values.index_copy(0, rows, torch.stack(radial[SP_TERMS:], dim=1))
+def is_metal(p: Parameters) -> Tensor:
+    """Transition metals and lanthanoids: their d shell lies below their valence shell, [atoms] bool."""
+    return (p.width == 9) & (p.principal[:, 2] < p.period)

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from nddo_ml.errors import InputError
-from nddo_ml.methods.multipoles import Multipoles, solve_multipoles
-from nddo_ml.methods.parameters import GAUSSIANS, MAX_Z, SCALARS, Method, Parameters, d_slater_condon
+from nddo_ml.methods.derived import d_slater_condon
+from nddo_ml.methods.multipoles import solve_multipoles
+from nddo_ml.methods.parameters import GAUSSIANS, MAX_Z, SCALARS, Method, Multipoles, Parameters
 from nddo_ml.methods.slater_condon import F0_DD, F0_SD, F2_DD, F4_DD, G2_SD, RADIAL_TERMS, SP_TERMS, slater_condon
 from nddo_ml.units import CODATA_2018, MNDO_ERA, Constants
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, final
+from typing import Any, final
 
 import torch
 from torch import Tensor
@@ -16,6 +16,7 @@ from nddo_ml.energy.core_repulsion import core_repulsion
 from nddo_ml.energy.functional import electronic_energy, energy_weights, flat_integrals
 from nddo_ml.energy.properties import coulson_charges, dipole_moment
 from nddo_ml.errors import InputError
+from nddo_ml.hybrid.catalog import corrections_from_config
 from nddo_ml.hybrid.correction import Correction, Corrections, CorrectionsAt
 from nddo_ml.integrals.build import Integrals, build_integrals
 from nddo_ml.integrals.layout import OrbitalLayout, build_layout
@@ -23,19 +24,14 @@ from nddo_ml.methods.occupation import occupations, open_shells
 from nddo_ml.methods.parameters import Method, Parameters, parameters_of
 from nddo_ml.methods.tables import load_method
 from nddo_ml.models.base import AbstractModel, Prediction
+from nddo_ml.models.chunks import chunks_of, starting_densities
 from nddo_ml.scf.fock import FockBuilder
 from nddo_ml.scf.solve import SCFOptions, SCFResult, check_converged, merge_results, solve_scf
 from nddo_ml.systems import Systems
 from nddo_ml.terms.catalog import EnergyTerm, terms_from_config, terms_of, terms_to_config
 from nddo_ml.threads import map_threads
 
-if TYPE_CHECKING:
-    from nddo_ml.predictors.cached import Predictor
-
 _LARGE = 80  # atoms from which a single system's matrices are worth sharing among torch's threads
-_SMALL_CHUNK = 20_000  # matrix elements below which a chunk is not cut further
-_CHEAP_CHUNK = 50_000  # matrix elements up to which padding costs less than one chunk more
-_CHUNK_ELEMENTS = 200_000  # matrix elements worked on at once, so that a chunk's matrices stay in the cache
 
 
 @dataclass(frozen=True)
@@ -141,7 +137,7 @@ class NDDO(AbstractModel):
         self._check(systems, stress, on_failure)
         n_occupied = occupations(systems, self.method)
         keep_graph = self._keeps_graph(systems)
-        chunks = _chunks(systems, self.method, open_shells(systems, self.uhf))
+        chunks = chunks_of(systems, self.method, open_shells(systems, self.uhf))
         parts = map_threads(
             lambda index: self._solve(systems, index, n_occupied[index], forces, guess, keep_graph),
             chunks,
@@ -186,7 +182,7 @@ class NDDO(AbstractModel):
             field = self._field(systems, corrections)
             integrals, layout, parameters = field.integrals, field.layout, field.parameters
             builder = FockBuilder.from_integrals(integrals)
-            start = _slice(guess, index, n_occupied, layout.size)
+            start = starting_densities(guess, index, n_occupied, layout.size)
             scf = solve_scf(builder, parameters.shell_populations, n_occupied, self.scf_options, start)
             density = scf.density
             if keep_graph:
@@ -275,14 +271,6 @@ class NDDO(AbstractModel):
             name=name,
         )
 
-    def predictor(self, systems: Systems, forces: Tensor, stress: Tensor) -> Predictor:
-        """How training asks for structures of ``systems``: each starts from its last density, or, where only atomic
-        energies are trained, from the results of the field that stays."""
-        from nddo_ml.predictors.frozen_field import FrozenField
-        from nddo_ml.training.build_hybrid import WarmStarts
-
-        return FrozenField(self, systems, forces) if FrozenField.serves(self) else WarmStarts(self, systems)
-
     def to_config(self) -> dict[str, Any]:
         """Plain data; :meth:`from_config` builds the same model with new weights.
 
@@ -307,7 +295,7 @@ class NDDO(AbstractModel):
             InputError: not a configuration of :meth:`to_config`.
         """
         try:
-            corrections = Corrections.from_config(config["corrections"])
+            corrections = corrections_from_config(config["corrections"])
             return cls(
                 config["method"],
                 correction=[*corrections],
@@ -322,38 +310,3 @@ class NDDO(AbstractModel):
 
     def extra_repr(self) -> str:
         return f"{self.name!r}, {len(self.elements)} elements ({symbol_of(min(self.elements))} …)"
-
-
-def _slice(guess: Tensor | None, index: Tensor, n_occupied: Tensor, size: int) -> Tensor | None:
-    if guess is None:
-        return None
-    if guess.ndim != 4:
-        raise InputError(f"a starting density must have shape [systems, spin, M, M]; got {list(guess.shape)}")
-    chosen = guess[index, :, :size, :size]
-    return chosen[:, :1] if n_occupied.shape[1] == 1 else chosen.expand(-1, 2, -1, -1)
-
-
-def _chunks(systems: Systems, method: Method, open_shell: Tensor) -> list[Tensor]:
-    """Indices of systems that are worked on together: alike in size and spin treatment, small enough for the cache.
-
-    There are at least as many chunks as threads where the work is worth it.
-    """
-    width = method.width.to(systems.numbers.device)[systems.numbers]
-    orbitals = torch.zeros_like(systems.charge).index_add(0, systems.system_idx, width)
-    share = int(orbitals.square().sum()) // torch.get_num_threads() + 1
-    limit = max(min(_CHUNK_ELEMENTS, share), _SMALL_CHUNK)
-    chunks: list[Tensor] = []
-    for spin in (False, True):
-        chosen = torch.nonzero(open_shell == spin).squeeze(1)
-        chosen = chosen[torch.argsort(orbitals[chosen], stable=True)]
-        sizes = orbitals[chosen].tolist()
-        first = 0
-        for k in range(len(sizes)):
-            # sizes ascend, so a chunk is padded to its last system
-            last = k + 1 == len(sizes)
-            longer = 0 if last else (k + 2 - first) * sizes[k + 1] ** 2
-            unlike = not last and sizes[k + 1] > 1.3 * sizes[first] + 8
-            if last or longer > limit or (unlike and longer > _CHEAP_CHUNK):
-                chunks.append(chosen[first : k + 1])
-                first = k + 1
-    return chunks

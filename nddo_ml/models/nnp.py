@@ -21,7 +21,7 @@ from nddo_ml.systems import Systems
 from nddo_ml.units import HARTREE_EV
 
 if TYPE_CHECKING:
-    from nddo_ml.predictors.cached import Predictor
+    pass
 
 ENERGY_UNITS: Mapping[str, float] = {"hartree": HARTREE_EV, "ev": 1.0}
 
@@ -129,16 +129,6 @@ class NNP(AbstractModel):
         reference = self.reference[numbers]
         outputs = torch.stack([member(scaled.to(dtype), numbers).squeeze(1) for member in self.networks])
         return reference + self.energy_scale * outputs
-
-    def predictor(self, systems: Systems, forces: Tensor, stress: Tensor) -> Predictor:
-        """How training asks for structures of ``systems``; the masks [systems] say which need derivatives."""
-        from nddo_ml.predictors.cached import CACHE_LIMIT, CachedNNP, DirectPredictor, cache_bytes
-
-        needs = forces | stress
-        on_cpu = systems.positions.device.type == "cpu"
-        if on_cpu and cache_bytes(self, systems, needs) < CACHE_LIMIT:
-            return CachedNNP(self, systems, needs, torch.float32)
-        return DirectPredictor(self, systems)
 
     def extrapolation(self, systems: Systems, margin: float = 0.0) -> list[SystemExtrapolation]:
         """Every symmetry function outside its range in the training data, by system and atom.

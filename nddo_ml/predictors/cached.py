@@ -1,70 +1,20 @@
-"""How training asks a model about structures of a data set: directly, or from cached descriptors.
-
-A model may bring its own way by a method ``predictor(systems, forces, stress)``; warm-started densities of a
-hybrid, or the cached descriptors of a potential, live there, one entry a structure.
-"""
+"""Predictions of a potential from descriptors and derivatives that are kept: an epoch is matrix products."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from bp_descriptors import neighbor_list, pair_vectors
-from nddo_ml.datasets.dataset import Dataset, take
 from nddo_ml.derivatives import gradient
-from nddo_ml.models.base import AbstractModel, Prediction
-from nddo_ml.models.nddo import NDDO
-from nddo_ml.systems import Systems
-
-if TYPE_CHECKING:
-    from nddo_ml.models.nnp import NNP
+from nddo_ml.models.base import Prediction
+from nddo_ml.models.nnp import NNP
+from nddo_ml.systems import Systems, take
 
 CHUNK_ATOMS = 256  # atoms whose derivatives are computed together
-CACHE_LIMIT = 6 * 2**30  # bytes of cached derivatives; beyond it forces are computed directly
-
-
-class Predictor(Protocol):
-    """Predictions for structures ``index`` [n] of the data set it was made for."""
-
-    def __call__(self, index: Tensor, *, forces: bool, stress: bool) -> Prediction: ...
-
-
-def predictor_for(model: AbstractModel, dataset: Dataset) -> Predictor:
-    """The model's own predictor where it has one, else :class:`DirectPredictor`."""
-    make = getattr(model, "predictor", None)
-    if make is None:
-        return DirectPredictor(model, dataset.systems)
-    weights = dataset.labels.weights
-    return make(dataset.systems, weights["forces"] > 0, weights["stress"] > 0)
-
-
-@dataclass
-class DirectPredictor:
-    """Calls the model on the selected systems, on the model's device; systems whose SCF fails are masked."""
-
-    model: AbstractModel
-    systems: Systems
-
-    def __call__(self, index: Tensor, *, forces: bool, stress: bool) -> Prediction:
-        systems, _ = take(self.systems, index)
-        if stress:
-            systems = _with_volume(systems)
-        weight = next(self.model.parameters(), None)
-        if weight is not None:
-            systems = systems.to(weight.device)
-        options = {"on_failure": "mask"} if isinstance(self.model, NDDO) else {}
-        return self.model(systems, forces=forces, stress=stress, **options)
-
-
-def _with_volume(systems: Systems) -> Systems:
-    """Unit vectors for the missing lattice vectors of non-periodic directions, so that no volume is zero."""
-    missing = ~systems.pbc & (systems.cell.norm(dim=2) < 1e-6)
-    unit = torch.eye(3, dtype=systems.cell.dtype, device=systems.cell.device)
-    return replace(systems, cell=torch.where(missing[:, :, None], unit, systems.cell))
 
 
 @dataclass(frozen=True)

@@ -3,70 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from nddo_ml.datasets.dataset import Dataset, take
 from nddo_ml.derivatives import gradient
-from nddo_ml.elements import symbol_of
-from nddo_ml.errors import InputError
 from nddo_ml.hybrid.atomic_energy import AtomicEnergyCorrection
 from nddo_ml.hybrid.correction import Corrections
 from nddo_ml.hybrid.features import AtomFeatures, Features
 from nddo_ml.models.base import Prediction
-from nddo_ml.models.saved import open_model
-from nddo_ml.systems import Systems
-from nddo_ml.training.build_hybrid import default_features
-
-if TYPE_CHECKING:
-    from nddo_ml.models.nddo import NDDO
+from nddo_ml.models.nddo import NDDO
+from nddo_ml.systems import Systems, take
 
 _AT_ONCE = 128  # structures
-
-
-def build_delta(
-    dataset: Dataset,
-    seed: int,
-    *,
-    base: str,
-    name: str | None = None,
-    cutoff: float = 5.0,
-    size: str | None = None,
-    angular_cutoff: float | None = None,
-    bonded: bool = False,
-    **energy: Any,
-) -> NDDO:
-    """A method or a hybrid that stays as it is, with an AtomicEnergyCorrection that is trained.
-
-    Args:
-        dataset: the training data.
-        seed: of the networks' weights.
-        base: the method, or the file of the hybrid.
-        name: of the model.
-        cutoff, size, angular_cutoff, bonded: of the symmetry functions; without a size a hybrid's are used again.
-        energy: options of the AtomicEnergyCorrection.
-
-    Raises:
-        InputError: a base that is neither a method nor a hybrid.
-    """
-    from nddo_ml.models.nddo import NDDO
-
-    model = open_model(base)
-    if not isinstance(model, NDDO):
-        raise InputError(f"model.base must be a method or a hybrid; {base} is a {type(model).__name__}")
-    for weight in model.parameters():
-        weight.requires_grad_(False)
-    if size is None and len(model.corrections):
-        features = next(iter(model.corrections)).features
-    else:
-        features = default_features(dataset, cutoff, size or "small", angular_cutoff, bonded)
-    unknown = [symbol_of(z) for z in dataset.elements if z not in model.elements & features.elements]
-    if unknown:
-        raise InputError(f"{base} has no element {unknown[0]}, which the data have")
-    added = AtomicEnergyCorrection(features, seed=seed, **energy)
-    return model.with_corrections([*model.corrections, added], name)
 
 
 @dataclass

@@ -207,3 +207,17 @@ def shuffle_frontier(orbitals: Tensor, n_occupied: Tensor, n_orbitals: Tensor, w
     spin = torch.arange(spins, device=orbitals.device)[:, None, None]
     generator = angle[spin, place[..., :, None], place[..., None, :]] * (inside[..., :, None] & inside[..., None, :])
     return orbitals @ torch.matrix_exp(generator)
+
+
+def spin_squared(density: Tensor, n_occupied: Tensor) -> Tensor:
+    """``⟨S²⟩ = ((n_α − n_β)/2)² + (n_α + n_β)/2 − tr P_α P_β``, [systems]; zero for a closed shell.
+
+    Args:
+        density: [systems, spin, M, M].
+        n_occupied: [systems, spin].
+    """
+    if density.shape[1] == 1:
+        return density.new_zeros(density.shape[0])
+    alpha, beta = n_occupied[:, 0].to(density.dtype), n_occupied[:, 1].to(density.dtype)
+    overlap = (density[:, 0] * density[:, 1]).sum(dim=(1, 2))
+    return (0.5 * (alpha - beta)) ** 2 + 0.5 * (alpha + beta) - overlap

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 
 import torch
 from torch import Tensor
 
 from nddo_ml.integrals.build import Integrals, core_hamiltonian, orbital_block
 from nddo_ml.integrals.layout import OrbitalLayout, build_layout
-from nddo_ml.integrals.rotate import packed_index, packed_pairs
+from nddo_ml.integrals.packing import exchange_index, pack_charges, packed_index
 from nddo_ml.scf.density import Reference, from_rotation, to_rotation
 
 _COMPILED_PAIRS = 1000  # pairs of atoms from which the compiled kernels are worth loading
@@ -147,22 +146,5 @@ def _matvec(matrix: Tensor, vector: Tensor) -> Tensor:
     return torch.bmm(matrix, vector[:, :, None]).squeeze(2)
 
 
-@cache
-def exchange_index(width_a: int, width_b: int) -> Tensor:
-    """Where (μν|λσ) of the matrix (μλ) by (νσ) stands in a packed, flattened block."""
-    ia, ib = packed_index(width_a), packed_index(width_b)
-    columns = width_b * (width_b + 1) // 2
-    index = ia[:, None, :, None] * columns + ib[None, :, None, :]
-    return index.reshape(width_a * width_b, width_a * width_b)
-
-
 def _exchange_form(w: Tensor, width_a: int, width_b: int) -> Tensor:
     return w.flatten(1)[:, exchange_index(width_a, width_b).to(w.device)]
-
-
-def pack_charges(block: Tensor) -> Tensor:
-    """Diagonal blocks [n, w, w] of a density to packed charges [n, products]; off-diagonal products count twice."""
-    pairs = packed_pairs(block.shape[1])
-    m = torch.tensor([p[0] for p in pairs], device=block.device)
-    n = torch.tensor([p[1] for p in pairs], device=block.device)
-    return block[:, m, n] + torch.where(m == n, torch.zeros_like(block[:, n, m]), block[:, n, m])

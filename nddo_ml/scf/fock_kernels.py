@@ -12,7 +12,7 @@ from functools import cache, partial
 import numpy as np
 from numba import njit
 
-from nddo_ml.integrals.rotate import packed_index, packed_pairs
+from nddo_ml.integrals.packing import packed_index, packed_pairs
 
 _compiled = partial(njit, cache=True, nogil=True, fastmath=True, boundscheck=False)
 

@@ -8,9 +8,8 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from nddo_ml.energy.properties import spin_squared
 from nddo_ml.errors import InputError, SCFConvergenceError
-from nddo_ml.scf.density import diagonalize, frontier, initial_density
+from nddo_ml.scf.density import diagonalize, frontier, initial_density, spin_squared
 from nddo_ml.scf.fock import FockBuilder
 from nddo_ml.scf.loop import SCFOptions, iterate, start
 from nddo_ml.scf.newton import minimize

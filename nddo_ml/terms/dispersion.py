@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from nddo_ml.errors import InputError
-from nddo_ml.systems import Systems
+from nddo_ml.systems import Systems, require_molecules
 from nddo_ml.units import BOHR_ANGSTROM, HARTREE_EV
 
 if TYPE_CHECKING:
@@ -72,13 +72,6 @@ class DispersionD3:
             c8 = 3 * c6 * ratio[z_i] * ratio[z_j]
             pair = pair + self.s8 * c8 / r**8 / (1 + 6 * (self.s_r8 * r_0 / r) ** (self.alpha + 2))
         return -HARTREE_EV * positions.new_zeros(systems.n_systems).index_add(0, s, pair)
-
-
-def require_molecules(systems: Systems, term: str) -> None:
-    """Raise InputError, naming the system, if a cell is periodic."""
-    periodic = torch.nonzero(systems.pbc.any(dim=1)).squeeze(1).tolist()
-    if periodic:
-        raise InputError(f"system {periodic[0]}: {term} is for molecules; got a periodic cell")
 
 
 @cache

@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 
 from bp_descriptors.neighbors import neighbor_list
-from nddo_ml.systems import Systems
-from nddo_ml.terms.dispersion import require_molecules
+from nddo_ml.systems import Systems, require_molecules
 from nddo_ml.units import EV_KCAL_MOL
 
 _RANGE = 12.0  # Å; the slowest of the exponentials is below 1e-11 kcal/mol there

@@ -13,8 +13,7 @@ from torch import Tensor
 from bp_descriptors.geometry import norm
 from bp_descriptors.neighbors import neighbor_list
 from nddo_ml.elements import covalent_radii
-from nddo_ml.systems import Systems
-from nddo_ml.terms.dispersion import require_molecules
+from nddo_ml.systems import Systems, require_molecules
 from nddo_ml.units import EV_KCAL_MOL
 
 _H, _C, _N, _O = 1, 6, 7, 8

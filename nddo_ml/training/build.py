@@ -6,26 +6,17 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any
 
-import torch
-
-from bp_descriptors import Scaler, SymmetryFunctions, neighbor_list, pair_vectors
-from nddo_ml.datasets.contacts import nearest_contacts
-from nddo_ml.datasets.dataset import Dataset, take
-from nddo_ml.datasets.references import fit_references
-from nddo_ml.elements import number_of, symbol_of
+from nddo_ml.datasets.dataset import Dataset
 from nddo_ml.errors import InputError
 from nddo_ml.models.base import AbstractModel
-from nddo_ml.models.nnp import NNP
 from nddo_ml.models.saved import load_model
-from nddo_ml.networks import ElementNetworks, NetworkShape
 
 BUILDERS: Mapping[str, str] = {  # kind -> module:function of (options, dataset, seed) -> model
     "nnp": "nddo_ml.training.build:build_nnp",
     "nddo": "nddo_ml.training.build_hybrid:build_nddo",
-    "delta": "nddo_ml.predictors.frozen_field:build_delta",
+    "delta": "nddo_ml.training.build_hybrid:build_delta",
     "start": "nddo_ml.training.build:start_from",
 }
-NEIGHBOR_SHELLS = 2.4  # automatic cut-off over the nearest-neighbour distance
 
 
 def build_model(kind: str, options: Mapping[str, Any], dataset: Dataset, seed: int) -> AbstractModel:
@@ -46,55 +37,6 @@ def build_model(kind: str, options: Mapping[str, Any], dataset: Dataset, seed: i
         raise InputError(f"model: {error}") from None
 
 
-def build_nnp(
-    dataset: Dataset,
-    seed: int,
-    *,
-    name: str = "NNP",
-    cutoff: float | str = "auto",
-    size: str = "medium",
-    angular_cutoff: float | str | None = None,
-    cutoff_kind: str = "cos",
-    closest: float | str = "auto",
-    functions: str | None = None,
-    hidden: tuple[int, ...] = (32, 32),
-    activation: str = "tanh",
-    scaling: str = "sigma",
-    energy_scale: float | str = "auto",
-    reference_energies: Mapping[str, float] | None = None,
-) -> NNP:
-    """A Behler–Parrinello potential whose functions, scaling and reference energies come from the data.
-
-    ``cutoff`` "auto" is 2.4 times the median nearest-neighbour distance, within 5.0 and 6.5 Å; ``closest`` "auto"
-    lets the functions' grids begin where a hundredth of the atoms have a neighbour, if that is nearer than a short
-    bond; ``functions`` is an n2p2 input.nn to take the symmetry functions from instead of an automatic set of ``size``.
-
-    Raises:
-        InputError: reference energies that lack an element.
-    """
-    symbols = [symbol_of(z) for z in dataset.elements]
-    if functions is not None:
-        descriptors = SymmetryFunctions.from_n2p2(functions)
-    else:
-        radius = automatic_cutoff(dataset) if cutoff == "auto" else float(cutoff)
-        angular = radius if angular_cutoff == "full" else angular_cutoff
-        near = closest_contact(dataset) if closest == "auto" else float(closest)
-        descriptors = SymmetryFunctions.default(
-            symbols, radius, size=size, angular_cutoff=angular, cutoff_kind=cutoff_kind, closest=near
-        )
-    scaler = Scaler.fit(descriptors, _feature_batches(descriptors, dataset), mode=scaling)
-    if reference_energies is None:
-        reference = fit_references(dataset, dataset.labels.values["energy"])[dataset.references[0]]
-    else:
-        reference = {number_of(s): float(e) for s, e in reference_energies.items()}
-    missing = [symbol_of(z) for z in dataset.elements if z not in reference]
-    if missing:
-        raise InputError(f"model.reference_energies lacks {missing[0]}; the data have {' '.join(symbols)}")
-    shapes = {z: NetworkShape.uniform(descriptors.features_of(z), hidden, activation) for z in dataset.elements}
-    scale = automatic_scale(dataset, reference) if energy_scale == "auto" else float(energy_scale)
-    return NNP(descriptors, scaler, [ElementNetworks(shapes, seed)], reference, energy_scale=scale, name=name)
-
-
 def start_from(dataset: Dataset, seed: int, *, path: str) -> AbstractModel:
     """A saved model, trained further.
 
@@ -104,40 +46,3 @@ def start_from(dataset: Dataset, seed: int, *, path: str) -> AbstractModel:
     model = load_model(path)
     model.check_elements(dataset.systems)
     return model
-
-
-def automatic_cutoff(dataset: Dataset) -> float:
-    """2.4 times the median distance to the nearest neighbour, within 5.0 and 6.5 Å, to 0.1 Å."""
-    distance, *_ = nearest_contacts(dataset)
-    median = float(distance.median()) if distance.numel() else 0.0
-    return round(min(6.5, max(5.0, NEIGHBOR_SHELLS * median)), 1)
-
-
-def closest_contact(dataset: Dataset) -> float | None:
-    """The distance to the nearest neighbour that a hundredth of the atoms fall below, to 0.1 Å."""
-    distance, *_ = nearest_contacts(dataset)
-    if not distance.numel():
-        return None
-    return round(float(distance.sort().values[len(distance) // 100]), 1)
-
-
-def automatic_scale(dataset: Dataset, reference: Mapping[int, float]) -> float:
-    """Spread of the energy per atom about the reference, or half the RMS force times 1 Å if more; eV."""
-    here = dataset.labels.weights["energy"] > 0
-    zero = dataset.composition @ torch.tensor([reference[z] for z in dataset.elements], dtype=torch.float64)
-    sizes = dataset.systems.atoms_per_system
-    spread = ((dataset.labels.values["energy"] - zero) / sizes)[here]
-    scale = float(spread.square().mean().sqrt()) if bool(here.any()) else 0.0
-    atoms = (dataset.labels.weights["forces"] > 0)[dataset.systems.system_idx]
-    forces = dataset.labels.values["forces"][atoms]
-    rms = float(forces.square().mean().sqrt()) if bool(atoms.any()) else 0.0
-    return max(scale, 0.5 * rms, 1e-3)
-
-
-def _feature_batches(functions: SymmetryFunctions, dataset: Dataset) -> Any:
-    for index in torch.arange(len(dataset)).split(8):
-        some, _ = take(dataset.systems, index)
-        with torch.no_grad():
-            pairs = neighbor_list(some.positions, functions.cutoff, some.system_idx, some.cell, some.pbc)
-            vectors = pair_vectors(some.positions, pairs, some.system_idx, some.cell)
-            yield functions(some.numbers, vectors, pairs), some.numbers

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
 
-from nddo_ml.datasets.dataset import Dataset, take
+from nddo_ml.datasets.dataset import Dataset
 from nddo_ml.elements import symbol_of
 from nddo_ml.energy.adjoint import ResponseOptions
 from nddo_ml.errors import InputError
@@ -17,10 +16,14 @@ from nddo_ml.hybrid.correction import Correction
 from nddo_ml.hybrid.features import AtomFeatures
 from nddo_ml.hybrid.pair_functions import PairCorrection
 from nddo_ml.hybrid.parameter_shifts import BOUNDS, ParameterCorrection
-from nddo_ml.models.base import Prediction
 from nddo_ml.models.nddo import NDDO
-from nddo_ml.systems import Systems
+from nddo_ml.models.open import open_model
+from nddo_ml.systems import Systems, take
 from nddo_ml.terms.catalog import terms_from_config
+
+if TYPE_CHECKING:
+    from nddo_ml.models.nddo import NDDO
+
 
 _KINDS = {"parameters": ParameterCorrection, "pairs": PairCorrection, "energy": AtomicEnergyCorrection}
 _RESPONSE_TOLERANCE = 1e-6  # relative, of the gradients that training sees
@@ -95,49 +98,44 @@ def _some(dataset: Dataset) -> list[Systems]:
     return [take(dataset.systems, index)[0] for index in torch.arange(0, len(dataset), step).split(64)]
 
 
-class WarmStarts:
-    """An NDDO on the structures of a data set, each started from its density of the last time.
+def build_delta(
+    dataset: Dataset,
+    seed: int,
+    *,
+    base: str,
+    name: str | None = None,
+    cutoff: float = 5.0,
+    size: str | None = None,
+    angular_cutoff: float | None = None,
+    bonded: bool = False,
+    **energy: Any,
+) -> NDDO:
+    """A method or a hybrid that stays as it is, with an AtomicEnergyCorrection that is trained.
 
-    Structures whose field does not converge are masked: their results are NaN and ``scf.converged`` is False.
+    Args:
+        dataset: the training data.
+        seed: of the networks' weights.
+        base: the method, or the file of the hybrid.
+        name: of the model.
+        cutoff, size, angular_cutoff, bonded: of the symmetry functions; without a size a hybrid's are used again.
+        energy: options of the AtomicEnergyCorrection.
+
+    Raises:
+        InputError: a base that is neither a method nor a hybrid.
     """
+    from nddo_ml.models.nddo import NDDO
 
-    def __init__(self, model: NDDO, systems: Systems) -> None:
-        self.model = model
-        self.systems = systems
-        self.densities: list[Tensor | None] = [None] * systems.n_systems  # [spin, M, M], float32
-
-    def __call__(self, index: Tensor, *, forces: bool, stress: bool) -> Prediction:
-        new = torch.tensor([k for k in index.tolist() if self.densities[k] is None], dtype=torch.int64)
-        if new.numel():
-            with torch.no_grad():
-                self._keep(new, self.model(self._take(new), on_failure="mask"))
-        systems = self._take(index)
-        guess = self._guess(index, systems)
-        prediction: Prediction = self.model(systems, forces=forces, stress=stress, guess=guess, on_failure="mask")
-        self._keep(index, prediction)
-        return prediction
-
-    def _take(self, index: Tensor) -> Systems:
-        return take(self.systems, index)[0].to(next(self.model.parameters()).device)
-
-    def _keep(self, index: Tensor, prediction: Prediction) -> None:
-        scf = prediction.scf
-        if scf is None:
-            return
-        sizes = scf.real_rows.sum(dim=1).tolist()
-        good = scf.converged.tolist()
-        for k, structure in enumerate(index.tolist()):
-            block = scf.density[k, :, : sizes[k], : sizes[k]]
-            # one that failed starts afresh the next time
-            self.densities[structure] = block.detach().float().clone() if good[k] else None
-
-    def _guess(self, index: Tensor, systems: Systems) -> Tensor | None:
-        stored = [self.densities[k] for k in index.tolist()]
-        if any(p is None for p in stored):
-            return None
-        found = [p for p in stored if p is not None]
-        spins, size = max(p.shape[0] for p in found), max(p.shape[1] for p in found)
-        guess = systems.positions.new_zeros(len(found), spins, size, size)
-        for k, p in enumerate(found):
-            guess[k, :, : p.shape[1], : p.shape[2]] = p
-        return guess
+    model = open_model(base)
+    if not isinstance(model, NDDO):
+        raise InputError(f"model.base must be a method or a hybrid; {base} is a {type(model).__name__}")
+    for weight in model.parameters():
+        weight.requires_grad_(False)
+    if size is None and len(model.corrections):
+        features = next(iter(model.corrections)).features
+    else:
+        features = default_features(dataset, cutoff, size or "small", angular_cutoff, bonded)
+    unknown = [symbol_of(z) for z in dataset.elements if z not in model.elements & features.elements]
+    if unknown:
+        raise InputError(f"{base} has no element {unknown[0]}, which the data have")
+    added = AtomicEnergyCorrection(features, seed=seed, **energy)
+    return model.with_corrections([*model.corrections, added], name)

@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
-from torch import Tensor
 
+from nddo_ml.datasets.checks import LinearPrediction
 from nddo_ml.datasets.dataset import Dataset
 from nddo_ml.predictors.cached import CachedNNP
 
 SAMPLE = 100  # structures that the potential is fitted to
-
-
-@dataclass(frozen=True)
-class LinearPrediction:
-    """Energies and stresses of some structures by a potential that has seen their forces alone."""
-
-    structures: list[int]
-    energy: Tensor  # [n] eV, up to a constant for each element's atoms
-    stress: Tensor  # [n, 3, 3] eV/Å³, NaN without a volume
 
 
 def predict_from_forces(cached: CachedNNP, dataset: Dataset) -> LinearPrediction | None:

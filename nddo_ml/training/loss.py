@@ -15,6 +15,7 @@ from torch import Tensor
 
 from nddo_ml.datasets.dataset import LABELS, Labels
 from nddo_ml.errors import InputError
+from nddo_ml.evaluation.residuals import errors, label_weights
 from nddo_ml.models.base import Prediction
 from nddo_ml.systems import Systems
 
@@ -81,24 +82,3 @@ class Loss:
         else:
             value = error * error
         return value.reshape(value.shape[0], -1).sum(1)
-
-
-def errors(name: str, prediction: Prediction, labels: Labels, systems: Systems, *, per_atom_energy: bool) -> Tensor:
-    """Prediction minus label; the energy's divided by the number of atoms where asked.
-
-    Raises:
-        InputError: the model does not predict this label.
-    """
-    predicted = getattr(prediction, name)
-    if predicted is None:
-        raise InputError(f"the loss asks for {name}, which this model does not predict")
-    error = predicted - labels.values[name].to(predicted)
-    return error / systems.atoms_per_system.to(error) if name == "energy" and per_atom_energy else error
-
-
-def label_weights(name: str, labels: Labels, systems: Systems, prediction: Prediction | None = None) -> Tensor:
-    """Weight of each system or atom, zero where the label is missing or the SCF did not converge."""
-    weight = labels.weights[name]
-    if prediction is not None and prediction.scf is not None:
-        weight = weight * prediction.scf.converged.to(weight)
-    return weight[systems.system_idx] if LABELS[name][0] else weight

@@ -21,15 +21,15 @@ from nddo_ml.datasets import stress_order
 from nddo_ml.datasets.checks import UnitsWarning, check_against_forces, check_dataset, warnings_as_sentences
 from nddo_ml.datasets.dataset import Dataset, describe, load_dataset, split
 from nddo_ml.datasets.references import fit_references, to_common_zero
-from nddo_ml.elements import symbol_of
 from nddo_ml.errors import InputError
-from nddo_ml.evaluation.tables import fitted_zeros, summarize, tabulate, with_fitted_zero
+from nddo_ml.evaluation.tables import check_elements, fitted_zeros, summarize, tabulate, with_fitted_zero
 from nddo_ml.models.base import AbstractModel
 from nddo_ml.models.mixture import mixture
 from nddo_ml.models.nddo import NDDO
 from nddo_ml.models.nnp import NNP
 from nddo_ml.models.saved import load_model, save_model
-from nddo_ml.predictors.cached import CachedNNP, predictor_for
+from nddo_ml.predictors.cached import CachedNNP
+from nddo_ml.predictors.choose import predictor_for
 from nddo_ml.training.build import build_model
 from nddo_ml.training.config import MIXTURE, TrainConfig
 from nddo_ml.training.linear import predict_from_forces
@@ -136,15 +136,6 @@ def fingerprint(config: TrainConfig, data: Dataset, model: AbstractModel) -> str
         if not weight.requires_grad:
             digest.update(weight.detach().cpu().numpy().tobytes())
     return digest.hexdigest()
-
-
-def check_elements(model: AbstractModel, data: Dataset) -> None:
-    """Raise InputError, by file and frame, when data have an element that the model does not know."""
-    for atom, number in enumerate(data.systems.numbers.tolist()):
-        if number not in model.elements:
-            known = " ".join(symbol_of(z) for z in sorted(model.elements))
-            origin = data.origins[int(data.systems.system_idx[atom])]
-            raise InputError(f"{origin}: the model has no element {symbol_of(number)}; it has {known}")
 
 
 def _compared_with_forces(

@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from nddo_ml.errors import InputError
-from nddo_ml.models.saved import VERSION, read_payload, save_atomically
+from nddo_ml.storage import VERSION, read_payload, save_atomically
 
 FORMAT = "nddo-ml training"
 

@@ -16,10 +16,11 @@ from torch import Tensor
 
 from nddo_ml.datasets.dataset import LABELS, Dataset
 from nddo_ml.errors import InputError, NDDOMLError
+from nddo_ml.evaluation.residuals import errors, label_weights
 from nddo_ml.models.base import AbstractModel, Prediction
-from nddo_ml.predictors.cached import Predictor
+from nddo_ml.predictors.direct import Predictor
 from nddo_ml.training.config import PhaseConfig, TrainConfig
-from nddo_ml.training.loss import Loss, errors, label_weights
+from nddo_ml.training.loss import Loss
 from nddo_ml.training.optimizers import Optimizer, all_parameters, learning_rate, make_optimizer
 from nddo_ml.training.processes import Processes
 from nddo_ml.training.state import JsonLog, Progress, read_checkpoint, write_checkpoint

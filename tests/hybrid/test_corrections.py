@@ -170,7 +170,7 @@ def test_user_errors(features: AtomFeatures) -> None:
         ParameterCorrection(features, {"charge": 0.1})
     with pytest.raises(InputError, match="between 0 and 1"):
         PairCorrection(features, bounds=(0.1, 1.5))
-    with pytest.raises(InputError, match="a correction must be one of"):
+    with pytest.raises(InputError, match="expected a correction, such as ParameterCorrection"):
         NDDO("AM1", correction=[DispersionD3()])
 
 

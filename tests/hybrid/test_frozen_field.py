@@ -15,9 +15,10 @@ from nddo_ml import NDDO, InputError, load_model
 from nddo_ml.datasets.dataset import from_frames
 from nddo_ml.hybrid.atomic_energy import AtomicEnergyCorrection
 from nddo_ml.models.saved import save_model
+from nddo_ml.predictors.choose import predictor_for
 from nddo_ml.predictors.frozen_field import FrozenField
+from nddo_ml.predictors.warm_starts import WarmStarts
 from nddo_ml.training.build import build_model
-from nddo_ml.training.build_hybrid import WarmStarts
 from nddo_ml.training.config import read_config
 from nddo_ml.training.run import train
 
@@ -47,7 +48,7 @@ def model(frames) -> NDDO:
 def test_the_predictor_gives_what_the_model_gives(frames, model):
     randomized(model)
     data = from_frames(frames)
-    cached = model.predictor(data.systems, data.labels.weights["forces"] > 0, data.labels.weights["stress"] > 0)
+    cached = predictor_for(model, data)
     assert isinstance(cached, FrozenField)
     for index, forces in ((torch.tensor([4, 0, 3]), False), (torch.tensor([5, 1]), True)):
         fast = cached(index, forces=forces, stress=False)
@@ -63,7 +64,7 @@ def test_gradients_of_a_force_loss_equal_finite_differences(frames, model):
     randomized(model)
     model.train()
     data = from_frames(frames)
-    cached = model.predictor(data.systems, data.labels.weights["forces"] > 0, data.labels.weights["stress"] > 0)
+    cached = predictor_for(model, data)
     weight = next(p for p in model.parameters() if p.requires_grad)
 
     def loss() -> torch.Tensor:
@@ -84,7 +85,7 @@ def test_gradients_of_a_force_loss_equal_finite_differences(frames, model):
 def test_only_atomic_energies_are_trained_beside_a_hybrid(frames, tmp_path):
     data = from_frames(frames)
     field = build_model("nddo", {"cutoff": 3.5, "parameters": {"hidden": [4]}}, data, seed=1)
-    assert isinstance(field.predictor(data.systems, data.labels.weights["forces"] > 0, None), WarmStarts)
+    assert isinstance(predictor_for(field, data), WarmStarts)
     save_model(randomized(field), tmp_path / "field.pt")
     model = build_model("delta", {"base": str(tmp_path / "field.pt"), "hidden": [4]}, data, seed=1)
     trained = [p for p in model.parameters() if p.requires_grad]

@@ -15,9 +15,9 @@ from hybrid_models import batch, randomized, rattled
 from nddo_ml import NDDO, InputError, load_model
 from nddo_ml.datasets.dataset import from_frames
 from nddo_ml.hybrid.atomic_energy import AtomicEnergyCorrection
+from nddo_ml.predictors.warm_starts import WarmStarts
 from nddo_ml.scf.solve import SCFOptions
 from nddo_ml.training.build import build_model
-from nddo_ml.training.build_hybrid import WarmStarts
 from nddo_ml.training.config import read_config
 from nddo_ml.training.loss import Loss
 from nddo_ml.training.run import train

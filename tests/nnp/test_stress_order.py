@@ -16,8 +16,8 @@ from nddo_ml.datasets.checks import UnitsWarning, check_against_forces, check_da
 from nddo_ml.datasets.dataset import from_frames, split
 from nddo_ml.datasets.stress_order import find_order, orders_by_forces, reordered
 from nddo_ml.evaluation.tables import summarize, tabulate
-from nddo_ml.predictors.cached import predictor_for
-from nddo_ml.training.build import build_nnp
+from nddo_ml.predictors.choose import predictor_for
+from nddo_ml.training.build_nnp import build_nnp
 from nddo_ml.training.config import DataConfig
 from nddo_ml.training.linear import predict_from_forces
 

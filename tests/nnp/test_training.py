@@ -19,8 +19,9 @@ from nnp_models import DATA, make_nnp
 
 from nddo_ml import InputError, load_model
 from nddo_ml.datasets.dataset import from_frames, load_dataset
-from nddo_ml.predictors.cached import CachedNNP, DirectPredictor
-from nddo_ml.training.build import build_nnp
+from nddo_ml.predictors.cached import CachedNNP
+from nddo_ml.predictors.direct import DirectPredictor
+from nddo_ml.training.build_nnp import build_nnp
 from nddo_ml.training.config import read_config
 from nddo_ml.training.loss import Loss
 from nddo_ml.training.run import train

@@ -1,0 +1,30 @@
+"""One way to name a model: a method, a shipped model, or a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from nddo_ml.errors import InputError
+from nddo_ml.methods.tables import METHODS
+from nddo_ml.models.base import AbstractModel
+from nddo_ml.models.nddo import NDDO
+from nddo_ml.models.saved import load_model, shipped_models
+
+
+def open_model(name: str | Path, uhf: bool | None = None) -> AbstractModel:
+    """The published method of this name, the model of a file, or a shipped model.
+
+    ``uhf`` is that of :class:`nddo_ml.NDDO`, for methods and hybrids; None leaves it as it is.
+
+    Raises:
+        InputError: none of the three; as :func:`load_model`.
+    """
+    if str(name).upper() in {key.upper() for key in METHODS}:
+        return NDDO(str(name), uhf=uhf)
+    if not Path(name).exists() and str(name) not in shipped_models():
+        known = ", ".join([*METHODS, *shipped_models()])
+        raise InputError(f"{name}: no such file, method or shipped model; methods and shipped models are {known}")
+    model = load_model(name)
+    if uhf is not None and isinstance(model, NDDO):
+        model.uhf = uhf
+    return model
