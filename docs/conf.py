@@ -42,8 +42,10 @@ reference_pages = {
     "core": (
         "Batches, elements, errors",
         "The batch type, what every failure looks like, and small things that everything uses.",
-        ["nddo_ml.systems", "nddo_ml.errors", "nddo_ml.elements", "nddo_ml.units", "nddo_ml.io"]
-        + ["nddo_ml.derivatives", "nddo_ml.networks", "nddo_ml.threads"],
+        [
+            f"nddo_ml.{n}"
+            for n in ["systems", "errors", "elements", "units", "io", "storage", "derivatives", "networks", "threads"]
+        ],
     ),
     "models": ("Models", "What a model is, the methods, the potentials, and models on disk.", ["nddo_ml.models"]),
     "workflows": ("Workflows", "Relaxation, second derivatives, ASE, solids, coordinates.", ["nddo_ml.workflows"]),
@@ -58,7 +60,11 @@ reference_pages = {
     "compare": ("Comparisons and scans", "Models side by side.", ["nddo_ml.compare"]),
     "labelling": ("Reference labels", "Calculations with PySCF.", ["nddo_ml.labelling"]),
     "methods": ("Methods", "The published methods and their parameters.", ["nddo_ml.methods"]),
-    "terms": ("Energy terms", "Dispersion, hydrogen bonds, halogen bonds and more beside the field.", ["nddo_ml.terms"]),
+    "terms": (
+        "Energy terms",
+        "Dispersion, hydrogen bonds, halogen bonds and more beside the field.",
+        ["nddo_ml.terms"],
+    ),
     "integrals": ("Integrals", "From atoms to matrices; lengths are in bohr here.", ["nddo_ml.integrals"]),
     "scf": ("Self-consistent field", "Fock matrices, solvers, stability.", ["nddo_ml.scf"]),
     "energy": ("Energy and properties", "What is made of a converged density.", ["nddo_ml.energy"]),

@@ -1,7 +1,7 @@
 """What the reference reads from the source beside docstrings as they are.
 
-Fields of dataclasses are described by the comment at their end: ``energy: Tensor  # [systems] eV`` becomes a line of the
-list of fields below the class's text. A section "Raises (when …):" counts as "Raises:".
+Fields of dataclasses are described by the comment at their end: ``energy: Tensor  # [systems] eV`` becomes a line of
+the list of fields below the class's text. A section "Raises (when …):" counts as "Raises:".
 """
 
 from __future__ import annotations
@@ -52,7 +52,12 @@ def _add_fields(app: Any, what: str, name: str, obj: Any, options: Any, lines: l
         return
     fields = {field: text for (owner, field), text in found.items() if owner == obj.__name__ and field[0] != "_"}
     if fields:
-        lines += ["", ":Fields:", *(f"    * **{_plain(field)}** – {_plain(text)}" for field, text in fields.items()), ""]
+        lines += [
+            "",
+            ":Fields:",
+            *(f"    * **{_plain(field)}** – {_plain(text)}" for field, text in fields.items()),
+            "",
+        ]
 
 
 def _name_sections(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:

@@ -19,11 +19,26 @@ GREEK = {
 SIGNS = {
     "−": "-", "·": r"\cdot ", "×": r"\times ", "±": r"\pm ", "∂": r"\partial ", "∫": r"\int ", "∞": r"\infty ",
     "→": r"\to ", "←": r"\leftarrow ", "≤": r"\le ", "≥": r"\ge ", "≠": r"\ne ", "≈": r"\approx ", "∝": r"\propto ",
-    "∈": r"\in ", "∇": r"\nabla ", "⊗": r"\otimes ", "⟨": r"\langle ", "⟩": r"\rangle ", "½": r"\tfrac{1}{2}", "⅓": r"\tfrac{1}{3}",
+    "∈": r"\in ", "∇": r"\nabla ", "⊗": r"\otimes ", "⟨": r"\langle ", "⟩": r"\rangle ", "½": r"\tfrac{1}{2}",
+    "⅓": r"\tfrac{1}{3}",
     "…": r"\dots ", "Å": r"\text{Å}", "°": r"^{\circ}", "ℏ": r"\hbar ", "′": "'", "{": r"\{", "}": r"\}", "%": r"\%",
     "&": r"\&", "#": r"\#", "$": r"\$",
 }  # fmt: skip
-RAISED = {"²": "2", "³": "3", "⁴": "4", "⁵": "5", "⁶": "6", "⁷": "7", "⁸": "8", "⁹": "9", "⁰": "0", "¹": "1", "ⁿ": "n", "⁻": "-", "ᵀ": r"\mathsf{T}"}
+RAISED = {
+    "²": "2",
+    "³": "3",
+    "⁴": "4",
+    "⁵": "5",
+    "⁶": "6",
+    "⁷": "7",
+    "⁸": "8",
+    "⁹": "9",
+    "⁰": "0",
+    "¹": "1",
+    "ⁿ": "n",
+    "⁻": "-",
+    "ᵀ": r"\mathsf{T}",
+}
 FUNCTIONS = {"exp", "cos", "sin", "tanh", "log", "ln", "min", "max", "arccos", "erf", "tr", "det"}
 SPELLED = {"eta": "eta", "zeta": "zeta", "lambda": "lambda", "kappa": "kappa", "gamma": "gamma"}
 _MATHS = re.compile(f"[{''.join(GREEK)}{''.join(RAISED)}−·×±∂∫∞→←≤≥≠≈∝∈∇⊗⟨⟩½√\u0304\u0302]")

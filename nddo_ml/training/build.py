@@ -12,7 +12,7 @@ from nddo_ml.models.base import AbstractModel
 from nddo_ml.models.saved import load_model
 
 BUILDERS: Mapping[str, str] = {  # kind -> module:function of (options, dataset, seed) -> model
-    "nnp": "nddo_ml.training.build:build_nnp",
+    "nnp": "nddo_ml.training.build_nnp:build_nnp",
     "nddo": "nddo_ml.training.build_hybrid:build_nddo",
     "delta": "nddo_ml.training.build_hybrid:build_delta",
     "start": "nddo_ml.training.build:start_from",
