@@ -71,7 +71,7 @@ def latex(text: str) -> str:
         if rest[0] in "_^":
             content, after = _attached(rest[1:])
             script = latex(content)
-            if re.fullmatch(r"[A-Za-z]{3,}|el|in", content):
+            if re.fullmatch(r"[A-Za-z]{3,}|el|in", content) and content not in SPELLED:
                 script = rf"\mathrm{{{content}}}"
             out = f"{out.rstrip()}{rest[0]}{{{script}}}"
         elif rest[0] == "√":

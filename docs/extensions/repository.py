@@ -16,8 +16,10 @@ _FENCE = re.compile(r"^(```|~~~).*?^\1", re.M | re.S)
 
 
 def rewritten(text: str, folder: str, pages: dict[str, str], url: str, root: Path) -> str:
-    """Markdown of a file in ``folder`` (from the repository's root) with its links as the page needs them."""
-    inside = {file: page for page, file in pages.items()}
+    """Markdown of a file in ``folder`` (from the repository's root) with its links as the site needs them.
+
+    ``pages`` says which page shows a file outside the site.
+    """
 
     def replace(match: re.Match[str]) -> str:
         target, _, anchor = match[2].partition("#")
@@ -25,8 +27,8 @@ def rewritten(text: str, folder: str, pages: dict[str, str], url: str, root: Pat
             return match[0]
         path = posixpath.normpath(posixpath.join(folder, target))
         anchor = f"#{anchor}" if anchor else ""
-        if path in inside:
-            return f"{match[1]}/{inside[path]}.md{anchor}{match[3]}"
+        if path in pages:
+            return f"{match[1]}/{pages[path]}.md{anchor}{match[3]}"
         if path.startswith("docs/"):
             return f"{match[1]}/{path.removeprefix('docs/')}{anchor}{match[3]}"
         kind = "tree" if (root / path).is_dir() else "blob"
@@ -51,7 +53,7 @@ def _read(app: Any, docname: str, source: list[str]) -> None:
     else:
         folder = posixpath.join("docs", posixpath.dirname(docname))
     if Path(app.env.doc2path(docname)).suffix == ".md":
-        source[0] = rewritten(source[0], folder, pages, app.config.repository_url, root)
+        source[0] = rewritten(source[0], folder, {f: p for p, f in pages.items()}, app.config.repository_url, root)
 
 
 def setup(app: Any) -> dict[str, Any]:
