@@ -49,7 +49,7 @@ MOVED: Mapping[str, tuple[str, ...]] = {
     "peptide": ("terms.peptide",),
     "pm6_terms": ("terms.pm6",),
     "properties": ("energy.properties", "scf.density"),
-    "report": ("evaluation.report",),
+    "report": ("evaluation.figures",),
     "response": ("workflows.response",),
     "scan": ("compare.scan",),
     "scf_loops": ("scf.loop",),
