@@ -6,11 +6,12 @@ products; diagonalisation is needed only to choose the origin.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import InitVar, dataclass
 
 import torch
 from torch import Tensor
 
+from nddo_ml.errors import InputError
 from nddo_ml.scf.density import (
     SplitOrbitals,
     density_of,
@@ -22,6 +23,7 @@ from nddo_ml.scf.density import (
 )
 from nddo_ml.scf.fock import FockBuilder
 
+SOLUTIONS = ("lowest", "first", "mopac")
 _MIN_GAP = 1.0  # eV, floor of orbital-energy differences in the preconditioner
 _MAX_ROTATION = 1.2  # largest element of a rotation about one origin
 _RENEW = 12  # iterations after which the origin is chosen anew
@@ -32,14 +34,26 @@ class SCFOptions:
     """How the field is iterated.
 
     ``tolerance`` bounds the largest occupied–empty element of the Fock matrix, eV; the energy's error goes with its
-    square.
+    square. ``solution`` says which of several solutions is wanted: "lowest", looked for where there may be several
+    (open shells, small gaps), "first", what the iteration comes to from neutral atoms, or "mopac", what MOPAC's
+    iteration comes to. ``probe`` is older: False means "first".
+
+    Raises:
+        InputError: an unknown solution.
     """
 
     tolerance: float = 1e-6  # eV
     max_iterations: int = 60  # of the accelerated loop
     max_descent: int = 200  # steps of the energy-lowering fallback
     history: int = 7  # of the acceleration
-    probe: bool = True  # look for lower solutions: open shells, small gaps
+    solution: str = "lowest"
+    probe: InitVar[bool | None] = None
+
+    def __post_init__(self, probe: bool | None) -> None:
+        if probe is False:
+            object.__setattr__(self, "solution", "first")
+        if self.solution not in SOLUTIONS:
+            raise InputError(f"the solution must be one of {', '.join(SOLUTIONS)}; got {self.solution!r}")
 
 
 @dataclass(frozen=True)
