@@ -16,7 +16,7 @@ from torch import Tensor
 from nddo_ml.integrals.layout import OrbitalLayout
 from nddo_ml.scf.density import density_of, diagonalize
 from nddo_ml.scf.fock import FockBuilder
-from nddo_ml.scf.loop import electronic_energy
+from nddo_ml.scf.loop import field_energy
 from nddo_ml.units import EV_KCAL_MOL
 
 _LIMIT = 1000  # iterations
@@ -148,7 +148,7 @@ def _iterate(builder: FockBuilder, old: _State, n_occupied: Tensor, still: Tenso
     real = builder.layout.real_rows
     empty = torch.diag_embed(real.to(kept))[:, None] - state.density
     fock = builder.fock(state.density) - kept[:, :, None, None] * empty
-    energy = electronic_energy(builder, state.density, fock)
+    energy = field_energy(builder, state.density, fock)
     change = energy - state.energy if step > 1 else torch.full_like(energy, -1.0)
     target = torch.where(change > 0, state.target - 1, 0.975 * state.target + 0.05)
     first_moved = state.moved[:, 0]
