@@ -23,6 +23,17 @@ Width = Annotated[int, Field(ge=1, le=10_000)]  # nodes of a layer
 Widths = Annotated[tuple[Width, ...], Strict(False), Field(max_length=20)]
 Size = Literal["small", "medium", "large"]  # of an automatic set of symmetry functions
 Names = Annotated[tuple[str, ...], Strict(False)]
+_WORDS = {  # pydantic's kinds of error -> what is expected
+    "int_type": "a whole number",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "string_type": "text",
+    "string_pattern_mismatch": "cpu, cuda or cuda:0, cuda:1, …",
+    "invalid-json-value": "plain data",
+    "tuple_type": "a list",
+    "dict_type": "a table",
+    "mapping_type": "a table",
+}
 
 
 class OptionError(InputError):
@@ -94,5 +105,5 @@ def _check_value(check: TypeAdapter[Any], value: Any, keys: Keys) -> None:
                 break
             value = value[key]
             inner.append(key)
-        words = [e["msg"].replace("Input should be ", "").replace("a valid ", "a ") for e in found]
+        words = [_WORDS.get(e["type"], e["msg"].replace("Input should be ", "")) for e in found]
         raise OptionError((*keys, *inner), f"must be {' or '.join(dict.fromkeys(words))}; got {value!r:.80}") from None
