@@ -14,10 +14,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bp_descriptors import neighbor_list
 from nddo_ml.datasets.readers import read_labelled_frames
 from nddo_ml.elements import symbol_of
 from nddo_ml.errors import InputError
-from nddo_ml.systems import Systems
+from nddo_ml.systems import MIN_DISTANCE, Systems
 from nddo_ml.units import BOHR_ANGSTROM, EV_KCAL_MOL, HARTREE_EV
 
 if TYPE_CHECKING:
@@ -134,20 +135,34 @@ class Dataset:
             tuple(self.zeros[k] for k in pick),
         )
 
+    def of_groups(self, groups: Sequence[str], excluded: Sequence[str]) -> Dataset:
+        """The structures of some groups (none named: of all) without those of excluded ones.
+
+        Raises:
+            InputError: a group that no structure has, or nothing that is left.
+        """
+        self._check_groups([*groups, *excluded])
+        keep = [k for k, g in enumerate(self.groups) if (not groups or g in groups) and g not in excluded]
+        if not keep:
+            raise InputError(f"no structure is left of {len(self)} when groups are chosen and excluded")
+        return self if len(keep) == len(self) else self.select(keep)
+
     def weighted(self, group_weights: Mapping[str, float]) -> Dataset:
         """The same structures with their weights multiplied by group.
 
         Raises:
             InputError: a group that no structure has.
         """
-        unknown = sorted(set(group_weights) - set(self.groups))
-        if unknown:
-            raise InputError(
-                f"no structure is of group {unknown[0]!r}; there are {', '.join(sorted(set(self.groups)))}"
-            )
+        self._check_groups(group_weights)
         factor = torch.tensor([float(group_weights.get(g, 1.0)) for g in self.groups], dtype=torch.float64)
         weights = {k: v * factor for k, v in self.labels.weights.items()}
         return replace(self, labels=Labels(self.labels.values, weights))
+
+    def _check_groups(self, names: Iterable[str]) -> None:
+        unknown = sorted(set(names) - set(self.groups))
+        if unknown:
+            known = ", ".join(sorted(set(self.groups)))
+            raise InputError(f"no structure is of group {unknown[0]!r}; there are {known:.200}")
 
 
 def load_dataset(sources: Iterable[Source | str | Path]) -> Dataset:
@@ -268,9 +283,10 @@ def _assemble(frames: Sequence[tuple[Atoms, dict[str, np.ndarray], Source, str]]
             raise InputError(f"{origin}: periodic lattice vectors must be independent; got {lattice.tolist()}")
         try:
             Systems.from_ase(atoms)
-        except InputError as error:
+        except (InputError, OverflowError) as error:
             raise InputError(f"{origin}: {str(error).removeprefix('system 0, ').removeprefix('system 0: ')}") from None
     systems = Systems.from_ase([atoms for atoms, *_ in frames])
+    _check_overlaps(systems, [origin for *_, origin in frames])
     values, weights = {}, {}
     for name, (per_atom, shape, *_) in LABELS.items():
         parts = [
@@ -288,6 +304,22 @@ def _assemble(frames: Sequence[tuple[Atoms, dict[str, np.ndarray], Source, str]]
         tuple(origin for *_, origin in frames),
         tuple(source.reference for _, _, source, _ in frames),
     )
+
+
+def _check_overlaps(systems: Systems, origins: Sequence[str]) -> None:
+    """Refuse atoms that are on one spot, or on their own image's, through a cell's boundary."""
+    periodic = torch.nonzero(systems.pbc.any(dim=1)).squeeze(1)
+    for part in periodic.split(256):
+        some, _ = systems.select_with_atoms(part)
+        pairs = neighbor_list(some.positions, MIN_DISTANCE, some.system_idx, some.cell, some.pbc)
+        if pairs.n_pairs:
+            a, b = sorted((int(pairs.i[0]), int(pairs.j[0])))
+            k = int(some.system_idx[a])
+            first = int((some.system_idx < k).sum())
+            raise InputError(
+                f"{origins[int(part[k])]}: atoms {a - first} and {b - first} are on one spot through the boundary: "
+                f"they are nearer than {MIN_DISTANCE} Å"
+            )
 
 
 def _weight(atoms: Atoms, source: Source, origin: str) -> float:

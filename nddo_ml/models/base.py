@@ -41,6 +41,7 @@ class AbstractModel(nn.Module, ABC):
     """A map from Systems to a Prediction. Final classes: NDDO and NNP."""
 
     name: str  # "AM1", "hybrid-chno", …
+    card: dict[str, Any]  # of a saved model: data, levels, errors, limits
     elements: frozenset[int]  # atomic numbers the model knows
     periodic: bool  # whether periodic cells are honoured
 

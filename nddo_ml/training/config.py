@@ -33,7 +33,7 @@ from nddo_ml.training.options import (
 
 MIXTURE = "mixture.pt"  # in a run's folder: what the part after goes on from
 _LONGEST = 2000  # lines of a file in which a key's line is looked for
-Sources = Annotated[tuple[InstanceOf[Source], ...], Strict(False)]
+Sources = Annotated[tuple[InstanceOf[Source], ...], Strict(strict=False)]
 Label = Literal["energy", "forces", "stress", "dipole", "charges"]
 
 
@@ -51,7 +51,8 @@ class DataConfig:
     check_units: bool = True
     stress_order: Literal["given", "auto"] = "given"  # auto: exchanged components are put right, with a warning
 
-    __post_init__ = check_fields
+    def __post_init__(self) -> None:
+        check_fields(self)
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,8 @@ class LossConfig:
     l2: NotNegative = 0.0  # penalty on the squared weights (not biases)
     shifts: NotNegative = 0.0  # penalty on a hybrid's parameter shifts: on the mean square of shift over bound
 
-    __post_init__ = check_fields
+    def __post_init__(self) -> None:
+        check_fields(self)
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,8 @@ class PhaseConfig:
     force_updates: Annotated[int, Field(ge=0, le=1000)] = 4  # kalman: updates by forces a batch
     covariance: Positive = 1.0  # kalman: of the weights at the start; small for weights that are already good
 
-    __post_init__ = check_fields
+    def __post_init__(self) -> None:
+        check_fields(self)
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,8 @@ class ModelConfig:
     kind: Literal["nnp", "nddo", "delta", "start"] = "nnp"
     options: Mapping[str, Any] = field(default_factory=dict)
 
-    __post_init__ = check_fields
+    def __post_init__(self) -> None:
+        check_fields(self)
 
 
 @dataclass(frozen=True)
@@ -111,7 +115,8 @@ class AfterConfig:
     loss: InstanceOf[LossConfig]
     phases: tuple[InstanceOf[PhaseConfig], ...]
 
-    __post_init__ = check_fields
+    def __post_init__(self) -> None:
+        check_fields(self)
 
 
 @dataclass(frozen=True)
@@ -120,7 +125,7 @@ class TrainConfig:
 
     data: InstanceOf[DataConfig]
     loss: InstanceOf[LossConfig]
-    phases: Annotated[tuple[InstanceOf[PhaseConfig], ...], Strict(False)]
+    phases: Annotated[tuple[InstanceOf[PhaseConfig], ...], Strict(strict=False)]
     model: InstanceOf[ModelConfig] = field(default_factory=ModelConfig)
     output: Annotated[str, Field(min_length=1)] = "runs/train"
     seed: Seed = 1
@@ -346,5 +351,5 @@ def _has(table: Any, keys: Keys) -> bool:
                 return False
         elif not isinstance(place, Mapping) or key not in place:
             return False
-        place = place[key]  # type: ignore[index]
+        place = place[key]
     return True

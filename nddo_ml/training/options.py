@@ -20,9 +20,20 @@ Count = Annotated[int, Field(ge=1, le=1_000_000)]
 Seed = Annotated[int, Field(ge=0, le=1_000_000_000)]
 Distance = Annotated[float, Field(gt=0, le=100)]  # Å
 Width = Annotated[int, Field(ge=1, le=10_000)]  # nodes of a layer
-Widths = Annotated[tuple[Width, ...], Strict(False), Field(max_length=20)]
+Widths = Annotated[tuple[Width, ...], Strict(strict=False), Field(max_length=20)]
 Size = Literal["small", "medium", "large"]  # of an automatic set of symmetry functions
-Names = Annotated[tuple[str, ...], Strict(False)]
+Names = Annotated[tuple[str, ...], Strict(strict=False)]
+_WORDS = {  # pydantic's kinds of error -> what is expected
+    "int_type": "a whole number",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "string_type": "text",
+    "string_pattern_mismatch": "cpu, cuda or cuda:0, cuda:1, …",
+    "invalid-json-value": "plain data",
+    "tuple_type": "a list",
+    "dict_type": "a table",
+    "mapping_type": "a table",
+}
 
 
 class OptionError(InputError):
@@ -44,7 +55,7 @@ def check_fields(instance: Any) -> None:
     Raises:
         OptionError: a field of another type or out of its range.
     """
-    for name, check in _checks(type(instance)).items():
+    for name, check in _checks(type(instance)).items():  # type: ignore[arg-type]
         _check_value(check, getattr(instance, name), (name,))
 
 
@@ -54,7 +65,7 @@ def check_arguments(function: Callable[..., Any], options: Mapping[str, Any], ke
     Raises:
         OptionError: an option that is unknown, missing, of another type or out of its range.
     """
-    target = function.__init__ if inspect.isclass(function) else function  # type: ignore[misc]
+    target = function.__init__ if inspect.isclass(function) else function
     parameters = dict(inspect.signature(target).parameters)
     others = [p.name for p in parameters.values() if p.kind is p.VAR_KEYWORD]
     known = [name for name in parameters if name not in ("self", *own, *others)]
@@ -76,7 +87,8 @@ def _checks(of: Any) -> dict[str, TypeAdapter[Any]]:
     """
     strict: Any = {"strict": True, "allow_inf_nan": False, "arbitrary_types_allowed": True}
     hints = get_type_hints(of, include_extras=True)
-    return {name: TypeAdapter(tuple[hint], config=strict) for name, hint in hints.items() if name != "return"}
+    adapters = {name: TypeAdapter(tuple[hint], config=strict) for name, hint in hints.items()}  # type: ignore[valid-type]
+    return {name: adapter for name, adapter in adapters.items() if name != "return"}
 
 
 def _check_value(check: TypeAdapter[Any], value: Any, keys: Keys) -> None:
@@ -94,5 +106,5 @@ def _check_value(check: TypeAdapter[Any], value: Any, keys: Keys) -> None:
                 break
             value = value[key]
             inner.append(key)
-        words = [e["msg"].replace("Input should be ", "").replace("a valid ", "a ") for e in found]
+        words = [_WORDS.get(e["type"], e["msg"].replace("Input should be ", "")) for e in found]
         raise OptionError((*keys, *inner), f"must be {' or '.join(dict.fromkeys(words))}; got {value!r:.80}") from None

@@ -11,6 +11,7 @@ import threading
 import warnings
 from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ from nddo_ml.training.build import build_model
 from nddo_ml.training.config import MIXTURE, TrainConfig
 from nddo_ml.training.linear import predict_from_forces
 from nddo_ml.training.processes import Processes, processes
-from nddo_ml.training.state import read_log
+from nddo_ml.training.state import alone_in, read_log
 from nddo_ml.training.trainer import LOG, Trainer
 
 MODEL = "model.pt"
@@ -61,7 +62,7 @@ def train(config: TrainConfig, *, restart: bool = False, on_epoch: Report = lamb
         DivergenceError: the loss became infinite.
     """
     output = Path(config.output)
-    with processes() as group:
+    with processes() as group, alone_in(output) if group.is_first else nullcontext():
         if restart and group.is_first and output.exists():
             folders = [*output.glob("member_*"), *output.glob("after")]
             for leftover in [*folders, output / "checkpoint.pt", output / "log.jsonl"]:
@@ -91,7 +92,7 @@ def load_training_data(config: TrainConfig) -> Dataset:
     """
     if not config.data.train:
         raise InputError("expected training files (data.train, or --train FILE); got none")
-    data = load_dataset(config.data.train)
+    data = load_dataset(config.data.train).of_groups(config.data.groups, config.data.exclude_groups)
     if not data.present:
         raise InputError(f"{config.data.train[0].path}: no structure has a label (energy, forces, stress, …)")
     if config.data.check_units:
@@ -122,9 +123,10 @@ def train_member(
 
 def fingerprint(config: TrainConfig, data: Dataset, model: AbstractModel) -> str:
     """A hash of what determines a training: configuration (but for paths and pace), data, and weights that stay."""
-    settings = asdict(replace(config, output="", checkpoint_seconds=0.0, workers=1, device="cpu", card={}))
+    settings = asdict(replace(config, checkpoint_seconds=0.0, workers=1, device="cpu", card={}))
+    settings["output"] = ""
     settings.pop("after")  # a training of its own
-    for part in ("train", "validation", "test"):
+    for part in ("train", "validation", "test", "groups", "exclude_groups"):  # which structures: the data say
         settings["data"].pop(part)
     options = settings["model"]["options"]
     if "base" in options:

@@ -12,7 +12,6 @@ The file is JSON, one entry a line; see NOTES.
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 
@@ -28,7 +27,7 @@ from reference_data import NAMES, deviations, entries, rows, run, square, to_sys
 from nddo_ml import NDDO, SCFConvergenceError
 from nddo_ml.methods.occupation import occupations
 from nddo_ml.scf.fock import FockBuilder
-from nddo_ml.scf.loop import SCFOptions, start
+from nddo_ml.scf.loop import start
 from nddo_ml.scf.newton import lowest_curvature
 
 SETS = ("sp_methods", "mndod", "pm6", "older_metals", "pm6_d3h4")
@@ -47,7 +46,9 @@ NOTES = (
 def geometry(entry: dict) -> Geometry:
     """What MOPAC is given."""
     positions = np.array(entry["positions"])
-    return Geometry(entry["id"], tuple(entry["symbols"]), positions, entry["charge"], entry["multiplicity"], entry["uhf"])
+    return Geometry(
+        entry["id"], tuple(entry["symbols"]), positions, entry["charge"], entry["multiplicity"], entry["uhf"]
+    )
 
 
 def to_file(density: torch.Tensor, n_atoms: int) -> bytes:
@@ -127,9 +128,7 @@ def worst(off) -> tuple[float, float, float]:
 
 def good(off) -> bool:
     heat, gradient, dipole = worst(off)
-    return (
-        abs(heat) < TOLERANCE["heat"] and gradient < 5 * TOLERANCE["gradient"] and dipole < TOLERANCE["dipole"]
-    )
+    return abs(heat) < TOLERANCE["heat"] and gradient < 5 * TOLERANCE["gradient"] and dipole < TOLERANCE["dipole"]
 
 
 def special(name: str) -> list[tuple[dict, str]]:
