@@ -207,7 +207,7 @@ class Trainer:
         sums = dict.fromkeys(["loss", *names, *(f"{n} count" for n in names)], 0.0)
         for part in _parts(self.valid, self.processes.share(index), _VALIDATED_AT_ONCE):
             some = self.valid.select(part)
-            prediction = _detached(self._ask(self.predict_valid, part, _present(some, names)))
+            prediction = self._ask(self.predict_valid, part, _present(some, names)).detached()
             share = {n: normalizers[n] for n in (*_present(some, names), "shifts")}
             sums["loss"] += float(self.loss_function(prediction, some.labels, some.systems, share))
             for name in _present(some, names):
@@ -303,8 +303,3 @@ def _parts(data: Dataset, index: Tensor, size: int) -> Iterator[Tensor]:
 def _present(data: Dataset, names: Iterable[str]) -> list[str]:
     """Those of the labels that some structure has."""
     return [n for n in names if bool((data.labels.has(n)).any())]
-
-
-def _detached(prediction: Prediction) -> Prediction:
-    values: dict[str, Any] = {k: v.detach() if isinstance(v, Tensor) else v for k, v in vars(prediction).items()}
-    return Prediction(**values)
