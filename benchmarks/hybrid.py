@@ -75,7 +75,7 @@ def main() -> None:
 def step(model: NDDO, systems: Systems, *, forces: bool, start: torch.Tensor | None) -> None:
     """Prediction, loss and its gradient by the weights."""
     model.train()
-    prediction = model(systems, forces=forces, guess=start)
+    prediction = model(systems, forces=forces, start=start)
     loss = prediction.energy.square().sum() + prediction.dipole.square().sum()
     if forces:
         loss = loss + prediction.forces.square().sum()

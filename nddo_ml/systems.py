@@ -49,6 +49,19 @@ class Systems:
         return torch.bincount(self.system_idx, minlength=self.n_systems)
 
     @property
+    def lowest_multiplicity(self) -> Tensor:
+        """Singlet or doublet, whichever the number of electrons allows, [systems] int64."""
+        protons = torch.zeros_like(self.charge).index_add(0, self.system_idx, self.numbers)
+        return 1 + (protons - self.charge) % 2
+
+    @property
+    def charged_or_open(self) -> Tensor:
+        """Ions and open shells, [systems] bool; a doublet that a periodic cell's electrons force is none."""
+        # an odd number of electrons in a periodic cell says nothing of its bands
+        least = torch.where(self.pbc.any(dim=1), self.lowest_multiplicity, 1)
+        return (self.charge != 0) | (self.multiplicity > least)
+
+    @property
     def places(self) -> Tensor:
         """Place of each atom within its system, counted from zero, [atoms] int64."""
         return places(self.system_idx, self.atoms_per_system)

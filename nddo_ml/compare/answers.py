@@ -12,10 +12,11 @@ import torch
 from torch import Tensor
 
 from nddo_ml.datasets.dataset import Dataset, from_frames
+from nddo_ml.elements import ground_state_multiplicity
 from nddo_ml.errors import InputError
 from nddo_ml.models.base import AbstractModel
-from nddo_ml.models.nddo import NDDO
-from nddo_ml.models.nnp import NNP, SystemExtrapolation
+from nddo_ml.models.extrapolation import SystemExtrapolation
+from nddo_ml.models.prediction import Prediction
 from nddo_ml.systems import Systems
 
 if TYPE_CHECKING:
@@ -88,24 +89,11 @@ def model_answers(
         seconds=seconds / len(data),
         failures=failures,
         unconverged=frozenset(unconverged),
-        extrapolations=_extrapolations(model, data, failures) if isinstance(model, NNP) else None,
-        atoms=atom_energies(model, elements),
+        extrapolations=_extrapolations(model, data, failures) if model.capabilities.training_range else None,
+        atoms=model.isolated_energies(elements),
         atoms_extrapolated=_extrapolates_at_atoms(model, elements),
         **table.given(),
     )
-
-
-def atom_energies(model: AbstractModel, elements: Sequence[int]) -> dict[int, float]:
-    """Energies, eV, of isolated neutral atoms in the multiplicity of their ground state; those the model knows."""
-    systems = _lone_atoms(model, elements)
-    return {} if systems is None else dict(zip(systems.numbers.tolist(), model(systems).energy.tolist(), strict=True))
-
-
-def ground_state_multiplicity(number: int) -> int:
-    """2S + 1 of the neutral atom, from ASE's table of magnetic moments."""
-    from ase.data import ground_state_magnetic_moments
-
-    return round(float(ground_state_magnetic_moments[number])) + 1
 
 
 def label_answers(data: Dataset) -> Answers | None:
@@ -195,22 +183,9 @@ class _Table:
         return {k: v if k == "energy" or not bool(v.isnan().all()) else None for k, v in self.values.items()}
 
 
-def _lone_atoms(model: AbstractModel, elements: Sequence[int]) -> Systems | None:
-    """Each element that the model knows, alone; None if there is none."""
-    known = [z for z in elements if z in model.elements]
-    if not known:
-        return None
-    return Systems.build(
-        torch.tensor(known),
-        torch.zeros(len(known), 3, dtype=torch.float64),
-        torch.arange(len(known)),
-        multiplicity=[ground_state_multiplicity(z) for z in known],
-    )
-
-
 def _extrapolates_at_atoms(model: AbstractModel, elements: Sequence[int]) -> bool:
-    lone = _lone_atoms(model, elements)
-    return isinstance(model, NNP) and lone is not None and bool(model.extrapolation(lone))
+    atoms = model.isolated_atoms(elements)
+    return atoms is not None and bool(model.extrapolation(atoms))
 
 
 def _timed(call: Callable[[], T]) -> tuple[float, T]:
@@ -220,9 +195,8 @@ def _timed(call: Callable[[], T]) -> tuple[float, T]:
     return time.perf_counter() - start, result
 
 
-def _predict(model: AbstractModel, systems: Systems) -> Any:
-    options = {"on_failure": "mask"} if isinstance(model, NDDO) else {}
-    return model(systems, forces=True, **options)
+def _predict(model: AbstractModel, systems: Systems) -> Prediction:
+    return model(systems, forces=True, on_failure="mask")
 
 
 def _attempts(model: AbstractModel, systems: Systems, index: Tensor) -> list[tuple[Tensor, Any]]:
@@ -244,7 +218,7 @@ def _portions(systems: Systems) -> Iterator[Tensor]:
         yield order[portion == k]
 
 
-def _extrapolations(model: NNP, data: Dataset, failures: dict[int, str]) -> dict[int, Extrapolation]:
+def _extrapolations(model: AbstractModel, data: Dataset, failures: dict[int, str]) -> dict[int, Extrapolation]:
     """Structures with symmetry functions outside the training data's range."""
     found: dict[int, list[SystemExtrapolation]] = {}
     good = torch.tensor([k for k in range(len(data)) if k not in failures], dtype=torch.int64)

@@ -1,8 +1,8 @@
-"""Core–core repulsion of the MNDO family: one function a form, and which method has which."""
+"""Core–core repulsion of the MNDO family: one function a form, by the names that methods call them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -39,7 +39,7 @@ AM1_BORON_GAUSSIANS = {
 
 
 @dataclass(frozen=True)
-class _Pairs:
+class CorePairs:
     """Pairs of atoms of one group, as the core–core functions need them."""
 
     a: Tensor  # [pairs] atoms
@@ -75,13 +75,13 @@ def core_repulsion(
     Args:
         numbers: [atoms] atomic numbers.
         parameters: [atoms] each.
-        method: the parent method, for its diatomic parameters.
+        method: for the name of its function and its diatomic parameters.
         integrals: of the same geometry.
         factors: a pair group: [pairs], what multiplies the repulsion; None multiplies with one.
     """
     layout = integrals.layout
     energy = integrals.core_charge.new_zeros(layout.n_systems)
-    function = _FUNCTIONS.get(method.parent, classic_energy)
+    function = CORE_REPULSIONS[method.info.core_repulsion]
     factors = [None] * len(layout.pair_groups) if factors is None else factors
     for group, r, factor in zip(layout.pair_groups, integrals.distance, factors, strict=True):
         of_pairs = function(parameters, _pairs(numbers, parameters, method, group, r))
@@ -90,13 +90,13 @@ def core_repulsion(
     return energy
 
 
-def _pairs(numbers: Tensor, p: Parameters, method: Method, group: PairGroup, r: Tensor) -> _Pairs:
+def _pairs(numbers: Tensor, p: Parameters, method: Method, group: PairGroup, r: Tensor) -> CorePairs:
     z_a, z_b = numbers[group.a], numbers[group.b]
     charges = p.core_charge[group.a] * p.core_charge[group.b]
     radius = p.multipoles.core_radius[group.a] + p.multipoles.core_radius[group.b]
     gamma = p.constants.hartree_ev * torch.rsqrt((r / p.constants.bohr_angstrom) ** 2 + radius**2)
     alpha, x = (t.to(r.device)[z_a, z_b].to(r.dtype) for t in (method.pair_alpha, method.pair_x))
-    return _Pairs(
+    return CorePairs(
         group.a,
         group.b,
         z_a,
@@ -110,7 +110,7 @@ def _pairs(numbers: Tensor, p: Parameters, method: Method, group: PairGroup, r: 
     )
 
 
-def classic_energy(p: Parameters, pairs: _Pairs) -> Tensor:
+def classic_energy(p: Parameters, pairs: CorePairs) -> Tensor:
     """MNDO, AM1, PM3 and RM1: atomic exponents and Gaussians, or diatomic parameters, [pairs] eV.
 
     With ``f_X = exp(−α_X R)``, times R/Å where X is the N or O of an N–H or O–H pair::
@@ -125,7 +125,7 @@ def classic_energy(p: Parameters, pairs: _Pairs) -> Tensor:
     return _classic(p, pairs, gaussians)
 
 
-def _classic(p: Parameters, pairs: _Pairs, gaussians: Tensor) -> Tensor:
+def _classic(p: Parameters, pairs: CorePairs, gaussians: Tensor) -> Tensor:
     decay = _atomic_decay(p, pairs)
     if bool(pairs.diatomic.any()):
         decay = torch.where(pairs.diatomic, 2 * pairs.x * torch.exp(-pairs.alpha * pairs.r), decay)
@@ -133,7 +133,7 @@ def _classic(p: Parameters, pairs: _Pairs, gaussians: Tensor) -> Tensor:
     return pairs.coulomb * (1 + decay) + pairs.charges * gaussians / pairs.r
 
 
-def am1_energy(p: Parameters, pairs: _Pairs) -> Tensor:
+def am1_energy(p: Parameters, pairs: CorePairs) -> Tensor:
     """AM1: :func:`classic_energy`, but for boron's Gaussians and the molybdenum–hydrogen pair, [pairs] eV."""
     gaussians = _gaussians(p, pairs.a, pairs.r) + _gaussians(p, pairs.b, pairs.r)
     for atoms, z, partner in ((pairs.a, pairs.z_a, pairs.z_b), (pairs.b, pairs.z_b, pairs.z_a)):
@@ -146,7 +146,7 @@ def am1_energy(p: Parameters, pairs: _Pairs) -> Tensor:
     return torch.where(hydride, special, energy)
 
 
-def mndod_energy(p: Parameters, pairs: _Pairs) -> Tensor:
+def mndod_energy(p: Parameters, pairs: CorePairs) -> Tensor:
     """MNDO/d: :func:`classic_energy`, where Na, Mg and Al have another exponent with some partners, [pairs] eV.
 
     Source: Thiel & Voityuk, J. Phys. Chem. 100, 616 (1996).
@@ -161,7 +161,7 @@ def mndod_energy(p: Parameters, pairs: _Pairs) -> Tensor:
     return pairs.coulomb * (1 + decay)
 
 
-def pm6_energy(p: Parameters, pairs: _Pairs) -> Tensor:
+def pm6_energy(p: Parameters, pairs: CorePairs) -> Tensor:
     """PM6: diatomic parameters for every pair, [pairs] eV.
 
     ``E_AB = Z_A Z_B γ (1 + 2 x_AB exp(−α_AB (R + 0.0003 R⁶)) + g) + Z_A Z_B / R Σ_A,B K exp(−L (R − M)²) +
@@ -185,14 +185,19 @@ def pm6_energy(p: Parameters, pairs: _Pairs) -> Tensor:
     return pairs.coulomb * (1 + bracket) + pairs.charges * gaussians / r + 1e-8 * (size / r) ** 12
 
 
-_FUNCTIONS = {"AM1": am1_energy, "MNDO/d": mndod_energy, "PM6": pm6_energy}
+CORE_REPULSIONS: Mapping[str, Callable[[Parameters, CorePairs], Tensor]] = {
+    "classic": classic_energy,
+    "AM1": am1_energy,
+    "MNDO/d": mndod_energy,
+    "PM6": pm6_energy,
+}
 
 
 def _is_lanthanoid(z: Tensor) -> Tensor:
     return (z > BARIUM) & (z < HAFNIUM)
 
 
-def _atomic_decay(p: Parameters, pairs: _Pairs) -> Tensor:
+def _atomic_decay(p: Parameters, pairs: CorePairs) -> Tensor:
     """``f_A + f_B`` of atomic exponents."""
     return _decay(p.alpha[pairs.a], pairs.z_a, pairs.z_b, pairs.r) + _decay(
         p.alpha[pairs.b], pairs.z_b, pairs.z_a, pairs.r

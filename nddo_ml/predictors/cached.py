@@ -13,6 +13,8 @@ from bp_descriptors.runs import ranks, starts
 from nddo_ml.derivatives import gradient
 from nddo_ml.models.base import Prediction
 from nddo_ml.models.nnp import NNP
+from nddo_ml.models.term_energies import TermEnergies
+from nddo_ml.predictors.direct import with_volume
 from nddo_ml.systems import Systems
 
 CHUNK_ATOMS = 256  # atoms whose derivatives are computed together
@@ -25,6 +27,15 @@ class _Jacobian:
     atoms: Tensor  # [atoms × neighbours] whose position, flat; padding points to atom 0 with zero derivatives
     positions: Tensor  # [atoms, F, neighbours × 3] ∂G_i/∂R; products with this layout take half the other's time
     strain: Tensor | None  # [9, atoms × F] ∂G/∂ε over the volume
+
+
+@dataclass(frozen=True)
+class _TermTable:
+    """A model's energy terms for all structures; derivatives are zero where they are not needed."""
+
+    energy: Tensor  # [structures] eV
+    forces: Tensor  # [atoms, 3] eV/Å
+    stress: Tensor  # [structures, 3, 3] eV/Å³
 
 
 class CachedNNP:
@@ -45,8 +56,35 @@ class CachedNNP:
             features.append(scaled)
             self.jacobians += jacobians
         self.features = torch.cat(features)
+        self.terms = self._terms_of(needs_derivatives) if model.terms else None
+
+    def _terms_of(self, needs_derivatives: Tensor) -> _TermTable:
+        """The model's energy terms, which no training changes, for all structures."""
+        s = self.systems
+        new = s.positions.new_zeros
+        table = _TermTable(new(s.n_systems), new(s.n_atoms, 3), new(s.n_systems, 3, 3))
+        for index in _chunks(s.atoms_per_system, needs_derivatives):
+            some, atoms = s.select_with_atoms(index)
+            asked = bool(needs_derivatives[index[0]])
+            one = TermEnergies.of(self.model.terms, with_volume(some), forces=asked, stress=asked, keep_graph=False)
+            table.energy[index] = one.energy
+            if one.forces is not None and one.stress is not None:
+                table.forces[atoms], table.stress[index] = one.forces, one.stress
+        return table
 
     def __call__(self, index: Tensor, *, forces: bool, stress: bool) -> Prediction:
+        prediction, atoms = self._of_networks(index, forces=forces, stress=stress)
+        if self.terms is None:
+            return prediction
+        force, tension = prediction.forces, prediction.stress
+        return Prediction(
+            prediction.energy + self.terms.energy[index],
+            forces=None if force is None else force + self.terms.forces[atoms],
+            stress=None if tension is None else tension + self.terms.stress[index],
+        )
+
+    def _of_networks(self, index: Tensor, *, forces: bool, stress: bool) -> tuple[Prediction, Tensor]:
+        """What the networks predict, and the indices of the atoms."""
         systems, atoms = self.systems.select_with_atoms(index)
         features = self.features[atoms]
         differentiate = forces or stress
@@ -55,12 +93,12 @@ class CachedNNP:
             atomic = self.model.member_energies(features, systems.numbers).mean(0)
             energy = atomic.new_zeros(systems.n_systems).index_add(0, systems.system_idx, atomic)
             if not differentiate:
-                return Prediction(energy, atomic_energies=atomic)
+                return Prediction(energy, atomic_energies=atomic), atoms
             (slope,) = gradient(atomic, [features], create_graph=self.model.training)
             parts = [self._derivatives(k, s, stress) for k, s in _by_structure(index, systems, slope)]
             forces_all = torch.cat([f for f, _ in parts])
             stress_all = torch.stack([s for _, s in parts]) if stress else None
-        return Prediction(energy, forces=forces_all, stress=stress_all, atomic_energies=atomic)
+        return Prediction(energy, forces=forces_all, stress=stress_all, atomic_energies=atomic), atoms
 
     def linear_design(self, k: int, elements: tuple[int, ...]) -> tuple[Tensor, Tensor, Tensor | None]:
         """Energy [P], forces [3 atoms, P] and stress [9, P] of structure ``k`` per unit weight of each element's

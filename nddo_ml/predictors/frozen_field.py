@@ -84,7 +84,7 @@ def _field_of(model: NDDO, systems: Systems, forces: Tensor) -> _Base:
         chosen = torch.nonzero(forces.cpu() == asked).squeeze(1)
         for index in chosen.split(_AT_ONCE) if chosen.numel() else ():
             some, atoms = systems.select_with_atoms(index)
-            result: Prediction = model(some, forces=asked)
+            result = model(some, forces=asked)
             base.energy[index] = result.energy
             if result.forces is not None:
                 base.forces[atoms] = result.forces

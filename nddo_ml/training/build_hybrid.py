@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
@@ -17,14 +17,10 @@ from nddo_ml.hybrid.features import AtomFeatures
 from nddo_ml.hybrid.pair_functions import PairCorrection
 from nddo_ml.hybrid.parameter_shifts import BOUNDS, ParameterCorrection
 from nddo_ml.models.nddo import NDDO
-from nddo_ml.models.open import open_model
+from nddo_ml.models.open import open_nddo
 from nddo_ml.systems import Systems
 from nddo_ml.terms.catalog import terms_from_config
 from nddo_ml.training.options import Distance, Size
-
-if TYPE_CHECKING:
-    from nddo_ml.models.nddo import NDDO
-
 
 _KINDS = {"parameters": ParameterCorrection, "pairs": PairCorrection, "energy": AtomicEnergyCorrection}
 _RESPONSE_TOLERANCE = 1e-6  # relative, of the gradients that training sees
@@ -124,11 +120,10 @@ def build_delta(
     Raises:
         InputError: a base that is neither a method nor a hybrid.
     """
-    from nddo_ml.models.nddo import NDDO
-
-    model = open_model(base)
-    if not isinstance(model, NDDO):
-        raise InputError(f"model.base must be a method or a hybrid; {base} is a {type(model).__name__}")
+    try:
+        model = open_nddo(base)
+    except InputError as error:
+        raise InputError(f"model.base: {error}") from None
     model.requires_grad_(requires_grad=False)
     if size is None and len(model.corrections):
         features = next(iter(model.corrections)).features

@@ -15,6 +15,7 @@ from nddo_ml.elements import number_of, symbol_of
 from nddo_ml.errors import InputError
 from nddo_ml.models.nnp import NNP
 from nddo_ml.networks import ElementNetworks, NetworkShape
+from nddo_ml.terms.catalog import terms_from_config
 from nddo_ml.training.options import Distance, Positive, Size, Widths
 
 NEIGHBOR_SHELLS = 2.4  # automatic cut-off over the nearest-neighbour distance
@@ -36,12 +37,18 @@ def build_nnp(
     scaling: str = "sigma",
     energy_scale: Positive | Literal["auto"] = "auto",
     reference_energies: Mapping[str, float] | None = None,
+    dispersion: Mapping[str, Any] | None = None,
+    screened_repulsion: Mapping[str, Any] | None = None,
+    ignore_charge_and_spin: bool | None = None,
 ) -> NNP:
     """A Behler–Parrinello potential whose functions, scaling and reference energies come from the data.
 
     ``cutoff`` "auto" is 2.4 times the median nearest-neighbour distance, within 5.0 and 6.5 Å; ``closest`` "auto"
     lets the functions' grids begin where a hundredth of the atoms have a neighbour, if that is nearer than a short
     bond; ``functions`` is an n2p2 input.nn to take the symmetry functions from instead of an automatic set of ``size``.
+    ``dispersion`` and ``screened_repulsion`` are options of a DispersionD3 and a ScreenedRepulsionZBL, each switched on
+    by being there; the networks learn the rest. ``ignore_charge_and_spin`` left out is whether the data have ions or
+    radicals.
 
     Raises:
         InputError: reference energies that lack an element.
@@ -66,7 +73,19 @@ def build_nnp(
         raise InputError(f"model.reference_energies lacks {missing[0]}; the data have {' '.join(symbols)}")
     shapes = {z: NetworkShape.uniform(descriptors.features_of(z), hidden, activation) for z in dataset.elements}
     scale = automatic_scale(dataset, reference) if energy_scale == "auto" else float(energy_scale)
-    return NNP(descriptors, scaler, [ElementNetworks(shapes, seed)], reference, energy_scale=scale, name=name)
+    added = {"dispersion": dispersion, "screened_repulsion": screened_repulsion}
+    if ignore_charge_and_spin is None:
+        ignore_charge_and_spin = bool(dataset.systems.charged_or_open.any())
+    return NNP(
+        descriptors,
+        scaler,
+        [ElementNetworks(shapes, seed)],
+        reference,
+        energy_scale=scale,
+        terms=terms_from_config({name: options for name, options in added.items() if options is not None}),
+        ignore_charge_and_spin=ignore_charge_and_spin,
+        name=name,
+    )
 
 
 def automatic_cutoff(dataset: Dataset) -> float:

@@ -25,9 +25,7 @@ from nddo_ml.datasets.zeros import fit_zeros, to_common_zero
 from nddo_ml.errors import InputError, warnings_as_sentences
 from nddo_ml.evaluation.tables import check_elements, fitted_zeros, summarize, tabulate, with_fitted_zero
 from nddo_ml.models.base import AbstractModel
-from nddo_ml.models.mixture import mixture
-from nddo_ml.models.nddo import NDDO
-from nddo_ml.models.nnp import NNP
+from nddo_ml.models.mixture import merged
 from nddo_ml.models.saved import load_model, save_model
 from nddo_ml.predictors.cached import CachedNNP
 from nddo_ml.predictors.choose import predictor_for
@@ -170,7 +168,7 @@ def on_one_zero(model: AbstractModel, data: Dataset, valid: Dataset) -> tuple[Da
     Raises:
         InputError: validation data with a zero or element that the training data lack.
     """
-    if isinstance(model, NNP):
+    if model.capabilities.data_zero:
         if len(set(data.zeros)) == 1:
             return data, valid
         zeros = fit_zeros(data, data.labels.values["energy"])
@@ -198,10 +196,7 @@ def _train_together(
         for k, job in enumerate(jobs):
             report = _as_member(k + 1, on_epoch)
             models.append(train_member(job, data, Path(job.output), group, report))
-    potentials = [m for m in models if isinstance(m, NNP)]
-    if len(potentials) == len(models):
-        return NNP.committee(potentials)
-    return mixture([m for m in models if isinstance(m, NDDO)])
+    return merged(models)
 
 
 def _as_member(number: int, on_epoch: Report) -> Report:
@@ -262,7 +257,7 @@ def _finish(model: AbstractModel, config: TrainConfig, data: Dataset, output: Pa
     if config.data.test:
         test = load_dataset(config.data.test)
         check_elements(model, test)
-        if not isinstance(model, NNP):  # a method's zero of the energy is its own
+        if not model.capabilities.data_zero:
             test = with_fitted_zero(model, test)
         errors = summarize(tabulate(model, test), test)
         (output / "errors.json").write_text(json.dumps(errors, indent=1))

@@ -51,7 +51,9 @@ class Trainer:
 
     def __post_init__(self) -> None:
         weights = {name: getattr(self.config.loss, name) for name in LABELS}
-        self.loss_function = Loss(weights, {**self.config.loss.huber}, self.config.loss.shifts)
+        self.loss_function = Loss(
+            weights, {str(k): v for k, v in self.config.loss.huber.items()}, self.config.loss.shifts
+        )
         lacking = [n for n in self.loss_function.labels if n not in self.train.present]
         if len(lacking) == len(self.loss_function.labels):
             raise InputError(f"the training data have none of the loss's labels ({', '.join(lacking)})")
@@ -207,7 +209,7 @@ class Trainer:
         sums = dict.fromkeys(["loss", *names, *(f"{n} count" for n in names)], 0.0)
         for part in _parts(self.valid, self.processes.share(index), _VALIDATED_AT_ONCE):
             some = self.valid.select(part)
-            prediction = _detached(self._ask(self.predict_valid, part, _present(some, names)))
+            prediction = self._ask(self.predict_valid, part, _present(some, names)).detached()
             share = {n: normalizers[n] for n in (*_present(some, names), "shifts")}
             sums["loss"] += float(self.loss_function(prediction, some.labels, some.systems, share))
             for name in _present(some, names):
@@ -303,8 +305,3 @@ def _parts(data: Dataset, index: Tensor, size: int) -> Iterator[Tensor]:
 def _present(data: Dataset, names: Iterable[str]) -> list[str]:
     """Those of the labels that some structure has."""
     return [n for n in names if bool((data.labels.has(n)).any())]
-
-
-def _detached(prediction: Prediction) -> Prediction:
-    values: dict[str, Any] = {k: v.detach() if isinstance(v, Tensor) else v for k, v in vars(prediction).items()}
-    return Prediction(**values)
