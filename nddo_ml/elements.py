@@ -5,6 +5,11 @@ from ase.data import atomic_masses as ase_masses
 from ase.data import atomic_numbers, chemical_symbols
 from torch import Tensor
 
+# Atomic numbers of the elements that formulas single out
+HYDROGEN, HELIUM, BORON, CARBON, NITROGEN, OXYGEN, FLUORINE, NEON = 1, 2, 5, 6, 7, 8, 9, 10
+SODIUM, ALUMINIUM, SILICON, SULFUR, CHLORINE, BROMINE, MOLYBDENUM, IODINE = 11, 13, 14, 16, 17, 35, 42, 53
+BARIUM, HAFNIUM, PLUTONIUM, OGANESSON = 56, 72, 94, 118
+
 
 def symbol_of(number: int) -> str:
     """Symbol of an atomic number; ``Z=n`` where there is none."""

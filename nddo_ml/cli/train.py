@@ -59,7 +59,6 @@ def train(
 
       torchrun --nproc-per-node 2 -m nddo_ml train silicon.toml --train si.extxyz
     """
-    from nddo_ml.datasets.checks import warnings_as_sentences
     from nddo_ml.training.config import read_config
     from nddo_ml.training.run import train as run
     from nddo_ml.training.summary import write_summary
@@ -72,7 +71,7 @@ def train(
         overrides["output"] = str(output)
     chosen = read_config(config, overrides)
     err = Console(stderr=True)
-    with _bar(err) as bar, warnings_as_sentences():
+    with _bar(err) as bar:
         tell = _Teller(bar, chosen)
         result = run(chosen, restart=restart, on_epoch=tell)
     if tell.is_first:

@@ -16,7 +16,7 @@ from nddo_ml.errors import InputError
 from nddo_ml.models.base import AbstractModel
 from nddo_ml.models.nddo import NDDO
 from nddo_ml.models.nnp import NNP, SystemExtrapolation
-from nddo_ml.systems import Systems, take
+from nddo_ml.systems import Systems
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -113,7 +113,7 @@ def label_answers(data: Dataset) -> Answers | None:
     labels, systems = data.labels, data.systems
     values: dict[str, Any] = {}
     for name in ("energy", "forces", "dipole", "charges"):
-        here = labels.weights[name] > 0
+        here = labels.has(name)
         here = here[systems.system_idx] if name in PER_ATOM else here
         if bool(here.any()):
             value = labels.values[name]
@@ -184,7 +184,7 @@ class _Table:
 
     def fill(self, index: Tensor, prediction: Any) -> None:
         """Keep a prediction for the structures ``index``, its atoms contiguous by structure."""
-        _, atoms = take(self.systems, index)
+        _, atoms = self.systems.select_with_atoms(index)
         for name, values in self.values.items():
             value = getattr(prediction, name)
             if value is not None:
@@ -228,7 +228,7 @@ def _predict(model: AbstractModel, systems: Systems) -> Any:
 def _attempts(model: AbstractModel, systems: Systems, index: Tensor) -> list[tuple[Tensor, Any]]:
     """Predictions of parts of ``index``; for a structure that the model refuses, the reason."""
     try:
-        return [(index, _predict(model, take(systems, index)[0]))]
+        return [(index, _predict(model, systems.select_with_atoms(index)[0]))]
     except InputError as error:
         if len(index) == 1:
             return [(index, _reason(error))]
@@ -250,7 +250,7 @@ def _extrapolations(model: NNP, data: Dataset, failures: dict[int, str]) -> dict
     good = torch.tensor([k for k in range(len(data)) if k not in failures], dtype=torch.int64)
     for index in good.split(64):
         if len(index):
-            for entry in model.extrapolation(take(data.systems, index)[0]):
+            for entry in model.extrapolation(data.systems.select_with_atoms(index)[0]):
                 found.setdefault(int(index[entry.system]), []).append(entry)
     result = {}
     for k, entries in found.items():

@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nddo_ml.datasets.readers import read_structures
+from nddo_ml.datasets.readers import read_labelled_frames
 from nddo_ml.elements import symbol_of
 from nddo_ml.errors import InputError
-from nddo_ml.systems import Systems, take
+from nddo_ml.systems import Systems
 from nddo_ml.units import BOHR_ANGSTROM, EV_KCAL_MOL, HARTREE_EV
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Source:
     length_unit: str = "angstrom"
     weight: float = 1.0  # multiplies every structure's weight
     group: str | None = None  # group of all its structures; None: from the frame
-    reference: str = ""  # data sets of one reference share their per-element energies
+    reference: str = ""  # name of their zero of energy: data of one name share their per-element energies
 
     def __post_init__(self) -> None:
         for name, value, known in (
@@ -73,6 +73,10 @@ class Labels:
     values: dict[str, Tensor]  # per system or per atom, units of LABELS
     weights: dict[str, Tensor]  # [systems], zero where missing
 
+    def has(self, name: str) -> Tensor:
+        """Which systems have this label, [systems] bool."""
+        return self.weights[name] > 0
+
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> Labels:
         """The same on another device."""
         return Labels(
@@ -89,7 +93,7 @@ class Dataset:
     labels: Labels
     groups: tuple[str, ...]  # one a structure
     origins: tuple[str, ...]  # "file, frame n", one a structure
-    references: tuple[str, ...]  # one a structure: which set of per-element energies applies
+    zeros: tuple[str, ...]  # one a structure: the name of its zero of energy, a set of per-element energies
 
     def __len__(self) -> int:
         return len(self.groups)
@@ -97,7 +101,7 @@ class Dataset:
     @property
     def present(self) -> tuple[str, ...]:
         """Labels that at least one structure has."""
-        return tuple(name for name in LABELS if bool((self.labels.weights[name] > 0).any()))
+        return tuple(name for name in LABELS if bool((self.labels.has(name)).any()))
 
     @property
     def elements(self) -> tuple[int, ...]:
@@ -110,13 +114,15 @@ class Dataset:
         counts = torch.zeros(len(self), len(self.elements), dtype=torch.float64)
         lookup = {z: k for k, z in enumerate(self.elements)}
         column = torch.tensor([lookup[z] for z in self.systems.numbers.tolist()])
-        counts.index_put_((self.systems.system_idx, column), torch.ones(len(column), dtype=torch.float64), True)
+        counts.index_put_(
+            (self.systems.system_idx, column), torch.ones(len(column), dtype=torch.float64), accumulate=True
+        )
         return counts
 
     def select(self, index: Tensor | Sequence[int]) -> Dataset:
         """The structures ``index``, in this order."""
         index = torch.as_tensor(index, dtype=torch.int64)
-        systems, atoms = take(self.systems, index)
+        systems, atoms = self.systems.select_with_atoms(index)
         values = {k: v[atoms] if LABELS[k][0] else v[index] for k, v in self.labels.values.items()}
         weights = {k: v[index] for k, v in self.labels.weights.items()}
         pick = index.tolist()
@@ -125,7 +131,7 @@ class Dataset:
             Labels(values, weights),
             tuple(self.groups[k] for k in pick),
             tuple(self.origins[k] for k in pick),
-            tuple(self.references[k] for k in pick),
+            tuple(self.zeros[k] for k in pick),
         )
 
     def weighted(self, group_weights: Mapping[str, float]) -> Dataset:
@@ -154,7 +160,7 @@ def load_dataset(sources: Iterable[Source | str | Path]) -> Dataset:
     for entry in sources:
         source = entry if isinstance(entry, Source) else Source(str(entry))
         found: set[str] = set()
-        for number, (atoms, raw) in enumerate(read_structures(source.path, source.keys)):
+        for number, (atoms, raw) in enumerate(read_labelled_frames(source.path, source.keys)):
             origin = f"{source.path}, frame {number}"
             frames.append((_scaled(atoms, source), _checked_labels(atoms, raw, source, origin), source, origin))
             found |= raw.keys()
@@ -299,6 +305,6 @@ def _group(atoms: Atoms, source: Source) -> str:
 
 def describe(dataset: Dataset) -> str:
     """One line: structures, atoms, elements, labels with the number of structures that have them."""
-    labels = ", ".join(f"{name} ({int((dataset.labels.weights[name] > 0).sum())})" for name in dataset.present)
+    labels = ", ".join(f"{name} ({int((dataset.labels.has(name)).sum())})" for name in dataset.present)
     symbols = " ".join(symbol_of(z) for z in dataset.elements)
     return f"{len(dataset)} structures, {dataset.systems.n_atoms} atoms of {symbols}; labels: {labels or 'none'}"

@@ -24,7 +24,7 @@ _NUMBERS = ("atomic_numbers", "species", "numbers", "z")
 _POSITIONS = ("coordinates", "positions", "xyz")
 
 
-def read_structures(path: str | Path, keys: Mapping[str, str]) -> Iterator[tuple[Atoms, dict[str, Any]]]:
+def read_labelled_frames(path: str | Path, keys: Mapping[str, str]) -> Iterator[tuple[Atoms, dict[str, Any]]]:
     """Structures of a file with their labels as they stand there.
 
     ``keys`` maps a label to its name in the file where it differs from the usual one. The format follows the

@@ -8,17 +8,33 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from nddo_ml.elements import (
+    ALUMINIUM,
+    BARIUM,
+    BORON,
+    BROMINE,
+    CARBON,
+    CHLORINE,
+    FLUORINE,
+    HAFNIUM,
+    HYDROGEN,
+    IODINE,
+    MOLYBDENUM,
+    NITROGEN,
+    OXYGEN,
+    SILICON,
+    SODIUM,
+)
 from nddo_ml.integrals.build import Integrals
 from nddo_ml.integrals.layout import PairGroup
 from nddo_ml.methods.parameters import Method, Parameters
 
-_H, _B, _C, _N, _O, _NA, _AL, _SI = 1, 5, 6, 7, 8, 11, 13, 14
 # AM1: pair-wise Gaussians (K, L in 1/Å², M in Å) of boron with these elements replace boron's own.
 # Dewar, Jie & Zoebisch, Organometallics 7, 513 (1988).
 AM1_BORON_GAUSSIANS = {
-    (1,): ((0.412253, 10.0, 0.832586), (-0.149917, 6.0, 1.186220)),
-    (6,): ((0.261751, 8.0, 1.063995), (0.050275, 5.0, 1.936492)),
-    (9, 17, 35, 53): ((0.359244, 9.0, 0.819351), (0.074729, 9.0, 1.574414)),
+    (HYDROGEN,): ((0.412253, 10.0, 0.832586), (-0.149917, 6.0, 1.186220)),
+    (CARBON,): ((0.261751, 8.0, 1.063995), (0.050275, 5.0, 1.936492)),
+    (FLUORINE, CHLORINE, BROMINE, IODINE): ((0.359244, 9.0, 0.819351), (0.074729, 9.0, 1.574414)),
 }
 
 
@@ -123,7 +139,7 @@ def am1_energy(p: Parameters, pairs: _Pairs) -> Tensor:
     for atoms, z, partner in ((pairs.a, pairs.z_a, pairs.z_b), (pairs.b, pairs.z_b, pairs.z_a)):
         gaussians = gaussians + _boron_gaussians(p, atoms, z, partner, pairs.r)
     energy = _classic(p, pairs, gaussians)
-    hydride = pairs.of(42, _H)
+    hydride = pairs.of(MOLYBDENUM, HYDROGEN)
     if not bool(hydride.any()):
         return energy
     special = pairs.coulomb * (1 + 2 * pairs.r * pairs.x * torch.exp(-pairs.alpha * pairs.r))
@@ -138,7 +154,7 @@ def mndod_energy(p: Parameters, pairs: _Pairs) -> Tensor:
     decay = _atomic_decay(p, pairs)
     if bool(pairs.diatomic.any()):
         special = torch.exp(-pairs.alpha * pairs.r)
-        metal_a = (pairs.z_a >= _NA) & (pairs.z_a <= _AL)
+        metal_a = (pairs.z_a >= SODIUM) & (pairs.z_a <= ALUMINIUM)
         partner = torch.exp(-torch.where(metal_a, p.alpha[pairs.b], p.alpha[pairs.a]) * pairs.r)
         partner = torch.where(pairs.z_a == pairs.z_b, special, partner)
         decay = torch.where(pairs.diatomic, special + partner, decay)
@@ -154,13 +170,13 @@ def pm6_energy(p: Parameters, pairs: _Pairs) -> Tensor:
     the first twice, as in MOPAC. Source: Stewart, J. Mol. Model. 13, 1173 (2007).
     """
     r = pairs.r
-    exponent = torch.where(pairs.of(_H, (_C, _N, _O)), r**2, r + 0.0003 * r**6)
+    exponent = torch.where(pairs.of(HYDROGEN, (CARBON, NITROGEN, OXYGEN)), r**2, r + 0.0003 * r**6)
     bracket = 2 * pairs.x * torch.exp(-pairs.alpha * exponent)
-    bracket = bracket + torch.where(pairs.of(_C, _C), 9.278465 * torch.exp(-5.983752 * r), 0.0)
-    bracket = bracket - torch.where(pairs.of(_SI, _O), 7e-4 * torch.exp(-((r - 2.9) ** 2)), 0.0)
+    bracket = bracket + torch.where(pairs.of(CARBON, CARBON), 9.278465 * torch.exp(-5.983752 * r), 0.0)
+    bracket = bracket - torch.where(pairs.of(SILICON, OXYGEN), 7e-4 * torch.exp(-((r - 2.9) ** 2)), 0.0)
     gaussians = _gaussians(p, pairs.a, r, 1) + _gaussians(p, pairs.b, r, 1)
     if not bool(pairs.diatomic.all()):
-        lanthanoid = ((pairs.z_a > 56) & (pairs.z_a < 72)) | ((pairs.z_b > 56) & (pairs.z_b < 72))
+        lanthanoid = _is_lanthanoid(pairs.z_a) | _is_lanthanoid(pairs.z_b)
         generic = 10 * torch.exp(-torch.where(lanthanoid, 3.0, 2.18) * r)
         bracket = torch.where(pairs.diatomic, bracket, generic)
         more = gaussians + _gaussians(p, pairs.a, r) + _gaussians(p, pairs.b, r)
@@ -170,6 +186,10 @@ def pm6_energy(p: Parameters, pairs: _Pairs) -> Tensor:
 
 
 _FUNCTIONS = {"AM1": am1_energy, "MNDO/d": mndod_energy, "PM6": pm6_energy}
+
+
+def _is_lanthanoid(z: Tensor) -> Tensor:
+    return (z > BARIUM) & (z < HAFNIUM)
 
 
 def _atomic_decay(p: Parameters, pairs: _Pairs) -> Tensor:
@@ -182,7 +202,7 @@ def _atomic_decay(p: Parameters, pairs: _Pairs) -> Tensor:
 def _decay(alpha: Tensor, z: Tensor, partner: Tensor, r: Tensor) -> Tensor:
     """exp(−αR), times R/Å for N and O bound to hydrogen."""
     bare = torch.exp(-alpha * r)
-    return torch.where((partner == _H) & ((z == _N) | (z == _O)), r * bare, bare)
+    return torch.where((partner == HYDROGEN) & ((z == NITROGEN) | (z == OXYGEN)), r * bare, bare)
 
 
 def _gaussians(p: Parameters, atoms: Tensor, r: Tensor, n: int = 4) -> Tensor:
@@ -195,7 +215,7 @@ def _boron_gaussians(p: Parameters, atoms: Tensor, z: Tensor, partner: Tensor, r
     """What boron's Gaussians with this partner add to boron's own, zero for other pairs."""
     total = torch.zeros_like(r)
     for partners, terms in AM1_BORON_GAUSSIANS.items():
-        mask = (z == _B) & torch.isin(partner, torch.tensor(partners, device=r.device))
+        mask = (z == BORON) & torch.isin(partner, torch.tensor(partners, device=r.device))
         if bool(mask.any()):
             own = _gaussians(p, atoms, r)
             special = sum(k * torch.exp(-l * (r - m) ** 2) for k, l, m in terms)

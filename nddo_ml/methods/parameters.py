@@ -51,7 +51,7 @@ class Method:
     name: str
     parent: str  # the method whose field and core repulsion it has, often itself
     description: str
-    reference: str
+    citation: str
     scalars: dict[str, Tensor]  # name -> [MAX_Z]
     gaussians: dict[str, Tensor]  # K (dimensionless), L (1/Å²), M (Å) -> [MAX_Z, 4]
     pair_alpha: Tensor  # [MAX_Z, MAX_Z] 1/Å; NaN where the pair has no diatomic parameters

@@ -25,7 +25,7 @@ class MethodInfo:
     name: str
     table: str  # file name in data/, without the ending
     description: str
-    reference: str
+    citation: str
     constants: Constants = CODATA_2018
     with_d: bool = True  # False: the table's elements with d orbitals were never published and are left out
     parent: str = ""  # the method whose field and core repulsion it has, if not its own
@@ -144,7 +144,7 @@ def load_method(name: str) -> Method:
         name=info.name,
         parent=info.parent or info.name,
         description=info.description,
-        reference=info.reference,
+        citation=info.citation,
         scalars={key: getattr(table, key) for key in SCALARS},
         gaussians=gaussians,
         pair_alpha=pair_alpha,
@@ -257,7 +257,7 @@ def _with_metal_integrals(p: Parameters, main_group: Tensor) -> Parameters:
 # n_d electrons with parallel spins first -> how often −F2/49 and −F4/49 count in the lowest term of d^n (Hund).
 _HUND = {2: (8, 1), 3: (15, 8), 4: (21, 21), 5: (35, 35), 6: (35, 35), 7: (43, 36), 8: (50, 43), 9: (56, 56)}
 _HUND[10] = (70, 70)
-_LANTHANOIDS = slice(58, 71)  # their f shells are in the core; MOPAC leaves out d-electron repulsion
+_CERIUM_TO_YTTERBIUM = slice(58, 71)  # their f shells are in the core; MOPAC leaves out d-electron repulsion
 
 
 def isolated_energy(p: Parameters, occupation: Tensor) -> Tensor:
@@ -285,5 +285,5 @@ def isolated_energy(p: Parameters, occupation: Tensor) -> Tensor:
     parallel = d.clamp(max=5) * s.clamp(max=1) + (d - 5).clamp(min=0) * (s - 1).clamp(min=0)
     repulsion = s * d * f0_sd + 0.5 * d * (d - 1) * f0_dd - parallel * g2_sd / 5
     repulsion = repulsion - (hund[:, 0] * f2_dd + hund[:, 1] * f4_dd) / 49
-    repulsion[_LANTHANOIDS] = 0.0
+    repulsion[_CERIUM_TO_YTTERBIUM] = 0.0
     return energy + repulsion

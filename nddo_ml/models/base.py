@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from nddo_ml.elements import symbol_of
 from nddo_ml.errors import InputError
+from nddo_ml.threads import alone_after_fork
 
 if TYPE_CHECKING:
     from nddo_ml.scf.solve import SCFResult
@@ -43,6 +44,10 @@ class AbstractModel(nn.Module, ABC):
     elements: frozenset[int]  # atomic numbers the model knows
     periodic: bool  # whether periodic cells are honoured
 
+    def __init__(self) -> None:
+        super().__init__()
+        alone_after_fork()
+
     @abstractmethod
     def forward(self, systems: Systems, *, forces: bool = False, stress: bool = False) -> Prediction:
         """Energies, and forces and stress where asked for, of a batch."""
@@ -60,9 +65,6 @@ class AbstractModel(nn.Module, ABC):
         for number in systems.numbers.unique().tolist():
             if number not in self.elements:
                 atom = int((systems.numbers == number).nonzero()[0, 0])
-                k = int(systems.system_idx[atom])
-                local = int((systems.system_idx[:atom] == k).sum())
+                where = f"system {int(systems.system_idx[atom])}, atom {int(systems.places[atom])}"
                 known = ", ".join(symbol_of(z) for z in sorted(self.elements))
-                raise InputError(
-                    f"system {k}, atom {local}: {self.name} has no element {symbol_of(number)}; it has {known}"
-                )
+                raise InputError(f"{where}: {self.name} has no element {symbol_of(number)}; it has {known}")

@@ -25,6 +25,7 @@ from nddo_ml.methods.parameters import Method, Parameters, parameters_of
 from nddo_ml.methods.tables import load_method
 from nddo_ml.models.base import AbstractModel, Prediction
 from nddo_ml.models.chunks import chunks_of, starting_densities
+from nddo_ml.scf.density import total_density
 from nddo_ml.scf.fock import FockBuilder
 from nddo_ml.scf.solve import SCFOptions, SCFResult, check_converged, merge_results, solve_scf
 from nddo_ml.systems import Systems
@@ -35,7 +36,7 @@ _LARGE = 80  # atoms from which a single system's matrices are worth sharing amo
 
 
 @dataclass(frozen=True)
-class _Part:
+class _ChunkResult:
     """Results of one chunk of systems."""
 
     systems: Tensor  # [k] indices into the batch's systems
@@ -51,7 +52,7 @@ class _Part:
 
 
 @dataclass(frozen=True)
-class Field:
+class Hamiltonian:
     """What the field of one batch is made of, with its graph."""
 
     parameters: Parameters
@@ -170,7 +171,7 @@ class NDDO(AbstractModel):
         forces: bool,
         guess: Tensor | None,
         keep_graph: bool,
-    ) -> _Part:
+    ) -> _ChunkResult:
         systems, atoms = batch.select_with_atoms(index)
         if bool((open_shells(systems, self.uhf) == 0).all()):
             n_occupied = n_occupied[:, :1]
@@ -179,7 +180,7 @@ class NDDO(AbstractModel):
         positions = systems.positions
         with torch.set_grad_enabled(keep_graph or forces):
             corrections = self.corrections.at(systems)
-            field = self._field(systems, corrections)
+            field = self._hamiltonian(systems, corrections)
             integrals, layout, parameters = field.integrals, field.layout, field.parameters
             builder = FockBuilder.from_integrals(integrals)
             start = starting_densities(guess, index, n_occupied, layout.size)
@@ -195,20 +196,20 @@ class NDDO(AbstractModel):
                 outputs, factors = [*flat_integrals(integrals), rest], [*weights.flat, torch.ones_like(rest)]
                 force = -contracted_gradient(outputs, factors, positions, create_graph=keep_graph)
         with torch.set_grad_enabled(keep_graph):
-            total = 2 * density[:, 0] if density.shape[1] == 1 else density.sum(dim=1)
+            total = total_density(density)
             charges = coulson_charges(layout, parameters, total)
             masses = atomic_masses(systems.numbers, positions.dtype)
             dipole = dipole_moment(layout, parameters, total, positions, charges, masses)
         energies = (electronic, field.core, electronic + field.core + field.other)
         electronic, core, energy = (t if keep_graph else t.detach() for t in energies)
         size = corrections.shift_size() if keep_graph and self.training else None
-        return _Part(index, atoms, scf, electronic, core, energy, charges, dipole, force, size)
+        return _ChunkResult(index, atoms, scf, electronic, core, energy, charges, dipole, force, size)
 
-    def field(self, systems: Systems) -> Field:
+    def hamiltonian(self, systems: Systems) -> Hamiltonian:
         """Parameters, integrals and energies beside the field, corrected, with their graph."""
-        return self._field(systems, self.corrections.at(systems))
+        return self._hamiltonian(systems, self.corrections.at(systems))
 
-    def _field(self, systems: Systems, corrections: CorrectionsAt) -> Field:
+    def _hamiltonian(self, systems: Systems, corrections: CorrectionsAt) -> Hamiltonian:
         parameters = corrections.shifted(self.parameters_of(systems))
         layout = build_layout(systems.system_idx, parameters.width, systems.n_systems)
         factors = corrections.pair_factors(layout)
@@ -219,9 +220,9 @@ class NDDO(AbstractModel):
         other = corrections.energy()
         for term in self.all_terms:
             other = other + term.energy(systems)
-        return Field(parameters, layout, integrals, core, other)
+        return Hamiltonian(parameters, layout, integrals, core, other)
 
-    def _prediction(self, systems: Systems, parts: list[_Part], scf: SCFResult) -> Prediction:
+    def _prediction(self, systems: Systems, parts: list[_ChunkResult], scf: SCFResult) -> Prediction:
         def of_systems(name: str) -> Tensor:
             values = torch.cat([getattr(part, name) for part in parts])
             order = torch.cat([part.systems for part in parts])

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from bp_descriptors import neighbor_list, pair_vectors
+from bp_descriptors.runs import ranks, starts
 from nddo_ml.derivatives import gradient
 from nddo_ml.models.base import Prediction
 from nddo_ml.models.nnp import NNP
-from nddo_ml.systems import Systems, take
+from nddo_ml.systems import Systems
 
 CHUNK_ATOMS = 256  # atoms whose derivatives are computed together
 
@@ -39,14 +40,14 @@ class CachedNNP:
         self.jacobians: list[_Jacobian | None] = []
         features = []
         for index in _chunks(systems.atoms_per_system, needs_derivatives):
-            some, _ = take(systems, index)
+            some, _ = systems.select_with_atoms(index)
             scaled, jacobians = _features(model, some, bool(needs_derivatives[index[0]]), dtype)
             features.append(scaled)
             self.jacobians += jacobians
         self.features = torch.cat(features)
 
     def __call__(self, index: Tensor, *, forces: bool, stress: bool) -> Prediction:
-        systems, atoms = take(self.systems, index)
+        systems, atoms = self.systems.select_with_atoms(index)
         features = self.features[atoms]
         differentiate = forces or stress
         with torch.set_grad_enabled(torch.is_grad_enabled() or differentiate):
@@ -66,7 +67,7 @@ class CachedNNP:
         features.
         """
         jacobian = self.jacobians[k]
-        one, atoms_here = take(self.systems, torch.tensor([k]))
+        one, atoms_here = self.systems.select_with_atoms(torch.tensor([k]))
         n, n_features = one.n_atoms, self.features.shape[1]
         if jacobian is None:
             raise ValueError(f"structure {k} has no stored derivatives")
@@ -108,7 +109,7 @@ def cache_bytes(model: NNP, systems: Systems, needs_derivatives: Tensor) -> floa
     if not chosen.numel():
         return 0.0
     sample = chosen[:: max(1, chosen.numel() // 8)]
-    some, _ = take(systems, sample)
+    some, _ = systems.select_with_atoms(sample)
     pairs = neighbor_list(some.positions, model.cutoff, some.system_idx, some.cell, some.pbc)
     per_atom = 1.0 + pairs.n_pairs / some.n_atoms
     atoms = float(systems.atoms_per_system[chosen].sum())
@@ -139,7 +140,7 @@ def _features(
     slopes = [gradient(scaled[:, f], [vectors], retain_graph=True)[0] for f in range(scaled.shape[1])]
     slope = torch.stack(slopes, 2)  # [pairs, 3, F] ∂G_i/∂r_ij
     sizes = some.atoms_per_system
-    firsts = (torch.cumsum(sizes, 0) - sizes).tolist()
+    firsts = starts(sizes).tolist()
     per_system = torch.bincount(some.system_idx[pairs.i], minlength=some.n_systems).tolist()
     jacobians: list[_Jacobian | None] = []
     start = 0
@@ -174,8 +175,7 @@ def _dense_blocks(slope: Tensor, i: Tensor, j: Tensor, n_atoms: int) -> tuple[Te
     centre, neighbor = key // n_atoms, key % n_atoms
     count = torch.bincount(centre, minlength=n_atoms)
     width = int(count.max()) + 1 if key.numel() else 1
-    first = torch.cumsum(count, 0) - count
-    column = torch.arange(key.shape[0]) - first[centre] + 1  # column 0 is the atom itself
+    column = ranks(count) + 1  # column 0 is the atom itself
     dense = slope.new_zeros(n_atoms, width, 3, n_features)
     dense[centre, column] = merged
     dense[:, 0] = -slope.new_zeros(n_atoms, 3, n_features).index_add(0, i, slope)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from nddo_ml.models.base import AbstractModel, Prediction
 from nddo_ml.models.nddo import NDDO
-from nddo_ml.systems import Systems, take
+from nddo_ml.systems import Systems
 
 
 class Predictor(Protocol):
@@ -27,7 +27,7 @@ class DirectPredictor:
     systems: Systems
 
     def __call__(self, index: Tensor, *, forces: bool, stress: bool) -> Prediction:
-        systems, _ = take(self.systems, index)
+        systems, _ = self.systems.select_with_atoms(index)
         if stress:
             systems = _with_volume(systems)
         weight = next(self.model.parameters(), None)

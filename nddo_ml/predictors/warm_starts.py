@@ -7,7 +7,7 @@ from torch import Tensor
 
 from nddo_ml.models.base import Prediction
 from nddo_ml.models.nddo import NDDO
-from nddo_ml.systems import Systems, take
+from nddo_ml.systems import Systems
 
 
 class WarmStarts:
@@ -33,7 +33,7 @@ class WarmStarts:
         return prediction
 
     def _take(self, index: Tensor) -> Systems:
-        return take(self.systems, index)[0].to(next(self.model.parameters()).device)
+        return self.systems.select_with_atoms(index)[0].to(next(self.model.parameters()).device)
 
     def _keep(self, index: Tensor, prediction: Prediction) -> None:
         scf = prediction.scf

@@ -16,7 +16,7 @@ def predict_from_forces(cached: CachedNNP, dataset: Dataset) -> LinearPrediction
 
     Needs no trained model: the equations come from the cached derivatives in a moment.
     """
-    chosen = torch.nonzero(dataset.labels.weights["forces"] > 0).squeeze(1)
+    chosen = torch.nonzero(dataset.labels.has("forces")).squeeze(1)
     structures = chosen[:: max(1, len(chosen) // SAMPLE)].tolist()
     if not structures:
         return None

@@ -125,7 +125,7 @@ class Trainer:
             error = errors(label, prediction, some.labels, some.systems, per_atom_energy=True)
             weight = label_weights(label, some.labels, some.systems, prediction)
             if LABELS[label][0] and parts > 1:
-                weight = weight * (_local_index(some) % parts == part)
+                weight = weight * (some.systems.places % parts == part)
             weight = weight.reshape(-1, *[1] * (error.ndim - 1)).expand(error.shape).to(error)
             count, total = float(weight.sum()), float((weight * error.detach().abs()).sum())
             if count > 0:
@@ -302,13 +302,7 @@ def _parts(data: Dataset, index: Tensor, size: int) -> Iterator[Tensor]:
 
 def _present(data: Dataset, names: Iterable[str]) -> list[str]:
     """Those of the labels that some structure has."""
-    return [n for n in names if bool((data.labels.weights[n] > 0).any())]
-
-
-def _local_index(some: Dataset) -> Tensor:
-    """Index of each atom within its structure."""
-    sizes = some.systems.atoms_per_system
-    return torch.arange(some.systems.n_atoms) - (torch.cumsum(sizes, 0) - sizes)[some.systems.system_idx]
+    return [n for n in names if bool((data.labels.has(n)).any())]
 
 
 def _detached(prediction: Prediction) -> Prediction:

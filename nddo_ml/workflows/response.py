@@ -17,7 +17,8 @@ from nddo_ml.energy.properties import coulson_charges, dipole_moment
 from nddo_ml.errors import InputError
 from nddo_ml.methods.tables import polarizability_volumes
 from nddo_ml.models.base import AbstractModel, Prediction
-from nddo_ml.models.nddo import NDDO, Field
+from nddo_ml.models.nddo import NDDO, Hamiltonian
+from nddo_ml.scf.density import spins_a_matrix, total_density
 from nddo_ml.scf.fock import FockBuilder
 from nddo_ml.systems import Systems
 from nddo_ml.units import BOHR_ANGSTROM, HARTREE_EV
@@ -108,7 +109,7 @@ def polarizability(model: NDDO, systems: Systems) -> Tensor:
         SCFConvergenceError, ResponseError: the field or its response was not solved.
     """
     scf = _given(model(systems).scf)
-    field = model.field(systems)
+    field = model.hamiltonian(systems)
     builder = FockBuilder.from_integrals(field.integrals)
     moments = _dipole_matrices(systems, field)
     spins = scf.density.shape[1]
@@ -116,8 +117,7 @@ def polarizability(model: NDDO, systems: Systems) -> Tensor:
     for push in moments:
         perturbation = -push[:, None].expand(-1, spins, -1, -1)
         change = density_response(builder, scf, perturbation, model.response_options, names)
-        total = 2 * change[:, 0] if spins == 1 else change.sum(dim=1)
-        columns.append((moments * total).sum(dim=(2, 3)).T)
+        columns.append((moments * total_density(change)).sum(dim=(2, 3)).T)
     return torch.stack(columns, dim=2) * (HARTREE_EV * BOHR_ANGSTROM)  # e²/(4π ε_0) in eV Å
 
 
@@ -155,14 +155,14 @@ def orbital_energies(model: NDDO, systems: Systems) -> Tensor:
     with torch.no_grad():
         scf = _given(model(systems).scf)
     with torch.enable_grad():
-        field = model.field(systems)
+        field = model.hamiltonian(systems)
         builder = FockBuilder.from_integrals(field.integrals)
         names = torch.arange(systems.n_systems, device=systems.numbers.device)
         density = implicit_density(field.integrals, builder, scf, model.response_options, names)
         density = density if density.requires_grad else density.requires_grad_()
         energy = electronic_energy(field.integrals, energy_weights(field.integrals, density))
         (fock,) = torch.autograd.grad(energy.sum(), density, create_graph=True)
-        fock = fock / (2 if density.shape[1] == 1 else 1)
+        fock = fock / spins_a_matrix(density)
         levels = (scf.orbitals * (0.5 * (fock + fock.transpose(2, 3)) @ scf.orbitals)).sum(dim=2)
     return torch.where(scf.real_rows[:, None], levels, torch.inf)
 
@@ -210,7 +210,7 @@ def _given(value: T | None) -> T:
     return value
 
 
-def _dipole_matrices(systems: Systems, field: Field) -> Tensor:
+def _dipole_matrices(systems: Systems, field: Hamiltonian) -> Tensor:
     """``∂μ_k/∂P`` of the total density, symmetric, [3, systems, M, M] e·Å."""
     layout = field.layout
     like = systems.positions

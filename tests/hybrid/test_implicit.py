@@ -92,7 +92,7 @@ def test_gradient_is_that_of_an_unrolled_loop(features: AtomFeatures, charge: in
     prediction = model(systems)
     adjoint = torch.autograd.grad((prediction.charges * target).sum(), weights, allow_unused=True)
 
-    field = model.field(systems)
+    field = model.hamiltonian(systems)
     density, n_occupied = prediction.scf.density.detach(), prediction.scf.n_occupied
     # start a little off, so that the loop has something to do
     density = 0.99 * density + 0.01 * torch.eye(density.shape[-1], dtype=density.dtype)
