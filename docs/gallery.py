@@ -46,7 +46,7 @@ def curves() -> Figure:
     for ax, (title, file, bond, values, uhf) in zip(axes, cases, strict=True):
         models = [NDDO("RM1-D3H4", uhf=uhf or None), load_model("hybrid-chno"), load_model("nnp-chno")]
         models[1].uhf = uhf or None
-        found = scan(models, read(file), Coordinate("bond", bond), values.tolist())
+        found = scan(models, read(file), Coordinate("bond", bond), values.tolist(), relative_to="fragments")
         draw_curves(ax, "distance, Å", [(c.answers, c.values, c.relative("fragments")) for c in found])
         ax.set_title(title)
         ax.set_ylabel("energy, kcal/mol")

@@ -47,7 +47,9 @@ NOTES = (
 def geometry(entry: dict) -> Geometry:
     """What MOPAC is given."""
     positions = np.array(entry["positions"])
-    return Geometry(entry["id"], tuple(entry["symbols"]), positions, entry["charge"], entry["multiplicity"], entry["uhf"])
+    return Geometry(
+        entry["id"], tuple(entry["symbols"]), positions, entry["charge"], entry["multiplicity"], entry["uhf"]
+    )
 
 
 def to_file(density: torch.Tensor, n_atoms: int) -> bytes:
@@ -127,9 +129,7 @@ def worst(off) -> tuple[float, float, float]:
 
 def good(off) -> bool:
     heat, gradient, dipole = worst(off)
-    return (
-        abs(heat) < TOLERANCE["heat"] and gradient < 5 * TOLERANCE["gradient"] and dipole < TOLERANCE["dipole"]
-    )
+    return abs(heat) < TOLERANCE["heat"] and gradient < 5 * TOLERANCE["gradient"] and dipole < TOLERANCE["dipole"]
 
 
 def special(name: str) -> list[tuple[dict, str]]:
