@@ -26,6 +26,7 @@ from nddo_ml.workflows.solids import equation_of_state, relax
 
 ROOT = Path(__file__).parents[1]
 MOLECULES = ROOT / "examples" / "molecules"
+_APART = 450  # km/mol between the zeros of two spectra
 SILICON = ROOT / "tests" / "data" / "mlearn_si" / "n2p2_model"
 
 
@@ -45,7 +46,7 @@ def curves() -> Figure:
     for ax, (title, file, bond, values, uhf) in zip(axes, cases, strict=True):
         models = [NDDO("RM1-D3H4", uhf=uhf or None), load_model("hybrid-chno"), load_model("nnp-chno")]
         models[1].uhf = uhf or None
-        found = scan(models, read(file), Coordinate("bond", bond), values.tolist())
+        found = scan(models, read(file), Coordinate("bond", bond), values.tolist(), relative_to="fragments")
         draw_curves(ax, "distance, Å", [(c.answers, c.values, c.relative("fragments")) for c in found])
         ax.set_title(title)
         ax.set_ylabel("energy, kcal/mol")
@@ -57,15 +58,15 @@ def curves() -> Figure:
 def charges() -> Figure:
     """Caffeine: charges of the parent method and of the hybrid."""
     atoms = read(MOLECULES / "caffeine.xyz")
-    flat = (atoms.positions - atoms.positions.mean(0)) @ np.linalg.svd(atoms.positions - atoms.positions.mean(0))[2].T
+    centred = atoms.positions - atoms.positions.mean(0)
+    flat = centred @ np.linalg.svd(centred)[2].T  # the plane of the molecule
     figure, axes = panels(2)
     for ax, model in zip(axes, (NDDO("RM1"), load_model("hybrid-chno")), strict=True):
         q = model(Systems.from_ase(atoms)).charges.numpy()
         distance = atoms.get_all_distances()
         radii = covalent_radii[atoms.numbers]
-        for i, j in zip(*np.nonzero(np.triu(distance < 1.25 * (radii[:, None] + radii[None])), 1), strict=True):
-            if i < j:
-                ax.plot(*flat[[i, j], :2].T, color="#777", lw=2, zorder=1)
+        for i, j in zip(*np.nonzero(np.triu(distance < 1.25 * (radii[:, None] + radii), 1)), strict=True):
+            ax.plot(*flat[[i, j], :2].T, color="#777", lw=2, zorder=1)
         size = 420 * radii**1.3
         shown = ax.scatter(*flat[:, :2].T, s=size, c=q, cmap="RdBu_r", vmin=-0.5, vmax=0.5, edgecolor="#333", zorder=2)
         for k, symbol in enumerate(atoms.get_chemical_symbols()):
@@ -86,12 +87,12 @@ def infrared() -> Figure:
         found = vibrations(model, relaxed, intensities=True)
         x, height = found.frequencies.numpy(), found.intensities.numpy()
         lines = height * 7.5**2 / ((grid[:, None] - x) ** 2 + 7.5**2)
-        ax.plot(grid, lines.sum(1) - 420 * k, color=COLOURS[k], lw=1.2, label=model.name)
-    ax.invert_xaxis()
+        ax.plot(grid, lines.sum(1) - _APART * k, color=COLOURS[k], lw=1.2)
+        ax.text(4010, 90 - _APART * k, model.name, color=COLOURS[k])
+    ax.set_xlim(4050, 400)
     ax.set_xlabel("wavenumber, cm⁻¹")
     ax.set_yticks([])
     ax.set_ylabel("absorption")
-    ax.legend(frameon=False, loc="upper center")
     return figure
 
 
@@ -143,8 +144,9 @@ def silicon() -> Figure:
     fit = equation_of_state(crystal, calculator)
     atoms, edge = len(crystal), fit.volumes ** (1 / 3)
     figure, (ax,) = panels(1, 5.6, 3.4)
-    ax.plot(edge, fit.energies / atoms, "o-", ms=4, color=COLOURS[0])
-    ax.plot(fit.volume ** (1 / 3), fit.energy / atoms, "x", color=COLOURS[1])
+    ax.plot(edge, fit.energies / atoms, "o", ms=5, color=COLOURS[0])
+    smooth = np.linspace(fit.volumes.min(), fit.volumes.max(), 200)
+    ax.plot(smooth ** (1 / 3), np.polyval(np.polyfit(fit.volumes, fit.energies / atoms, 4), smooth), color=COLOURS[0])
     ax.set(xlabel="lattice constant, Å", ylabel="energy, eV an atom")
     ax.set_title(f"silicon: {fit.volume ** (1 / 3):.3f} Å, bulk modulus {fit.bulk_modulus:.0f} GPa")
     return figure

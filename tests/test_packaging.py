@@ -1,5 +1,6 @@
 """What the package says of itself: version, types, citation, links that lead out of the repository's files."""
 
+import ast
 import re
 import subprocess
 import sys
@@ -37,6 +38,30 @@ def test_import_stays_cheap():
 def test_types_are_shipped(package):
     assert files(package).joinpath("py.typed").is_file()
     assert "py.typed" in PROJECT["tool"]["setuptools"]["package-data"][package]
+
+
+IMPORT_NAMES = {"pillow": "PIL", "pyscf-dispersion": "pyscf"}  # where they differ from the package's name
+INDIRECT = {"tad_mctc": "tad-dftd3", "pydantic_core": "pydantic"}  # a package of the same authors, brought by this one
+
+
+def imported() -> dict[str, str]:
+    """Packages that the two import anywhere, with a file that does."""
+    found = {}
+    for path in [*(ROOT / "nddo_ml").rglob("*.py"), *(ROOT / "bp_descriptors").rglob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module] if isinstance(node, ast.ImportFrom) and node.module and not node.level else []
+            found |= {n.partition(".")[0]: str(path.relative_to(ROOT)) for n in names}
+    return {n: f for n, f in found.items() if n not in sys.stdlib_module_names | {"nddo_ml", "bp_descriptors"}}
+
+
+def test_what_is_imported_is_declared():
+    project = PROJECT["project"]
+    lines = [*project["dependencies"], *(d for extra in project["optional-dependencies"].values() for d in extra)]
+    names = {re.match(r"[\w.-]+", line)[0].lower() for line in lines}
+    declared = {IMPORT_NAMES.get(n, n.replace("-", "_")) for n in names}
+    missing = {n: f for n, f in imported().items() if INDIRECT.get(n, n).replace("-", "_") not in declared}
+    assert not missing
 
 
 def test_version_of_a_tree_without_tags_is_the_newest_release():
