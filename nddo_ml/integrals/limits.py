@@ -6,9 +6,14 @@ import torch
 from torch import Tensor
 
 from nddo_ml.integrals.packing import packed_index
-from nddo_ml.methods.parameters import PointChargeLimit
+from nddo_ml.methods.published import PointChargeLimit
 
 _S, _P, _D = slice(0, 1), slice(1, 4), slice(4, 9)
+
+
+def integral_weight(r: Tensor, limit: PointChargeLimit) -> Tensor:
+    """``w(R) = 1 − exp(−steepness (R − distance)²)`` below the distance, 0 beyond, with value and slope continuous."""
+    return -torch.expm1(-limit.steepness * (r - limit.distance).clamp(max=0) ** 2)
 
 
 def toward_point_charges(
@@ -20,10 +25,10 @@ def toward_point_charges(
         blocks: [pairs, products_a, products_b] eV in the local frame, with or without a last row and column for cores.
         r: [pairs] Å.
         point: [pairs] eV, e²/R.
-        limit: w(R).
+        limit: of :func:`integral_weight`.
         widths: of A and of B.
     """
-    w = limit.weight(r)
+    w = integral_weight(r, limit)
     one, two = (_diagonal(width, rows, blocks) for width, rows in zip(widths, blocks.shape[1:], strict=True))
     return w[:, None, None] * blocks + ((1 - w) * point)[:, None, None] * (one[:, None] * two)
 
@@ -39,11 +44,11 @@ def averaged_d(blocks: Tensor, widths: tuple[int, int], on_a: Tensor, on_b: Tens
         widths: of A and of B.
         on_a, on_b: [pairs] bool, whether the atom has d electrons.
     """
-    turned = _d_of_first(blocks.transpose(1, 2), widths[::-1], on_b, on_a, False).transpose(1, 2)
-    return blocks + _d_of_first(blocks, widths, on_a, on_b, True) + turned
+    turned = _d_of_first(blocks.transpose(1, 2), widths[::-1], on_b, on_a, both=False).transpose(1, 2)
+    return blocks + _d_of_first(blocks, widths, on_a, on_b, both=True) + turned
 
 
-def _d_of_first(blocks: Tensor, widths: tuple[int, int], on: Tensor, other: Tensor, both: bool) -> Tensor:
+def _d_of_first(blocks: Tensor, widths: tuple[int, int], on: Tensor, other: Tensor, *, both: bool) -> Tensor:
     """Shifts of the groups with d orbitals of the first atom; those of (dd|dd) if ``both``."""
     total = torch.zeros_like(blocks)
     if widths[0] < 9:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import torch
 
 from bp_descriptors.neighbors import Pairs, neighbor_list
-from nddo_ml.elements import covalent_radii
+from nddo_ml.elements import BORON, CARBON, HYDROGEN, NITROGEN, SULFUR, covalent_radii
 from nddo_ml.systems import Systems
 
-_H, _B, _C, _N, _S = 1, 5, 6, 7, 16
 _REACH = 3.5  # Å, beyond the longest bond of carbon, nitrogen or oxygen
 
 
@@ -21,10 +20,10 @@ def bonds_of(systems: Systems, element: int) -> Pairs:
     low, high = torch.minimum(z[pairs.i], z[pairs.j]), torch.maximum(z[pairs.i], z[pairs.j])
     factor = torch.full_like(radius[pairs.i], 1.1)
     for chosen, value in (
-        ((low == _H) & (high == _C), 1.25),
-        ((low == _B) & (high == _N), 1.0),
-        ((low == _C) & (high <= _N), 1.2),
-        ((low == _S) & (high == _S), 1.2),
+        ((low == HYDROGEN) & (high == CARBON), 1.25),
+        ((low == BORON) & (high == NITROGEN), 1.0),
+        ((low == CARBON) & (high <= NITROGEN), 1.2),
+        ((low == SULFUR) & (high == SULFUR), 1.2),
     ):
         factor = torch.where(chosen, value, factor)
     x = systems.positions.detach()

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from bp_descriptors.geometry import norm
+from nddo_ml.elements import HYDROGEN, NITROGEN, OXYGEN
 from nddo_ml.systems import Systems, require_molecules
 from nddo_ml.units import BOHR_ANGSTROM, EV_KCAL_MOL, HARTREE_EV
 
-_H, _N, _O = 1, 7, 8
 _BOND = 1.4  # Å, longest X–H of a donor
 _LONE, _TETRAHEDRAL, _TRIGONAL = torch.pi, 109.48 * torch.pi / 180, 120 * torch.pi / 180  # rad
 _TORSION, _TO_TRIGONAL, _TO_PLANAR = 54.74, 19.48, 35.26  # degrees: pyramidal NR3, and what flattening adds
@@ -82,7 +82,7 @@ class HydrogenBondsEH:
             else:
                 counts = counts & (twist >= 0)
             shape = shape * bend * twist
-        strength = [torch.where(z[k] == _N, self.nitrogen, self.oxygen).to(x) for k in (one, two)]
+        strength = [torch.where(z[k] == NITROGEN, self.nitrogen, self.oxygen).to(x) for k in (one, two)]
         depth = 0.5 * (strength[0] + strength[1]) * BOHR_ANGSTROM**2 * HARTREE_EV * EV_KCAL_MOL / r**2
         near, far = _damping(r_one, r_two), _switched_off(r)
         if self.original:
@@ -90,7 +90,7 @@ class HydrogenBondsEH:
         near = torch.where((r_one - r_two).abs() > 0.5, near, 1.0)
         energy = depth * cosine**2 * (1 - (1 - shape) ** 2) * near * far
         strong = -2.5 * torch.exp(-80 * (r - 2.67).clamp(min=0) ** 2) * cosine**4
-        energy = energy + torch.where((z[one] == _O) & (z[two] == _O), strong, 0.0)
+        energy = energy + torch.where((z[one] == OXYGEN) & (z[two] == OXYGEN), strong, 0.0)
         return torch.where(counts, energy, 0.0)
 
 
@@ -123,7 +123,7 @@ def _switched_off(r: Tensor) -> Tensor:
 
 def _end_cosines(x: Tensor, z: Tensor, hydrogen: Tensor, end: _End) -> tuple[Tensor, Tensor]:
     """Cosines of the deviations of angle and torsion from an end's lone pairs, [bonds] each."""
-    oxygen, one, two = z[end.atom] == _O, end.ligands == 1, end.ligands == 2
+    oxygen, one, two = z[end.atom] == OXYGEN, end.ligands == 1, end.ligands == 2
     carbonyl, trigonal = oxygen & one, ~oxygen & two
     amine = ~oxygen & ~two
     flat = 180 / torch.pi * _torsion(x, end.third, end.second, end.atom, end.fourth)
@@ -164,8 +164,8 @@ def _torsion(x: Tensor, a: Tensor, b: Tensor, c: Tensor, d: Tensor) -> Tensor:
 def _find(systems: Systems, reach: float) -> _Bonds | None:
     """All hydrogen bonds of a batch whose ends are within reach; None if there are none."""
     z = systems.numbers
-    polar = torch.nonzero((z == _N) | (z == _O)).squeeze(1)
-    if polar.numel() < 2 or not bool((z == _H).any()):
+    polar = torch.nonzero((z == NITROGEN) | (z == OXYGEN)).squeeze(1)
+    if polar.numel() < 2 or not bool((z == HYDROGEN).any()):
         return None
     rows: list[list[int]] = []
     for k in systems.system_idx[polar].unique().tolist():
@@ -183,10 +183,10 @@ def _of_molecule(z: Tensor, x: Tensor, reach: float) -> list[list[int]]:
     distance = torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist")
     radius = torch.tensor([float(v) for v in _RADII.split()], dtype=x.dtype)[z.clamp(max=94).cpu()].to(x)
     touching = distance < 4 / 3 * (radius[:, None] + radius[None])
-    touching.fill_diagonal_(False)
+    touching.fill_diagonal_(fill_value=False)
     near = [torch.nonzero(row).squeeze(1).tolist() for row in touching]
-    polar = torch.nonzero((z == _N) | (z == _O)).squeeze(1).tolist()
-    hydrogens = torch.nonzero(z == _H).squeeze(1).tolist()
+    polar = torch.nonzero((z == NITROGEN) | (z == OXYGEN)).squeeze(1).tolist()
+    hydrogens = torch.nonzero(z == HYDROGEN).squeeze(1).tolist()
     r = distance.tolist()
     seen: set[tuple[int, int, int]] = set()
     rows = []

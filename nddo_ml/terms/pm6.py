@@ -8,11 +8,10 @@ import torch
 from torch import Tensor
 
 from bp_descriptors.geometry import norm
+from nddo_ml.elements import CARBON, HYDROGEN, NITROGEN
 from nddo_ml.systems import Systems
 from nddo_ml.terms.bonds import bonds_of
 from nddo_ml.units import EV_KCAL_MOL
-
-_H, _C, _N = 1, 6, 7
 
 
 @dataclass(frozen=True)
@@ -31,12 +30,12 @@ class FlatNitrogen:
         """Energy of the term, [systems] eV; differentiable by ``systems.positions``."""
         z, x = systems.numbers, systems.positions
         energy = x.new_zeros(systems.n_systems)
-        if not bool((z == _N).any()):
+        if not bool((z == NITROGEN).any()):
             return energy
-        bonds = bonds_of(systems, _N)
+        bonds = bonds_of(systems, NITROGEN)
         ligands = torch.bincount(bonds.i, minlength=systems.n_atoms)
-        hydrogens = torch.bincount(bonds.i[z[bonds.j] == _H], minlength=systems.n_atoms)
-        atoms = torch.nonzero((z == _N) & (ligands == 3) & (hydrogens < 2)).squeeze(1)
+        hydrogens = torch.bincount(bonds.i[z[bonds.j] == HYDROGEN], minlength=systems.n_atoms)
+        atoms = torch.nonzero((z == NITROGEN) & (ligands == 3) & (hydrogens < 2)).squeeze(1)
         first = torch.searchsorted(bonds.i, atoms)
         v = x[bonds.j[first[:, None] + torch.arange(3, device=z.device)]] - x[atoms, None]
         w = v.roll(1, dims=1)
@@ -59,10 +58,10 @@ class TripleBonds:
     def energy(self, systems: Systems) -> Tensor:
         """Energy of the term, [systems] eV."""
         x = systems.positions.detach()
-        bonds = bonds_of(systems, _C)
+        bonds = bonds_of(systems, CARBON)
         linear = torch.bincount(bonds.i, minlength=systems.n_atoms) == 2
         short = (x[bonds.j] - x[bonds.i]).norm(dim=1) < self.longest
-        carbon = (systems.numbers[bonds.j] == _C) & (bonds.j < bonds.i)
+        carbon = (systems.numbers[bonds.j] == CARBON) & (bonds.j < bonds.i)
         triple = bonds.i[linear[bonds.i] & linear[bonds.j] & short & carbon].unique()
         constant = x.new_full(triple.shape, self.height / EV_KCAL_MOL)
         return x.new_zeros(systems.n_systems).index_add(0, systems.system_idx[triple], constant)

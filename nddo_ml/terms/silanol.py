@@ -8,11 +8,10 @@ import torch
 from torch import Tensor
 
 from bp_descriptors.geometry import norm
+from nddo_ml.elements import HYDROGEN, OXYGEN, SILICON
 from nddo_ml.systems import Systems
 from nddo_ml.terms.bonds import bonds_of
 from nddo_ml.units import EV_KCAL_MOL
-
-_H, _O, _SI = 1, 8, 14
 
 
 @dataclass(frozen=True)
@@ -29,11 +28,11 @@ class SilanolBending:
         """Energy of the term, [systems] eV; differentiable by ``systems.positions``."""
         x, z = systems.positions, systems.numbers
         energy = x.new_zeros(systems.n_systems)
-        if not bool((z == _SI).any()):
+        if not bool((z == SILICON).any()):
             return energy
-        bonds = bonds_of(systems, _O)
+        bonds = bonds_of(systems, OXYGEN)
         last = [torch.full_like(z, -1) for _ in range(2)]
-        for atom, element in zip(last, (_SI, _H), strict=True):
+        for atom, element in zip(last, (SILICON, HYDROGEN), strict=True):
             chosen = z[bonds.j] == element
             atom.scatter_reduce_(0, bonds.i[chosen], bonds.j[chosen], "amax")
         oxygen = torch.nonzero((last[0] >= 0) & (last[1] >= 0)).squeeze(1)

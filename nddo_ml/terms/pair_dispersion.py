@@ -9,11 +9,11 @@ from torch import Tensor
 
 from bp_descriptors.geometry import norm
 from bp_descriptors.neighbors import neighbor_list
+from nddo_ml.elements import CARBON
 from nddo_ml.systems import Systems, require_molecules
 from nddo_ml.terms.bonds import bonds_of
 from nddo_ml.units import EV_KCAL_MOL
 
-_CARBON = 6
 _RANGE = 100.0  # Å
 _J_NM6_MOL = 1e6 / 4184.0  # kcal/mol Å⁶ in one J nm⁶/mol
 _TETRAVALENT_C6 = 0.95  # J nm⁶/mol, of a carbon with four ligands
@@ -40,7 +40,7 @@ _ATOMS = {
 
 
 @dataclass(frozen=True)
-class DispersionJG:
+class PairDispersion:
     """``E = −c Σ_{A<B} C6_AB / R⁶ / [1 + exp(−α (R / (s R0_AB) − 1))]``.
 
     ``C6_AB = 2 (C6_A² C6_B² N_A N_B)^⅓ / [(C6_A N_B²)^⅓ + (C6_B N_A²)^⅓]``, ``R0_AB = 2 (R_A³ + R_B³)/(R_A² + R_B²)``
@@ -83,7 +83,7 @@ def _atoms(systems: Systems) -> Tensor:
     for number, values in _ATOMS.items():
         table[number] = torch.tensor(values, dtype=torch.float64)
     atoms = table.to(systems.positions)[systems.numbers]
-    ligands = torch.bincount(bonds_of(systems, _CARBON).i, minlength=systems.n_atoms)
-    tetravalent = (systems.numbers == _CARBON) & (ligands == 4)
+    ligands = torch.bincount(bonds_of(systems, CARBON).i, minlength=systems.n_atoms)
+    tetravalent = (systems.numbers == CARBON) & (ligands == 4)
     atoms[tetravalent, 0] = _TETRAVALENT_C6
     return atoms
