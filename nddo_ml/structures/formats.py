@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from nddo_ml.structures import molfile, pdb, smiles, xyz
+from nddo_ml.structures import gamess, gaussian, mol2, molfile, mopac, orca, pdb, qchem, smiles, xyz
 from nddo_ml.structures.record import Chunk, Lines, Record
 
 _PDB_TAGS = r"(ATOM  |HETATM|HEADER|CRYST1|MODEL |COMPND|TITLE |REMARK|AUTHOR|ORIGX\d|SCALE\d)"
@@ -40,14 +40,18 @@ FORMATS = (
     Format("mol", (".mol", ".sdf", ".sd", ".mdl"), _is_molfile, molfile.split, molfile.parse),
     Format("pdb", (".pdb", ".ent", ".brk", ".pdbqt", ".pqr"), _is_pdb, pdb.split, pdb.parse),
     Format("xyz", (".xyz", ".extxyz", ".exyz"), _is_xyz, xyz.split, xyz.parse),
+    Format("mol2", (".mol2", ".ml2"), mol2.looks_like, mol2.split, mol2.parse),
+    Format("Q-Chem input", (".inp", ".in", ".qcin", ".qchem"), qchem.looks_like, qchem.split, qchem.parse),
+    Format("ORCA input", (".inp", ".orca"), orca.looks_like, orca.split, orca.parse),
+    Format("GAMESS input", (".inp", ".gms"), gamess.looks_like, gamess.split, gamess.parse),
+    Format("Gaussian input", (".com", ".gjf", ".gau"), gaussian.looks_like, gaussian.split, gaussian.parse),
+    Format("MOPAC input", (".mop", ".dat", ".mopac"), mopac.looks_like, mopac.split, mopac.parse),
     Format("smiles", (".smi", ".smiles"), lambda _: False, smiles.split, smiles.parse),
 )
 
 
 def format_of(suffix: str, head: Sequence[str]) -> Format | None:
     """The format of a source with these first lines; None is for ASE."""
-    by_suffix = next((f for f in FORMATS if suffix in f.suffixes), None)
-    if by_suffix is not None and by_suffix.looks_like(head):
-        return by_suffix
-    by_content = next((f for f in FORMATS if f.looks_like(head)), None)
-    return by_content or by_suffix
+    named = [f for f in FORMATS if suffix in f.suffixes]
+    found = next((f for f in [*named, *FORMATS] if f.looks_like(head)), None)
+    return found or (named[0] if len(named) == 1 else None)

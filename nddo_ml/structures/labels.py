@@ -123,7 +123,7 @@ def nuclide(number: int, mass_number: int) -> float:
     return NUCLIDES.get((number, mass_number), float(mass_number))
 
 
-def make_atoms(found: Sequence[Kind], positions: Sequence[Sequence[float]]) -> Atoms:
+def make_atoms(found: Sequence[Kind], positions: Sequence[Sequence[float]] | np.ndarray) -> Atoms:
     """ASE's structure of elements and positions in Å, with the masses of nuclides."""
     atoms = Atoms([k.number for k in found], np.asarray(positions, dtype=float).reshape(-1, 3))
     set_masses(atoms, found)

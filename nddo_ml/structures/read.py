@@ -137,7 +137,7 @@ def _all_frames(source: Source) -> Iterator[Frame]:
         encoding, head = head_of(stream)
         found = format_of(source.suffix, head) if encoding is not None else None
         if found is not None and encoding is not None:
-            with closing(lines_of(stream, encoding)) as lines:
+            with closing(lines_of(stream, encoding, Path(source.name).parent)) as lines:
                 yield from _guarded(found.split(lines), found.parse)
             return
         data = stream.read()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nddo_ml.errors import InputError
@@ -51,6 +52,8 @@ class Chunk:
 
     lines: list[str]
     first: int  # number of the first line, counted from 1
+    folder: Path = Path()  # of the file, for names of others in it
+    notes: tuple[str, ...] = ()  # what around the record is not used
 
     def where(self, k: int) -> str:
         """Address of the k-th line."""
@@ -60,9 +63,10 @@ class Chunk:
 class Lines:
     """Lines of a text and the number of the last one given; a line can be put back."""
 
-    def __init__(self, lines: Generator[str, None, None]) -> None:
+    def __init__(self, lines: Generator[str, None, None], folder: Path = Path()) -> None:
         self._lines = lines
         self._back: list[str] = []
+        self.folder = folder
         self.number = 0
 
     def __iter__(self) -> Iterator[str]:

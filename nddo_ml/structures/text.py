@@ -116,9 +116,9 @@ def head_of(stream: io.BufferedReader) -> tuple[str | None, list[str]]:
     return encoding, re.split(r"\r\n|\r|\n", text)
 
 
-def lines_of(stream: io.BufferedReader, encoding: str) -> Lines:
+def lines_of(stream: io.BufferedReader, encoding: str, folder: Path = Path()) -> Lines:
     """Lines of a stream; what is not UTF-8 is Latin-1, line by line; any end of line."""
-    return Lines(_decoded(stream, encoding))
+    return Lines(_decoded(stream, encoding), folder)
 
 
 def _decoded(stream: io.BufferedReader, encoding: str) -> Generator[str, None, None]:
