@@ -39,6 +39,7 @@ UNPAIRED_KEYS = frozenset({
 SPIN_KEYS = frozenset({
     "spin", "totalspin",
 })  # fmt: skip
+_KNOWN = CHARGE_KEYS | MULTIPLICITY_KEYS | UNPAIRED_KEYS | SPIN_KEYS
 _DOUBTFUL = re.compile(r"charge|chrg|spin|multiplic|uhf", re.IGNORECASE)
 WHOLE = 0.1  # a sum of per-atom values this near to a whole number is one
 
@@ -95,6 +96,19 @@ def resolve_charge_and_spin(
     return ChargeAndSpin(total, spin, False, found.used, tuple(found.remarks))
 
 
+def said_in_info(atoms: Atoms) -> dict[str, str]:
+    """The values of ``info`` that stand for charge and spin, as text that can be compared."""
+    return {key: repr(atoms.info[key]) for key in _used(atoms)}
+
+
+def _used(atoms: Atoms) -> tuple[str, ...]:
+    return tuple(key for key, plain in _plain_keys(atoms).items() if plain in _KNOWN)
+
+
+def _plain_keys(atoms: Atoms) -> dict[str, str]:
+    return {key: re.sub(r"[\s_-]", "", key).lower() for key in atoms.info if isinstance(key, str)}
+
+
 class _Found:
     """What a structure says of its charge and spin."""
 
@@ -102,9 +116,8 @@ class _Found:
         self.atoms = atoms
         self.stated = stated
         self.remarks: list[tuple[str, str]] = []
-        self.keys = {key: re.sub(r"[\s_-]", "", key).lower() for key in atoms.info if isinstance(key, str)}
-        known = CHARGE_KEYS | MULTIPLICITY_KEYS | UNPAIRED_KEYS | SPIN_KEYS
-        self.used = tuple(key for key, plain in self.keys.items() if plain in known)
+        self.keys = _plain_keys(atoms)
+        self.used = _used(atoms)
         for key in self.keys.keys() - set(self.used):
             if _DOUBTFUL.search(key) and isinstance(atoms.info[key], str | int | float | np.number):
                 self.remarks.append(("key", f"the key {key!r} is not used; charge and multiplicity have these names"))
