@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from nddo_ml.errors import InputError
 from nddo_ml.structures import gamess, gaussian, mol2, molfile, mopac, orca, pdb, qchem, smiles, xyz
 from nddo_ml.structures.record import Chunk, Lines, Record
 
@@ -38,7 +39,7 @@ def _is_pdb(head: Sequence[str]) -> bool:
 
 FORMATS = (
     Format("mol", (".mol", ".sdf", ".sd", ".mdl"), _is_molfile, molfile.split, molfile.parse),
-    Format("pdb", (".pdb", ".ent", ".brk", ".pdbqt", ".pqr"), _is_pdb, pdb.split, pdb.parse),
+    Format("pdb", (".pdb", ".ent", ".brk"), _is_pdb, pdb.split, pdb.parse),
     Format("xyz", (".xyz", ".extxyz", ".exyz"), _is_xyz, xyz.split, xyz.parse),
     Format("mol2", (".mol2", ".ml2"), mol2.looks_like, mol2.split, mol2.parse),
     Format("Q-Chem input", (".inp", ".in", ".qcin", ".qchem"), qchem.looks_like, qchem.split, qchem.parse),
@@ -50,8 +51,23 @@ FORMATS = (
 )
 
 
+_SHARED = {".in", ".dat", ".inp"}  # suffixes that say nothing without the content
+_REFUSED = {
+    ".pdbqt": "pdbqt has types of AutoDock in place of elements",
+    ".pqr": "pqr has radii in place of elements",
+}
+
+
 def format_of(suffix: str, head: Sequence[str]) -> Format | None:
-    """The format of a source with these first lines; None is for ASE."""
+    """The format of a source with these first lines; None is for ASE.
+
+    Raises:
+        InputError: a format that is known not to tell elements, or an .inp of no program that is known.
+    """
+    if suffix in _REFUSED:
+        raise InputError(f"{_REFUSED[suffix]}; expected pdb, sdf, xyz, …")
     named = [f for f in FORMATS if suffix in f.suffixes]
     found = next((f for f in [*named, *FORMATS] if f.looks_like(head)), None)
-    return found or (named[0] if len(named) == 1 else None)
+    if found is None and suffix == ".inp":
+        raise InputError("expected input of ORCA, Q-Chem or GAMESS in an .inp file; this one is of none of them")
+    return found or (named[0] if named and suffix not in _SHARED else None)

@@ -21,10 +21,10 @@ Section = tuple[int, list[str]]  # index of its first line, and its lines
 
 
 def looks_like(head: Sequence[str]) -> bool:
-    """A route section (#) after link commands (%) and comments (!)."""
+    """A route section (#) after link commands (%) and comments (!), and charge and multiplicity."""
     filled = [line.strip() for line in head if line.strip() and not line.lstrip().startswith("!")]
     first = next((line for line in filled if not line.startswith("%")), "")
-    return first.startswith("#")
+    return first.startswith("#") and any(CHARGE_AND_MULTIPLICITY.fullmatch(line) for line in head)
 
 
 def split(lines: Lines) -> Iterator[Chunk]:

@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from nddo_ml.errors import InputError
 from nddo_ml.structures import through_ase
+from nddo_ml.structures.boxes import take_out
 from nddo_ml.structures.charge_spin import resolve_charge_and_spin, signed
 from nddo_ml.structures.contacts import close_contacts
 from nddo_ml.structures.formats import format_of
@@ -182,10 +183,9 @@ def _settled(
     atoms = record.atoms
     if len(atoms) == 0:
         raise InputError("expected at least one atom; got none")
-    if pbc is False:
-        atoms.pbc = False
-        atoms.cell[:] = 0.0
-    elif pbc is True:
+    if pbc is False and take_out(atoms):
+        record.remark("box", "molecules that the boundary of the cell cuts are put together")
+    if pbc is True:
         atoms.pbc = atoms.cell.any(1)
     found = resolve_charge_and_spin(atoms, charge, multiplicity, record.stated)
     remarks = [*record.remarks, *found.remarks]

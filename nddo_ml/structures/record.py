@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from nddo_ml.errors import InputError
 
 if TYPE_CHECKING:
@@ -119,7 +121,7 @@ def whole(text: str, what: str, where: str) -> int:
 
 def shown(text: object, length: int = 40) -> str:
     """A text as it stands in a message: quoted, printable, not too long."""
-    quoted = repr(text)
+    quoted = repr(text.item() if isinstance(text, np.generic) else text)
     return quoted if len(quoted) <= length else f"{quoted[: length - 1]}…"
 
 

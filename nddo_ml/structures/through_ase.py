@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nddo_ml.errors import InputError
-from nddo_ml.structures.record import Record, shown
+from nddo_ml.structures.record import Record, shown, whole
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -20,6 +20,16 @@ _SAYS = re.compile(
     r"\bnopen\b|\buhf\b|initial_(charge|moment)|formalcharge).*$",
     re.IGNORECASE | re.MULTILINE,
 )
+# Where formats say charge and multiplicity, of those that ASE reads without
+_STATED = {
+    "nwchem-in": (r"^\s*charge\s+([+-]?\d+)", r"^\s*(?:mult|nopen\s+\d+.*mult)\s+(\d+)"),
+    "gaussian-out": (r"Charge\s*=\s*([+-]?\d+)\s+Multiplicity", r"Multiplicity\s*=\s*(\d+)"),
+    "orca-output": (r"Total Charge\s+Charge\s+\.+\s+([+-]?\d+)", r"Multiplicity\s+Mult\s+\.+\s+(\d+)"),
+    "turbomole": (r"\$eht\s+charge\s*=\s*([+-]?\d+)",),
+    "nwchem-out": (r"^\s*Charge\s*:\s*([+-]?\d+)", r"Spin multiplicity\s*:\s*(\d+)"),
+}
+_SUFFIXES = {".nw": "nwchem-in", ".log": None, ".out": None}
+_PROGRAMS = {"py", "html", "pov", "x3d", "eps", "png", "gif", "mp4", "gpw", "mysql", "postgresql"}  # no structures
 _KEEPS = {"json", "db", "traj", "extxyz", "bundletrajectory"}  # formats of ASE itself: arrays and info come along
 _MAX_ATOMS = 10_000_000
 # Counts that a reader trusts before it reads on, by format: the line, and which of its numbers
@@ -37,7 +47,7 @@ def read(data: bytes, text: str | None, name: str) -> Iterator[Record]:
     Raises:
         InputError: a format that ASE does not know, or whatever its reader stops at.
     """
-    from ase.io.formats import UnknownFileTypeError, filetype
+    from ase.io.formats import UnknownFileTypeError, filetype, ioformats
 
     try:
         fmt = filetype(name, read=True) if Path(name).exists() else filetype(io.BytesIO(data), read=True)
@@ -45,13 +55,19 @@ def read(data: bytes, text: str | None, name: str) -> Iterator[Record]:
         raise InputError("expected a structure in a format that is known; this one is not") from None
     except Exception as error:
         raise InputError(f"expected a structure in a format that is known; {reason(error)}") from None
+    fmt = _SUFFIXES.get(Path(name).suffix.lower()) or fmt
+    if fmt in _PROGRAMS or fmt not in ioformats:
+        raise InputError("expected a structure in a format that is known; this one is not")
     if text is not None:
         _check_counts(fmt, text)
     said = _SAYS.search(text) if text is not None and fmt not in _KEEPS else None
     for atoms in _iterate(fmt, data, text, name):
         record = Record(_with_database_keys(atoms))
-        if said is not None and not atoms.has("initial_charges") and not atoms.has("initial_magmoms"):
+        stated = _state(record, fmt, text or "")
+        if said is not None and not stated and not atoms.has("initial_charges") and not atoms.has("initial_magmoms"):
             record.remark("charge", f"read through ASE ({fmt}), which drops {shown(said[0].strip(), 60)}: not used")
+        if fmt == "gromacs" and text is not None and text.split("\n", 2)[1].split()[:1] != [str(len(atoms))]:
+            raise InputError(f"line 2: expected the number of atoms, and as many lines; {len(atoms)} were read")
         yield record
 
 
@@ -73,6 +89,15 @@ def _iterate(fmt: str, data: bytes, text: str | None, name: str) -> Iterator[Ato
         raise
     except Exception as error:  # ASE's readers raise whatever their parsing runs into
         raise InputError(f"expected a structure in a format that ASE reads ({fmt}); {reason(error)}") from None
+
+
+def _state(record: Record, fmt: str, text: str) -> bool:
+    """State what the format says of charge and multiplicity in a place of its own; whether it does."""
+    found = [set(re.findall(p, text, re.IGNORECASE | re.MULTILINE)) for p in _STATED.get(fmt, ())]
+    for quantity, values in zip(("charge", "multiplicity"), found, strict=False):
+        for value in sorted(values):
+            record.state(quantity, whole(value, f"the {quantity}", "the file"), f"the file's {quantity}")
+    return any(found)
 
 
 def _with_database_keys(atoms: Atoms) -> Atoms:
