@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -16,6 +16,7 @@ from nddo_ml.scf.newton import minimize
 from nddo_ml.scf.search import search
 
 _BONDING = 1.5  # scale of the first Fock matrix between atoms
+_ATTAINABLE = 1e3  # eV, of which rounding errors are the smallest residual that can be asked for
 _DIAGONALIZATIONS = {1: 1, 2: 6}  # to begin with, by number of spins; open shells settle their occupation here
 
 
@@ -74,7 +75,7 @@ def solve_scf(
     shells: Tensor,
     n_occupied: Tensor,
     options: SCFOptions,
-    guess: Tensor | None = None,
+    start_density: Tensor | None = None,
 ) -> SCFResult:
     """Iterate the field of a batch to self-consistency; no gradient is recorded.
 
@@ -85,13 +86,15 @@ def solve_scf(
         builder: Fock matrices of the batch.
         shells: [atoms, 3] electrons in s, p, d of each atom, to start from.
         n_occupied: [systems, spin] occupied orbitals; one spin column is a closed shell.
-        options: tolerance and limits.
-        guess: [systems, spin, M, M] density to start from.
+        options: tolerance, as far as the precision allows it, and limits.
+        start_density: [systems, spin, M, M] density to start from.
     """
+    least = _ATTAINABLE * torch.finfo(builder.h_core.dtype).eps
+    options = replace(options, tolerance=max(options.tolerance, least))
     with torch.no_grad():
-        density = initial_density(builder.layout, shells, n_occupied) if guess is None else guess
-        _check_guess(density, builder, n_occupied)
-        if guess is None:
+        density = initial_density(builder.layout, shells, n_occupied) if start_density is None else start_density
+        _check_start(density, builder, n_occupied)
+        if start_density is None:
             first = start(builder, density, n_occupied, _DIAGONALIZATIONS[n_occupied.shape[1]], _BONDING)
         else:
             first = start(builder, density, n_occupied, 1, 1.0)
@@ -100,7 +103,7 @@ def solve_scf(
         if left.numel():
             lowered = minimize(builder.select(left), state.select(left), n_occupied[left], options)
             state = state.replace_at(left, lowered)
-        if options.probe and guess is None:
+        if options.probe and start_density is None:
             state = search(builder, state, n_occupied, options, shells)
     return SCFResult(
         density=state.density,
@@ -113,7 +116,7 @@ def solve_scf(
     )
 
 
-def _check_guess(density: Tensor, builder: FockBuilder, n_occupied: Tensor) -> None:
+def _check_start(density: Tensor, builder: FockBuilder, n_occupied: Tensor) -> None:
     expected = [*n_occupied.shape, builder.layout.size, builder.layout.size]
     if list(density.shape) != expected:
         raise InputError(f"the starting density must have shape {expected}; got {list(density.shape)}")
