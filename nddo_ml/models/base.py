@@ -172,7 +172,7 @@ class AbstractModel(nn.Module, ABC):
         Raises:
             InputError: a model without electrons.
         """
-        raise InputError(f"{self.name} has no electrons that could be computed unrestricted")
+        raise InputError(f"{self.name} has no electrons; unrestricted fields are those of methods and hybrids")
 
     @property
     def parent(self) -> AbstractModel | None:
