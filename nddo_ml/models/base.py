@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["AbstractModel", "Capabilities", "Prediction"]
 
+_SHOWN = 8  # elements in a representation
 ON_FAILURE = ("raise", "mask")
 
 
@@ -176,7 +177,7 @@ class AbstractModel(nn.Module, ABC):
         Raises:
             InputError: a model without electrons.
         """
-        raise InputError(f"{self.name} has no electrons that could be computed unrestricted")
+        raise InputError(f"{self.name} has no electrons; unrestricted fields are those of methods and hybrids")
 
     @property
     def parent(self) -> AbstractModel | None:
@@ -188,6 +189,12 @@ class AbstractModel(nn.Module, ABC):
         """Where the model's weights are."""
         weight = next(self.parameters(), None)
         return torch.device("cpu") if weight is None else weight.device
+
+    def __repr__(self) -> str:
+        known = [symbol_of(z) for z in sorted(self.elements)]
+        elements = " ".join(known) if len(known) <= _SHOWN else f"{len(known)} elements"
+        details = [repr(self.name), elements, self.extra_repr()]
+        return f"{type(self).__name__}({', '.join(d for d in details if d)})"
 
     def check_elements(self, systems: Systems) -> None:
         """Raise InputError, naming system and atom, if the model lacks an element."""

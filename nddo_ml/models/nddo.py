@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from nddo_ml.derivatives import contracted_gradient
-from nddo_ml.elements import atomic_masses, symbol_of
+from nddo_ml.elements import atomic_masses
 from nddo_ml.energy.adjoint import ResponseOptions, implicit_density
 from nddo_ml.energy.functional import EnergyWeights, electronic_energy, energy_weights, flat_integrals
 from nddo_ml.energy.properties import coulson_charges, dipole_moment
@@ -224,8 +224,10 @@ class NDDO(AbstractModel):
 
     @property
     def parent(self) -> NDDO | None:
-        """The method of a hybrid without its corrections; None for a method."""
-        return self.with_corrections([]) if len(self.corrections) else None
+        """The published method of a hybrid; None for a method."""
+        if not len(self.corrections):
+            return None
+        return NDDO(self.method.name, uhf=self.uhf, scf=self.scf_options, response=self.response_options)
 
     def with_corrections(self, corrections: Sequence[Correction], name: str | None = None) -> NDDO:
         """The same method, settings and energy terms with other corrections."""
@@ -277,7 +279,9 @@ class NDDO(AbstractModel):
             raise InputError(f"not the configuration of a method: {error}") from None
 
     def extra_repr(self) -> str:
-        return f"{self.name!r}, {len(self.elements)} elements ({symbol_of(min(self.elements))} …)"
+        """Of what it is made, on one line."""
+        made = dict.fromkeys(type(part).__name__ for part in (*self.corrections, *self.terms))
+        return f"{self.method.name} with {' and '.join(made)}" if made else ""
 
 
 def _forces(hamiltonian: Hamiltonian, weights: EnergyWeights, positions: Tensor, *, keep_graph: bool) -> Tensor:

@@ -206,6 +206,11 @@ class NNP(AbstractModel):
         merged.name = name or first.name
         return merged
 
+    def extra_repr(self) -> str:
+        """Of what it is made, on one line."""
+        made = [f"committee of {len(self.members)}"] * (len(self.members) > 1)
+        return " with ".join([*made, *(type(term).__name__ for term in self.terms)])
+
     def to_config(self) -> dict[str, Any]:
         """Plain data from which :meth:`from_config` builds a model that takes the same ``state_dict``."""
         return {
