@@ -9,12 +9,12 @@ from typing import Annotated
 import typer
 
 from nddo_ml.cli import common
-from nddo_ml.cli.common import Charge, Files, Multiplicity
+from nddo_ml.cli.common import Charge, Files, Multiplicity, NoPbc, Smiles
 from nddo_ml.errors import InputError
-from nddo_ml.io import Structure, addressed
 from nddo_ml.labelling.level import Level
 from nddo_ml.labelling.run import Outcome, Resources, Task, prepare
 from nddo_ml.labelling.run import label as run
+from nddo_ml.structures.structure import Structure, addressed
 
 DEFAULT = Level()
 
@@ -40,8 +40,8 @@ Retry = Annotated[bool, typer.Option("--retry-failed", help="Try again what fail
 
 
 def label(
-    files: Files,
     output: Output,
+    files: Files = None,
     functional: Functional = DEFAULT.functional,
     basis: Basis = DEFAULT.basis,
     density_fitting: Fitting = DEFAULT.auxiliary_basis or "none",
@@ -53,6 +53,8 @@ def label(
     convergence: Convergence = DEFAULT.convergence,
     charge: Charge = None,
     multiplicity: Multiplicity = None,
+    no_pbc: NoPbc = False,
+    smiles: Smiles = None,
     workers: Workers = None,
     threads: Threads = 1,
     scheduler: Scheduler = None,
@@ -91,7 +93,8 @@ def label(
     resources = Resources(workers or max(1, (os.cpu_count() or 1) // threads), threads, scheduler)
     console = common.console(stderr=True)
     report = common.Report(console)
-    tasks = _prepare(common.read(files, report), charge, multiplicity, report)
+    found = common.read(files, report, charge, multiplicity, no_pbc=no_pbc, smiles=smiles)
+    tasks = _prepare(found, charge, multiplicity, report)
     with common.progress("labels", len(tasks), console) as advance:
 
         def tell(outcome: Outcome) -> None:

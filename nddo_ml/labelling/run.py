@@ -23,7 +23,7 @@ from nddo_ml.labelling.store import LabelFile, structure_key
 if TYPE_CHECKING:
     from ase import Atoms
 
-    from nddo_ml.io import Structure
+    from nddo_ml.structures.structure import Structure
 
 
 @dataclass(frozen=True)

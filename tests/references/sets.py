@@ -90,6 +90,22 @@ def pm6() -> list[tuple[str, Geometry]]:
     return [("PM6", g) for g in distinct(systems)]
 
 
+def pm6_dh() -> list[tuple[str, Geometry]]:
+    """Complexes, some of them pulled apart or pushed together, with PM6-DH+."""
+    return [("PM6-DH+", g) for method, g in pm6_d3h4() if method == "PM6"]
+
+
+def pm7() -> list[tuple[str, Geometry]]:
+    """As for PM6, with hydrogen-bonded and dispersion complexes, also pulled apart, and silanols."""
+    relaxed = {g.name: g for g in from_file(COMPLEXES)}
+    moved = ["water_water", "water_ammonia", "peptide_peptide", "acetate_water", "methylammonium_formaldehyde"]
+    systems = [g for _, g in pm6()] + [*relaxed.values(), *s22_set()]
+    systems += [pulled(relaxed[name], d) for name in moved for d in (-0.25, 0.3, 0.9, 2.5)]
+    systems += [*partners(["Si"], 6), star("Si", "O", 4, -4)]
+    symbols = set(table_elements("pm7"))
+    return [("PM7", g) for g in distinct(systems) if g.elements <= symbols]
+
+
 def mndod() -> list[tuple[str, Geometry]]:
     symbols = table_elements("mndod")
     systems = element_set(symbols) + homonuclear(symbols) + partners(symbols, 2) + pair_set("mndod", symbols)
@@ -122,6 +138,8 @@ def pm6_d3h4() -> list[tuple[str, Geometry]]:
 SETS = {
     "sp_methods": sp_methods,
     "pm6": pm6,
+    "pm7": pm7,
+    "pm6_dh": pm6_dh,
     "mndod": mndod,
     "older_metals": older_metals,
     "pm6_d3h4": pm6_d3h4,
