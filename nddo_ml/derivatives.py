@@ -1,4 +1,4 @@
-"""Forces, stress and per-atom virial of any energy: the only caller of autograd.grad beside implicit.py.
+"""Forces, stress and per-atom virial of any energy: the only caller of autograd.grad in the package.
 
 Conventions: forces are −∂E/∂R; the stress has ASE's sign, σ = (1/V) ∂E/∂ε, positive under tension. The
 per-atom virial is W_j = −Σ_i r_ij ⊗ ∂E/∂r_ij over the pairs whose neighbour end is j (r_ij = r_j − r_i,

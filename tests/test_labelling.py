@@ -206,7 +206,7 @@ def test_the_coarse_start_leaves_no_trace(monkeypatch: pytest.MonkeyPatch) -> No
     level = Level("pbe", "sto-3g", grid=(40, 110), convergence=1e-10)
     atoms = molecule("CH3OH")
     found = single_point(atoms, level)
-    monkeypatch.setattr("nddo_ml.labelling.level._first_density", lambda mean_field: mean_field.get_init_guess())
+    monkeypatch.setattr("nddo_ml.labelling.level.first_density", lambda mean_field: mean_field.get_init_guess())
     direct = single_point(atoms, level)
     assert found.get_potential_energy() == pytest.approx(direct.get_potential_energy(), abs=1e-7)
     np.testing.assert_allclose(found.get_forces(), direct.get_forces(), atol=2e-4)

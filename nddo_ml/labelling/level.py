@@ -128,7 +128,7 @@ def _density_functional(atoms: Atoms, level: Level) -> dict[str, Any]:
 
     shift = cm5_shift(atoms.numbers, atoms.positions) if level.charges == "cm5" else 0.0
     mean_field = _mean_field(atoms, level)
-    mean_field.kernel(dm0=_first_density(mean_field))
+    mean_field.kernel(dm0=first_density(mean_field))
     mean_field = _converged(mean_field)
     gradient = _gradient(mean_field, level)
     density = mean_field.make_rdm1()
@@ -195,7 +195,7 @@ def _converged(mean_field: Any) -> Any:
     return mean_field
 
 
-def _first_density(mean_field: Any) -> np.ndarray:
+def first_density(mean_field: Any) -> np.ndarray:
     """The density on a coarse grid, from which few of the dear iterations on the fine one are left."""
     grid, convergence = mean_field.grids.atom_grid, mean_field.conv_tol
     mean_field.grids.atom_grid, mean_field.conv_tol = COARSE_GRID, 1e-5

@@ -17,7 +17,7 @@ from nddo_ml.scf.newton import minimize
 from nddo_ml.scf.search import search
 
 _BONDING = 1.5  # scale of the first Fock matrix between atoms
-_ATTAINABLE = 1e3  # eV, of which rounding errors are the smallest residual that can be asked for
+_SINGLE_TOLERANCE = 1e-4  # eV, residual that single precision can reach
 _DIAGONALIZATIONS = {1: 1, 2: 6}  # to begin with, by number of spins; open shells settle their occupation here
 
 
@@ -87,11 +87,11 @@ def solve_scf(
         builder: Fock matrices of the batch.
         shells: [atoms, 3] electrons in s, p, d of each atom, to start from.
         n_occupied: [systems, spin] occupied orbitals; one spin column is a closed shell.
-        options: tolerance, as far as the precision allows it, limits, and which solution.
+        options: tolerance (in single precision at least 1e-4 eV), limits, and which solution.
         start_density: [systems, spin, M, M] density to start from.
     """
-    least = _ATTAINABLE * torch.finfo(builder.h_core.dtype).eps
-    options = replace(options, tolerance=max(options.tolerance, least))
+    if builder.h_core.dtype == torch.float32:
+        options = replace(options, tolerance=max(options.tolerance, _SINGLE_TOLERANCE))
     with torch.no_grad():
         first = _begin(builder, shells, n_occupied, options, start_density)
         state = iterate(builder, first, n_occupied, options)
