@@ -154,4 +154,16 @@ def _local_blocks(r_bohr: Tensor, p: Parameters, pair: PairGroup) -> Tensor:
     blocks = local_integrals(
         r_bohr, (separation[0], separation[1]), (radius[0], radius[1]), (pair.width_a, pair.width_b), own
     )
-    return blocks * p.constants.hartree_ev
+    return _helium_without_d(blocks * p.constants.hartree_ev, p, pair)
+
+
+def _helium_without_d(blocks: Tensor, p: Parameters, pair: PairGroup) -> Tensor:
+    """MOPAC leaves out what products with a p orbital of helium do to products with a d orbital of another atom."""
+    helium = p.period[pair.b] == 1
+    if (pair.width_a, pair.width_b) != (9, 4) or not bool(helium.any()):
+        return blocks
+    n_a, n_b = len(packed_pairs(9)), len(packed_pairs(4))
+    with_d = torch.tensor([max(product) > 3 for product in packed_pairs(9)], device=blocks.device)
+    known = torch.ones_like(blocks)
+    known[:, :n_a, 1:n_b] -= (helium[:, None] & with_d).to(known)[:, :, None]
+    return blocks * known
