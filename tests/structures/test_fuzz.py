@@ -126,7 +126,20 @@ def said_otherwise(before: bytes, after: bytes) -> bool:
 
 def _statements(data: bytes) -> list[bytes]:
     """The lines with charges; in formats that have them in the rows of atoms, all rows."""
-    words = (b"charge", b"mult", b"spin", b"uhf", b"CHG", b"RAD", b"* xyz", b"CHARGE", b"LET", b"HETATM", b"LIG")
+    words = (
+        b"charge",
+        b"mult",
+        b"spin",
+        b"uhf",
+        b"CHG",
+        b"RAD",
+        b"* xyz",
+        b"CHARGE",
+        b"LET",
+        b"HETATM",
+        b"LIG",
+        b"ICHARG",
+    )
     lines = data.replace(b"\r", b"\n").split(b"\n")
     return [line for line in lines if any(w in line for w in words) or re.fullmatch(rb"\s*-?\d+ \d+\s*", line)]
 
