@@ -86,8 +86,10 @@ def _v2000(chunk: Chunk, head: int) -> tuple[list[_Atom], int]:
         _add_bond(atoms, one, other, order, where)
     start = n_atoms + n_bonds
     end = next((k for k in range(start, len(lines)) if re.match(r"M\s+END", lines[k])), None)
-    _properties(chunk, head + 1, range(start, len(lines) if end is None else end), atoms)
-    return atoms, head + 1 + (len(lines) if end is None else end + 1)
+    if end is None:
+        raise InputError(f"{chunk.where(len(chunk.lines) - 1)}: the record ends before M  END; its charges may be lost")
+    _properties(chunk, head + 1, range(start, end), atoms)
+    return atoms, head + 1 + end + 1
 
 
 def _counts(chunk: Chunk, head: int) -> tuple[int, int]:
@@ -137,6 +139,8 @@ def _properties(chunk: Chunk, start: int, rows: range, atoms: list[_Atom]) -> No
         line, where = chunk.lines[start + k], chunk.where(start + k)
         match = re.match(r"M\s+(CHG|RAD|ISO)\b(.*)", line)
         if match is None:
+            if re.search(r"\b(CHG|RAD)\b", line):
+                raise InputError(f"{where}: expected M  CHG or M  RAD at the beginning of the line; got {shown(line)}")
             continue
         if match[1] != "ISO" and not cleared:
             cleared = True
@@ -170,7 +174,7 @@ def _v3000(chunk: Chunk, head: int) -> tuple[list[_Atom], int]:
     """Atoms of a V3000 table, and the line after its end."""
     atoms: list[_Atom] = []
     index: dict[int, int] = {}
-    block, expected, end = "", None, len(chunk.lines)
+    block, expected, end = "", None, None
     for k, text in _joined(chunk.lines, head + 1):
         where = chunk.where(k)
         if re.match(r"M\s+END", text):
@@ -194,6 +198,8 @@ def _v3000(chunk: Chunk, head: int) -> tuple[list[_Atom], int]:
             _add_bond(atoms, index.get(one, -1) + 1, index.get(other, -1) + 1, order, where)
     if expected != len(atoms) or not atoms:
         raise InputError(f"{chunk.where(head)}: expected {expected} atoms in the V3000 table; got {len(atoms)}")
+    if end is None:
+        raise InputError(f"{chunk.where(len(chunk.lines) - 1)}: the record ends before M  END; its charges may be lost")
     return atoms, end
 
 

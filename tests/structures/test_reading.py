@@ -258,7 +258,8 @@ def test_labels(label, number, tmp_path):
 @pytest.mark.parametrize(
     ("label", "said"),
     [("X", "dummy"), ("Du", "dummy"), ("0", "dummy"), ("LP", "dummy"), ("Bq", "ghost"), ("GhH", "ghost"),
-     ("@H", "ghost"), ("H:", "ghost"), ("CA", "may be the element Ca"), ("Jj", "no element"), ("119", "1..118"), ("-1", "1..118")],
+     ("@H", "ghost"), ("H:", "ghost"), ("CA", "may be the element Ca"), ("Jj", "no element"),
+     ("119", "1..118"), ("-1", "1..118")],
 )  # fmt: skip
 def test_labels_that_are_refused(label, said, tmp_path):
     assert said in str(one(tmp_path / "a.xyz", f"2\n\nH 0 0 0\n{label} 0 0 2\n"))
