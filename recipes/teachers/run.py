@@ -1,0 +1,285 @@
+"""Generate structures and label them with AIMNet2, neutral ones of H, C, N and O with AIQM2 too, block by block.
+
+    python recipes/teachers/run.py FOLDER --weights WEIGHTS --data DATA [--seed 1] [--blocks 300] [--excluded FILE …]
+
+FOLDER gets ``molecules-SEED.txt`` (made once) and for every block of molecules of one size
+``SEED-00012.npz`` (AIMNet2) and ``SEED-00012.aiqm2.npz``; blocks that are there are left out, so that the command goes
+on where it was stopped. ``read.py`` reads them. Give each process its own seed.
+"""
+
+import argparse
+import json
+import lzma
+import os
+import random
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import ase.io
+import numpy as np
+import torch
+from aimnet2 import AIMNet2
+from aiqm2 import AIQM2
+from ase import Atoms
+from rdkit import Chem, RDLogger
+from rdkit.Chem.rdMolDescriptors import CalcMolFormula
+
+from nddo_ml import Prediction, Systems
+from nddo_ml.generate import geometries, molecules, protonation
+from nddo_ml.generate.exclusion import Exclusion
+from nddo_ml.model_hessian import model_hessian
+from nddo_ml.optimize import optimize
+
+TOGETHER = 8  # molecules of one number of atoms in a block
+CONFORMERS, STEPS, KEPT = 3, 4, (0, 2, 4)  # a molecule's conformers; steps of relaxation; evaluations that are kept
+SCANNED, POINTS, SCAN_STEPS = 0.5, 8, 1  # share of the molecules of which one torsion is scanned; points; relaxation
+SHAKEN, TEMPERATURES = 0.25, (50.0, 400.0)  # share of the conformers that are displaced, too; K
+DECIMALS = 3  # of positions, Å: labels are those of the rounded geometry
+LARGEST_FORCE = 8.0  # eV/Å, structures with larger ones are left out
+AIQM2_SHARE = 0.75  # of the neutral molecules of H, C, N and O
+GROUPS = (  # share, groups of building blocks
+    (0.44, ("HCNO",)),
+    (0.17, ("HCNO", "S")),
+    (0.11, ("HCNO", "F")),
+    (0.09, ("HCNO", "Cl")),
+    (0.05, ("HCNO", "FS")),
+    (0.04, ("HCNO", "P")),
+    (0.03, ("HCNO", "Br")),
+    (0.01, ("HCNO", "I")),
+    (0.03, "peptide"),
+    (0.015, "sugar"),
+    (0.015, "nucleobase"),
+)
+IONS = 0.3  # share of the molecules that are made ions
+CHARGES = (1, 1, 1, 1, -1, -1, -1, -1, 2, -2, 0)  # 0: zwitterion
+
+
+class Recorded:
+    """AIMNet2 as a model for the optimiser, on positions rounded to 0.001 Å, that remembers what it said."""
+
+    def __init__(self, teacher: AIMNet2) -> None:
+        self.teacher = teacher
+        self.said: dict[bytes, dict[str, Any]] = {}
+
+    def __call__(self, systems: Systems, *, forces: bool = True) -> Prediction:
+        results = self.label(systems.to_ase())
+        order = systems.system_idx.argsort(stable=True)
+        gradient = torch.empty_like(systems.positions)
+        gradient[order] = torch.tensor(np.concatenate([r["forces"] for r in results])).to(gradient)
+        return Prediction(torch.tensor([r["energy"] for r in results]).to(gradient), forces=gradient)
+
+    def label(self, frames: list[Atoms]) -> list[dict[str, Any]]:
+        for atoms in frames:
+            atoms.positions = np.round(atoms.positions, DECIMALS) + 0.0
+        results = self.teacher.many(frames)
+        self.said |= {key_of(a): r for a, r in zip(frames, results, strict=True)}
+        return results
+
+
+def key_of(atoms: Atoms) -> bytes:
+    return atoms.numbers.tobytes() + (np.round(atoms.positions, DECIMALS) + 0.0).tobytes()
+
+
+def forbidden(data: Path, files: list[Path]) -> Exclusion:
+    """All molecules of the validation sets in ``data`` (``*.json.xz``), and the SMILES in ``files``."""
+    exclusion = Exclusion()
+    for path in sorted(data.glob("*.json.xz")):
+        content = json.loads(lzma.open(path).read())
+        if "molecules" in content:
+            structures = list(content["molecules"].values())
+        else:
+            structures = [s[0] for s in content["sets"]] if path.name[:3] != "tau" else sum(content["sets"], [])
+        exclusion.skeletons |= Exclusion(
+            [s["smiles"] for s in structures if s.get("smiles")],
+            [Atoms(s["elements"], s["positions"]) for s in structures],
+        ).skeletons
+    for path in files:
+        lines = path.read_text().splitlines()
+        exclusion.skeletons |= Exclusion([s for s in lines if s and not s.startswith("#")]).skeletons
+    return exclusion
+
+
+def one_molecule(rng: random.Random) -> str | None:
+    """A random molecule of the mixture, in a third of the cases an ion or a zwitterion."""
+    (kind,) = rng.choices([g for _, g in GROUPS], [share for share, _ in GROUPS])
+    if kind == "peptide":
+        smiles = molecules.peptide(rng, rng.choice((1, 2, 2)), zwitterion=rng.random() < 0.2)
+    elif kind == "sugar":
+        smiles = molecules.sugar(rng)
+    elif kind == "nucleobase":
+        smiles = molecules.nucleobase(rng)
+    else:
+        smiles = molecules.drug_like(rng, kind, (7, 23) if rng.random() < 0.9 else (20, 27))
+    if smiles is not None and "+" not in smiles and rng.random() < IONS * 1.6:  # many have no site
+        charge = rng.choice(CHARGES)
+        return protonation.ionised(smiles, charge, rng, zwitterion=charge == 0)
+    return smiles
+
+
+def small_and_plain(smiles: str) -> bool:
+    """Neutral, of H C N O, with at most eight heavy atoms: other data's ground, some of whose formulas are tests."""
+    molecule = Chem.MolFromSmiles(smiles)
+    plain = {a.GetAtomicNum() for a in molecule.GetAtoms()} <= {1, 6, 7, 8}
+    return plain and molecule.GetNumAtoms() <= 8 and Chem.GetFormalCharge(molecule) == 0
+
+
+def molecule_blocks(path: Path, exclusion: Exclusion, seed: int, blocks: int) -> list[list[str]]:
+    """Blocks of molecules with one number of atoms, no molecule twice; from the file where there is one."""
+    if not path.is_file():
+        rng, seen = random.Random(seed), set()
+        waiting: dict[int, list[str]] = defaultdict(list)
+        made: list[list[str]] = []
+        while len(made) < blocks:
+            smiles = one_molecule(rng)
+            if smiles is None or smiles in seen or smiles in exclusion or small_and_plain(smiles):
+                continue
+            seen.add(smiles)
+            size = Chem.AddHs(Chem.MolFromSmiles(smiles)).GetNumAtoms()
+            waiting[size].append(smiles)
+            if len(waiting[size]) == TOGETHER:
+                made.append(waiting.pop(size))
+        _atomic(path, "\n".join(" ".join(block) for block in made).encode())
+    return [line.split() for line in path.read_text().splitlines()]
+
+
+def structures_of(block: list[str], model: Recorded, rng: np.random.Generator) -> list[Atoms]:
+    """Labelled conformers on their way to minima, scans and displaced geometries of the molecules."""
+    starts, scans = [], []
+    for smiles in block:
+        made = geometries.molecule_with_conformers(smiles, CONFORMERS, int(rng.integers(2**31)))
+        if made is None:
+            continue
+        starts += _marked(geometries.geometries(made), smiles, "conf")
+        turns = geometries.torsions(made)
+        if turns and rng.random() < SCANNED:
+            turn = turns[rng.integers(len(turns))]
+            scan = geometries.torsion_scan(made, turn, POINTS, start=float(rng.uniform(0, 360 / POINTS)))
+            scans += _marked(scan, smiles, "scan")
+    found, shaken = [], []
+    for start, path in _relaxations([a for a in starts if geometries.sound(a)], model, STEPS):
+        steps = sorted({min(k, len(path) - 1) for k in KEPT})
+        found += _marked([path[k] for k in steps], start.info["smiles"], "conf", relaxed=[k > 0 for k in steps])
+        if rng.random() < SHAKEN:
+            shaken.append(_shaken(path[-1], rng, start.info))
+    for start, path in _relaxations(scans, model, SCAN_STEPS):
+        found += _marked(path, start.info["smiles"], "scan", relaxed=[k > 0 for k in range(len(path))])
+    if shaken:
+        model.label(shaken)
+    return found + shaken
+
+
+def _relaxations(frames: list[Atoms], model: Recorded, steps: int) -> list[tuple[Atoms, list[Atoms]]]:
+    """Every structure with its accepted geometries, itself the first."""
+    if not frames:
+        return []
+    done = optimize(Systems.from_ase(frames), model, fmax=0.1, max_steps=steps, trajectory=True)
+    return list(zip(frames, done.trajectories, strict=True))
+
+
+def _shaken(atoms: Atoms, rng: np.random.Generator, info: dict[str, Any]) -> Atoms:
+    n = len(atoms)
+    hessian = model_hessian(Systems.from_ase(atoms), torch.arange(n), n)[0].numpy()
+    return _marked([geometries.displaced(atoms, hessian, rng.uniform(*TEMPERATURES), rng)], info["smiles"], "disp")[0]
+
+
+def _marked(frames: list[Atoms], smiles: str, kind: str, relaxed: list[bool] | None = None) -> list[Atoms]:
+    charge = Chem.GetFormalCharge(Chem.MolFromSmiles(smiles))
+    made = []
+    for k, atoms in enumerate(frames):
+        name = kind if relaxed is None or relaxed[k] else "start"
+        made.append(Atoms(atoms.numbers, atoms.positions, info={"smiles": smiles, "kind": name, "charge": charge}))
+    return made
+
+
+def packed(frames: list[Atoms], model: Recorded, molecules_of_block: list[str]) -> dict[str, np.ndarray]:
+    """Arrays of a block; atoms of all frames stand in one row."""
+    results = [model.said[key_of(a)] for a in frames]
+    good = [k for k, r in enumerate(results) if np.abs(r["forces"]).max() < LARGEST_FORCE]
+    frames, results = [frames[k] for k in good], [results[k] for k in good]
+    return {
+        "smiles": np.array(molecules_of_block),
+        "molecule": np.array([molecules_of_block.index(a.info["smiles"]) for a in frames], dtype=np.int16),
+        "kind": np.array([a.info["kind"] for a in frames]),
+        "charge": np.array([a.info["charge"] for a in frames], dtype=np.int8),
+        "atoms": np.array([len(a) for a in frames], dtype=np.int16),
+        "numbers": np.concatenate([a.numbers for a in frames]).astype(np.uint8),
+        "positions": np.round(np.concatenate([a.positions for a in frames]) * 10**DECIMALS).astype(np.int32),
+        "energy": np.round([r["energy"] for r in results], 6),
+        "energy_spread": np.array([r["energy_spread"] for r in results], dtype=np.float32),
+        "forces_spread": np.array([r["forces_spread"] for r in results], dtype=np.float32),
+        "forces": np.round(np.concatenate([r["forces"] for r in results]) * 1e4).astype(np.int32),
+        "charges": np.round(np.concatenate([r["charges"] for r in results]) * 1e4).astype(np.int16),
+    }
+
+
+def second_opinion(block: dict[str, np.ndarray], teacher: AIQM2, seed: int) -> dict[str, np.ndarray]:
+    """AIQM2 of the structures that it is made for; the first steps of relaxations are left out."""
+    rng = random.Random(seed)
+    chosen = [rng.random() < AIQM2_SHARE and "+" not in s and "-]" not in s for s in block["smiles"]]
+    ends = np.cumsum(block["atoms"])
+    rows: list[tuple[int, float, float, np.ndarray]] = []
+    for k, end in enumerate(ends):
+        part = slice(end - block["atoms"][k], end)
+        numbers = block["numbers"][part]
+        if not chosen[block["molecule"][k]] or block["kind"][k] == "start" or not set(numbers) <= {1, 6, 7, 8}:
+            continue
+        try:
+            teacher.calculate(Atoms(numbers, block["positions"][part] / 10**DECIMALS))
+        except RuntimeError:
+            continue
+        said = teacher.results
+        rows.append((k, said["energy"], said["energy_spread"], said["forces"]))
+    return {
+        "frame": np.array([r[0] for r in rows], dtype=np.int16),
+        "energy": np.round([r[1] for r in rows], 6),
+        "energy_spread": np.array([r[2] for r in rows], dtype=np.float32),
+        "forces": np.round(np.concatenate([r[3] for r in rows] or [np.zeros((0, 3))]) * 1e4).astype(np.int32),
+    }
+
+
+def _save(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    part = path.with_suffix(".part")
+    with part.open("wb") as file:
+        np.savez_compressed(file, **arrays)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
+
+
+def _atomic(path: Path, content: bytes) -> None:
+    part = path.with_suffix(".part")
+    part.write_bytes(content)
+    part.replace(path)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--weights", type=Path, required=True)
+    parser.add_argument("--data", type=Path, required=True, help="folder of validation sets, *.json.xz")
+    parser.add_argument("--excluded", type=Path, nargs="*", default=[Path(__file__).with_name("excluded.txt")])
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--blocks", type=int, default=300)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    RDLogger.DisableLog("rdApp.*")
+    options.folder.mkdir(exist_ok=True)
+    exclusion = forbidden(options.data, options.excluded)
+    name = options.folder / f"molecules-{options.seed}.txt"
+    blocks = molecule_blocks(name, exclusion, options.seed, options.blocks)
+    first, second = AIMNet2(str(options.weights / "aimnet2_wb97m-d3_ens.jpt")), AIQM2(str(options.weights))
+    for k, block in enumerate(blocks):
+        path = options.folder / f"{options.seed}-{k:05d}.npz"
+        if not path.is_file():
+            model = Recorded(first)
+            frames = structures_of(block, model, np.random.default_rng([options.seed, k]))
+            if frames:
+                _save(path, packed(frames, model, block))
+        other = path.with_suffix(".aiqm2.npz")
+        if path.is_file() and not other.is_file():
+            _save(other, second_opinion(dict(np.load(path)), second, 1000 * options.seed + k))
+
+
+if __name__ == "__main__":
+    main()
