@@ -67,7 +67,9 @@ def torsions(molecule: Chem.Mol) -> list[tuple[int, int, int, int]]:
     return found
 
 
-def torsion_scan(molecule: Chem.Mol, torsion: tuple[int, int, int, int], points: int, start: float = 0.0) -> list[Atoms]:
+def torsion_scan(
+    molecule: Chem.Mol, torsion: tuple[int, int, int, int], points: int, start: float = 0.0
+) -> list[Atoms]:
     """The first conformer turned about a bond in equal steps, each point relaxed by the force field at its angle.
 
     Args:
@@ -139,7 +141,9 @@ def straightening(atoms: Atoms, centre: int, points: int, widest: float = 180.0)
     return [a for a in found if sound(a)]
 
 
-def displaced(atoms: Atoms, hessian: np.ndarray, temperature: float, rng: np.random.Generator, largest: float = 2.0) -> Atoms:
+def displaced(
+    atoms: Atoms, hessian: np.ndarray, temperature: float, rng: np.random.Generator, largest: float = 2.0
+) -> Atoms:
     """The geometry pushed along the modes of a Hessian with the amplitudes of a classical oscillator.
 
     ``Δx = Σ_k v_k ξ_k (k_B T / λ_k)^½`` with normal deviates ξ cut at ± ``largest``.

@@ -15,7 +15,13 @@ UNLIKELY = tuple(  # what no stable molecule has
     Chem.MolFromSmarts(s)
     for s in (
         *("[OX2][OX2]", "[NX3][NX3][NX3]", "[N,O][F,Cl,Br,I]", "[OX2][NX3][OX2]", "[NX3][OX2][NX3]", "[SX2][OX2]"),
-        *("[CX4]([OH,NH2])([OX2,NX3])", "[CX4]([F,Cl,Br,I])([OX2H,NX3])", "[NX3][CX4][F,Cl,Br,I]", "C=C[OH]", "[PX3][OX2,NX3]"),
+        *(
+            "[CX4]([OH,NH2])([OX2,NX3])",
+            "[CX4]([F,Cl,Br,I])([OX2H,NX3])",
+            "[NX3][CX4][F,Cl,Br,I]",
+            "C=C[OH]",
+            "[PX3][OX2,NX3]",
+        ),
         *("[NX3]([NX3,OX2])[NX3,OX2]", "[SX2][NX3,F,Cl,Br,I]", "[NX3]S[NX3]", "C=C=C", "[N;H2]C=C"),
     )
 )

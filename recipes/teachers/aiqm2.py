@@ -45,7 +45,7 @@ class AIQM2(Calculator):
     def __init__(self, folder: str) -> None:
         """``folder`` holds cv0.pt … cv7.pt and xtb, as taken out of the wheel."""
         super().__init__()
-        self.xtb = str(Path(folder) / "xtb")
+        self.xtb = str((Path(folder) / "xtb").resolve())
         self.networks = [_Network(_loaded(Path(folder) / f"cv{k}.pt")) for k in range(MEMBERS)]
         self.functions = _SymmetryFunctions(_loaded(Path(folder) / "cv0.pt")["args"])
 

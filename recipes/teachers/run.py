@@ -32,7 +32,7 @@ from nddo_ml.model_hessian import model_hessian
 from nddo_ml.optimize import optimize
 
 TOGETHER = 8  # molecules of one number of atoms in a block
-CONFORMERS, STEPS, KEPT = 3, 4, (0, 2, 4)  # a molecule's conformers; steps of relaxation; evaluations that are kept
+CONFORMERS, STEPS = 3, 3  # of a molecule; steps of their relaxation
 SCANNED, POINTS, SCAN_STEPS = 0.5, 8, 1  # share of the molecules of which one torsion is scanned; points; relaxation
 SHAKEN, TEMPERATURES = 0.25, (50.0, 400.0)  # share of the conformers that are displaced, too; K
 DECIMALS = 3  # of positions, Å: labels are those of the rounded geometry
@@ -56,10 +56,14 @@ CHARGES = (1, 1, 1, 1, -1, -1, -1, -1, 2, -2, 0)  # 0: zwitterion
 
 
 class Recorded:
-    """AIMNet2 as a model for the optimiser, on positions rounded to 0.001 Å, that remembers what it said."""
+    """AIMNet2 as a model for the optimiser, on positions rounded to 0.001 Å, that remembers what it said.
+
+    Nothing is evaluated twice, and geometries that the optimiser tried and took back are there, too.
+    """
 
     def __init__(self, teacher: AIMNet2) -> None:
         self.teacher = teacher
+        self.frames: dict[bytes, Atoms] = {}
         self.said: dict[bytes, dict[str, Any]] = {}
 
     def __call__(self, systems: Systems, *, forces: bool = True) -> Prediction:
@@ -72,13 +76,20 @@ class Recorded:
     def label(self, frames: list[Atoms]) -> list[dict[str, Any]]:
         for atoms in frames:
             atoms.positions = np.round(atoms.positions, DECIMALS) + 0.0
-        results = self.teacher.many(frames)
-        self.said |= {key_of(a): r for a, r in zip(frames, results, strict=True)}
-        return results
+        keys = [key_of(a) for a in frames]
+        new = {key: a for key, a in zip(keys, frames, strict=True) if key not in self.said}
+        self.frames |= new
+        self.said |= dict(zip(new, self.teacher.many(list(new.values())), strict=True))
+        return [self.said[key] for key in keys]
 
 
 def key_of(atoms: Atoms) -> bytes:
-    return atoms.numbers.tobytes() + (np.round(atoms.positions, DECIMALS) + 0.0).tobytes()
+    return _tag(atoms) + (np.round(atoms.positions, DECIMALS) + 0.0).tobytes()
+
+
+def _tag(atoms: Atoms) -> bytes:
+    """Elements in their order, and charge: in a block, two molecules rarely share them."""
+    return np.append(atoms.numbers, int(atoms.info.get("charge", 0))).tobytes()
 
 
 def forbidden(data: Path, files: list[Path]) -> Exclusion:
@@ -150,23 +161,32 @@ def structures_of(block: list[str], model: Recorded, rng: np.random.Generator) -
         made = geometries.molecule_with_conformers(smiles, CONFORMERS, int(rng.integers(2**31)))
         if made is None:
             continue
-        starts += _marked(geometries.geometries(made), smiles, "conf")
+        starts += [_marked([a], smiles, "conf")[0] for a in geometries.geometries(made)]
         turns = geometries.torsions(made)
         if turns and rng.random() < SCANNED:
             turn = turns[rng.integers(len(turns))]
             scan = geometries.torsion_scan(made, turn, POINTS, start=float(rng.uniform(0, 360 / POINTS)))
-            scans += _marked(scan, smiles, "scan")
+            scans += [_marked([a], smiles, "scan")[0] for a in scan]
     found, shaken = [], []
     for start, path in _relaxations([a for a in starts if geometries.sound(a)], model, STEPS):
-        steps = sorted({min(k, len(path) - 1) for k in KEPT})
-        found += _marked([path[k] for k in steps], start.info["smiles"], "conf", relaxed=[k > 0 for k in steps])
+        found += _marked(path, start.info["smiles"], "conf")
         if rng.random() < SHAKEN:
             shaken.append(_shaken(path[-1], rng, start.info))
     for start, path in _relaxations(scans, model, SCAN_STEPS):
-        found += _marked(path, start.info["smiles"], "scan", relaxed=[k > 0 for k in range(len(path))])
+        found += _marked(path, start.info["smiles"], "scan")
     if shaken:
         model.label(shaken)
-    return found + shaken
+    return found + shaken + _tried(found + shaken, model)
+
+
+def _tried(frames: list[Atoms], model: Recorded) -> list[Atoms]:
+    """What the optimiser tried and took back, where it is clear which molecule it is."""
+    owners: dict[bytes, set[str]] = defaultdict(set)
+    for atoms in frames:
+        owners[_tag(atoms)].add(atoms.info["smiles"])
+    keys = {key_of(a) for a in frames}
+    left = [a for key, a in model.frames.items() if key not in keys and len(owners[_tag(a)]) == 1]
+    return [Atoms(a.numbers, a.positions, info=a.info | {"smiles": min(owners[_tag(a)]), "kind": "step"}) for a in left]
 
 
 def _relaxations(frames: list[Atoms], model: Recorded, steps: int) -> list[tuple[Atoms, list[Atoms]]]:
@@ -183,13 +203,12 @@ def _shaken(atoms: Atoms, rng: np.random.Generator, info: dict[str, Any]) -> Ato
     return _marked([geometries.displaced(atoms, hessian, rng.uniform(*TEMPERATURES), rng)], info["smiles"], "disp")[0]
 
 
-def _marked(frames: list[Atoms], smiles: str, kind: str, relaxed: list[bool] | None = None) -> list[Atoms]:
+def _marked(path: list[Atoms], smiles: str, kind: str) -> list[Atoms]:
+    """The geometries of one relaxation: the last is of the kind, before it are ``start`` and ``step``."""
     charge = Chem.GetFormalCharge(Chem.MolFromSmiles(smiles))
-    made = []
-    for k, atoms in enumerate(frames):
-        name = kind if relaxed is None or relaxed[k] else "start"
-        made.append(Atoms(atoms.numbers, atoms.positions, info={"smiles": smiles, "kind": name, "charge": charge}))
-    return made
+    names = ["start", *["step"] * len(path)][: len(path) - 1] + [kind]
+    info = [{"smiles": smiles, "kind": name, "charge": charge} for name in names]
+    return [Atoms(a.numbers, a.positions, info=i) for a, i in zip(path, info, strict=True)]
 
 
 def packed(frames: list[Atoms], model: Recorded, molecules_of_block: list[str]) -> dict[str, np.ndarray]:
@@ -214,7 +233,7 @@ def packed(frames: list[Atoms], model: Recorded, molecules_of_block: list[str]) 
 
 
 def second_opinion(block: dict[str, np.ndarray], teacher: AIQM2, seed: int) -> dict[str, np.ndarray]:
-    """AIQM2 of the structures that it is made for; the first steps of relaxations are left out."""
+    """AIQM2 of the structures that it is made for; geometries on the way to others are left out."""
     rng = random.Random(seed)
     chosen = [rng.random() < AIQM2_SHARE and "+" not in s and "-]" not in s for s in block["smiles"]]
     ends = np.cumsum(block["atoms"])
@@ -222,7 +241,11 @@ def second_opinion(block: dict[str, np.ndarray], teacher: AIQM2, seed: int) -> d
     for k, end in enumerate(ends):
         part = slice(end - block["atoms"][k], end)
         numbers = block["numbers"][part]
-        if not chosen[block["molecule"][k]] or block["kind"][k] == "start" or not set(numbers) <= {1, 6, 7, 8}:
+        if (
+            not chosen[block["molecule"][k]]
+            or block["kind"][k] in ("start", "step")
+            or not set(numbers) <= {1, 6, 7, 8}
+        ):
             continue
         try:
             teacher.calculate(Atoms(numbers, block["positions"][part] / 10**DECIMALS))
