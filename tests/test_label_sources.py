@@ -135,10 +135,10 @@ def test_charge_and_multiplicity_reach_the_source(tmp_path: Path) -> None:
 @pytest.mark.parametrize("source", [LJ, CommandSource("true {input} {output}")])
 def test_an_ion_is_refused_where_the_source_would_not_know(source: Source) -> None:
     ion = tasks_of(HYDROXIDE)[0].atoms
-    with pytest.raises(InputError, match="charge -1; expected {charge} in --c.*or --reads-state"):
+    with pytest.raises(InputError, match=r"charge -1; expected {charge} in --c.*or --reads-state"):
         source.check_structure(ion)
     (radical,) = tasks_of(Atoms("OH", HYDROXIDE.positions))
-    with pytest.raises(InputError, match="multiplicity 2; expected {multiplicity}"):
+    with pytest.raises(InputError, match=r"multiplicity 2; expected {multiplicity}"):
         source.label([radical.atoms], 1)
     CalculatorSource(LJ.factory, reads_state=True).check_structure(ion)
 

@@ -116,7 +116,7 @@ def inversion(atoms: Atoms, centre: int, points: int) -> list[Atoms]:
     normal /= np.linalg.norm(normal)
     height = float((x[centre] - x[near[0]]) @ normal)
     found = []
-    for part in np.linspace(1.0, -0.5, points):
+    for part in np.linspace(1.0, -0.5, points + 1)[1:]:
         made = atoms.copy()
         made.positions[centre] += (part - 1.0) * height * normal
         _restore_hydrogens(made, atoms, centre, near)
@@ -174,7 +174,7 @@ def _relaxed(molecule: Chem.Mol) -> np.ndarray:
 
 
 def _relaxed_at(molecule: Chem.Mol, torsion: tuple[int, int, int, int], angle: float) -> bool:
-    """Relax the only conformer by MMFF94, else UFF, with the torsion within a degree of its angle; whether that worked."""
+    """Relax the only conformer by MMFF94, else UFF, the torsion within a degree of its angle; whether it could."""
     if rdForceFieldHelpers.MMFFHasAllMoleculeParams(molecule):
         field = AllChem.MMFFGetMoleculeForceField(molecule, AllChem.MMFFGetMoleculeProperties(molecule))
         hold = field.MMFFAddTorsionConstraint

@@ -16,14 +16,12 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-import ase.io
 import numpy as np
 import torch
 from aimnet2 import AIMNet2
 from aiqm2 import AIQM2
 from ase import Atoms
 from rdkit import Chem, RDLogger
-from rdkit.Chem.rdMolDescriptors import CalcMolFormula
 
 from nddo_ml import Prediction, Systems
 from nddo_ml.generate import geometries, molecules, protonation
@@ -51,6 +49,7 @@ GROUPS = (  # share, groups of building blocks
     (0.015, "sugar"),
     (0.015, "nucleobase"),
 )
+SIZES, SIZE_SHARES = ((7, 14), (12, 20), (20, 27)), (0.55, 0.38, 0.07)  # heavy atoms
 IONS = 0.3  # share of the molecules that are made ions
 CHARGES = (1, 1, 1, 1, -1, -1, -1, -1, 2, -2, 0)  # 0: zwitterion
 
@@ -96,11 +95,12 @@ def forbidden(data: Path, files: list[Path]) -> Exclusion:
     """All molecules of the validation sets in ``data`` (``*.json.xz``), and the SMILES in ``files``."""
     exclusion = Exclusion()
     for path in sorted(data.glob("*.json.xz")):
-        content = json.loads(lzma.open(path).read())
+        with lzma.open(path) as file:
+            content = json.load(file)
         if "molecules" in content:
             structures = list(content["molecules"].values())
         else:
-            structures = [s[0] for s in content["sets"]] if path.name[:3] != "tau" else sum(content["sets"], [])
+            structures = list({s["smiles"]: s for group in content["sets"] for s in group}.values())
         exclusion.skeletons |= Exclusion(
             [s["smiles"] for s in structures if s.get("smiles")],
             [Atoms(s["elements"], s["positions"]) for s in structures],
@@ -121,7 +121,7 @@ def one_molecule(rng: random.Random) -> str | None:
     elif kind == "nucleobase":
         smiles = molecules.nucleobase(rng)
     else:
-        smiles = molecules.drug_like(rng, kind, (7, 23) if rng.random() < 0.9 else (20, 27))
+        smiles = molecules.drug_like(rng, kind, rng.choices(SIZES, SIZE_SHARES)[0])
     if smiles is not None and "+" not in smiles and rng.random() < IONS * 1.6:  # many have no site
         charge = rng.choice(CHARGES)
         return protonation.ionised(smiles, charge, rng, zwitterion=charge == 0)
@@ -161,19 +161,19 @@ def structures_of(block: list[str], model: Recorded, rng: np.random.Generator) -
         made = geometries.molecule_with_conformers(smiles, CONFORMERS, int(rng.integers(2**31)))
         if made is None:
             continue
-        starts += [_marked([a], smiles, "conf")[0] for a in geometries.geometries(made)]
+        starts += [marked([a], smiles, "conf")[0] for a in geometries.geometries(made)]
         turns = geometries.torsions(made)
         if turns and rng.random() < SCANNED:
             turn = turns[rng.integers(len(turns))]
             scan = geometries.torsion_scan(made, turn, POINTS, start=float(rng.uniform(0, 360 / POINTS)))
-            scans += [_marked([a], smiles, "scan")[0] for a in scan]
+            scans += [marked([a], smiles, "scan")[0] for a in scan]
     found, shaken = [], []
-    for start, path in _relaxations([a for a in starts if geometries.sound(a)], model, STEPS):
-        found += _marked(path, start.info["smiles"], "conf")
+    for start, path in relaxations([a for a in starts if geometries.sound(a)], model, STEPS):
+        found += marked(path, start.info["smiles"], "conf")
         if rng.random() < SHAKEN:
             shaken.append(_shaken(path[-1], rng, start.info))
-    for start, path in _relaxations(scans, model, SCAN_STEPS):
-        found += _marked(path, start.info["smiles"], "scan")
+    for start, path in relaxations(scans, model, SCAN_STEPS):
+        found += marked(path, start.info["smiles"], "scan")
     if shaken:
         model.label(shaken)
     return found + shaken + _tried(found + shaken, model)
@@ -189,7 +189,7 @@ def _tried(frames: list[Atoms], model: Recorded) -> list[Atoms]:
     return [Atoms(a.numbers, a.positions, info=a.info | {"smiles": min(owners[_tag(a)]), "kind": "step"}) for a in left]
 
 
-def _relaxations(frames: list[Atoms], model: Recorded, steps: int) -> list[tuple[Atoms, list[Atoms]]]:
+def relaxations(frames: list[Atoms], model: Recorded, steps: int) -> list[tuple[Atoms, list[Atoms]]]:
     """Every structure with its accepted geometries, itself the first."""
     if not frames:
         return []
@@ -200,13 +200,13 @@ def _relaxations(frames: list[Atoms], model: Recorded, steps: int) -> list[tuple
 def _shaken(atoms: Atoms, rng: np.random.Generator, info: dict[str, Any]) -> Atoms:
     n = len(atoms)
     hessian = model_hessian(Systems.from_ase(atoms), torch.arange(n), n)[0].numpy()
-    return _marked([geometries.displaced(atoms, hessian, rng.uniform(*TEMPERATURES), rng)], info["smiles"], "disp")[0]
+    return marked([geometries.displaced(atoms, hessian, rng.uniform(*TEMPERATURES), rng)], info["smiles"], "disp")[0]
 
 
-def _marked(path: list[Atoms], smiles: str, kind: str) -> list[Atoms]:
+def marked(path: list[Atoms], smiles: str, kind: str) -> list[Atoms]:
     """The geometries of one relaxation: the last is of the kind, before it are ``start`` and ``step``."""
     charge = Chem.GetFormalCharge(Chem.MolFromSmiles(smiles))
-    names = ["start", *["step"] * len(path)][: len(path) - 1] + [kind]
+    names = [kind] if len(path) == 1 else ["start", *["step"] * (len(path) - 2), kind]
     info = [{"smiles": smiles, "kind": name, "charge": charge} for name in names]
     return [Atoms(a.numbers, a.positions, info=i) for a, i in zip(path, info, strict=True)]
 
@@ -261,7 +261,7 @@ def second_opinion(block: dict[str, np.ndarray], teacher: AIQM2, seed: int) -> d
     }
 
 
-def _save(path: Path, arrays: dict[str, np.ndarray]) -> None:
+def save(path: Path, arrays: dict[str, np.ndarray]) -> None:
     part = path.with_suffix(".part")
     with part.open("wb") as file:
         np.savez_compressed(file, **arrays)
@@ -276,21 +276,25 @@ def _atomic(path: Path, content: bytes) -> None:
     part.replace(path)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def arguments(text: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--weights", type=Path, required=True)
+    parser.add_argument("--weights", type=Path, required=True, help="folder of the teachers' files")
     parser.add_argument("--data", type=Path, required=True, help="folder of validation sets, *.json.xz")
     parser.add_argument("--excluded", type=Path, nargs="*", default=[Path(__file__).with_name("excluded.txt")])
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--blocks", type=int, default=300)
-    options = parser.parse_args()
+    parser.add_argument("--blocks", type=int, default=20)
+    return parser.parse_args()
+
+
+def main() -> None:
+    options = arguments(__doc__)
     torch.set_num_threads(1)
     RDLogger.DisableLog("rdApp.*")
     options.folder.mkdir(exist_ok=True)
     exclusion = forbidden(options.data, options.excluded)
-    name = options.folder / f"molecules-{options.seed}.txt"
-    blocks = molecule_blocks(name, exclusion, options.seed, options.blocks)
+    listed = options.folder / f"molecules-{options.seed}.txt"
+    blocks = molecule_blocks(listed, exclusion, options.seed, options.blocks)
     first, second = AIMNet2(str(options.weights / "aimnet2_wb97m-d3_ens.jpt")), AIQM2(str(options.weights))
     for k, block in enumerate(blocks):
         path = options.folder / f"{options.seed}-{k:05d}.npz"
@@ -298,10 +302,10 @@ def main() -> None:
             model = Recorded(first)
             frames = structures_of(block, model, np.random.default_rng([options.seed, k]))
             if frames:
-                _save(path, packed(frames, model, block))
+                save(path, packed(frames, model, block))
         other = path.with_suffix(".aiqm2.npz")
         if path.is_file() and not other.is_file():
-            _save(other, second_opinion(dict(np.load(path)), second, 1000 * options.seed + k))
+            save(other, second_opinion(dict(np.load(path)), second, 1000 * options.seed + k))
 
 
 if __name__ == "__main__":
