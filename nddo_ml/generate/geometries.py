@@ -8,7 +8,8 @@ from rdkit import Chem
 from rdkit.Chem import AllChem, rdForceFieldHelpers, rdMolTransforms
 from rdkit.Chem.rdDistGeom import EmbedMultipleConfs, ETKDGv3
 
-ROTATABLE = Chem.MolFromSmarts("[!$([D1]);!$(*#*)]-&!@[!$([D1]);!$(*#*)]")
+END = "!D1;!$(*#*);!$([CX4H3]);!$([NX4H3])"  # not what turns into itself
+ROTATABLE = Chem.MolFromSmarts(f"[{END}]-&!@[{END}]")
 CLOSE = 0.7  # smallest distance over the sum of covalent radii that is kept
 STIFF = 100.0  # kcal/mol/degree², holds a torsion in a scan
 UPPER = 15.0  # kcal/mol above the lowest conformer of the force field, beyond which conformers are left out
