@@ -19,7 +19,7 @@ from ase.io import read, write
 from nddo_ml.cli.label import label as command
 from nddo_ml.errors import InputError
 from nddo_ml.io import Structure
-from nddo_ml.labelling.run import Resources, Summary, Task, attempt, label, prepare
+from nddo_ml.labelling.run import Resources, Summary, Task, attempt_batch, label, prepare
 from nddo_ml.labelling.sources import CalculatorSource, CommandSource, Source
 from nddo_ml.labelling.store import LabelFile
 
@@ -113,7 +113,7 @@ def test_a_program_that_answers_something_else(tmp_path: Path, change: str, reas
 
 def test_what_fails_in_a_batch_is_tried_alone(tmp_path: Path) -> None:
     source = program(tmp_path, "assert not any(len(a) == 2 for a in frames), 'a diatomic'")
-    outcomes = attempt(tasks_of(molecule("H2O"), molecule("CO"), molecule("CH4")), source, 1)
+    outcomes = attempt_batch(tasks_of(molecule("H2O"), molecule("CO"), molecule("CH4")), source, 1)
     assert [o.atoms is None for o in outcomes] == [False, True, False]
     assert "a diatomic" in outcomes[1].reason
 
@@ -181,11 +181,11 @@ def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     write(source, [molecule("H2"), HYDROXIDE])
     settings = {"calculator": LJ.factory, "calculator_args": LJ.arguments, "workers": 1}
     with pytest.raises(typer.Exit) as left:
-        command([source], output, **settings)
+        command(files=[source], output=output, **settings)
     assert left.value.exit_code == 2
     assert "frame 1: has charge -1; expected {charge}" in capsys.readouterr().err
     with pytest.raises(typer.Exit) as left:
-        command([source], output, reads_state=True, **settings)
+        command(files=[source], output=output, reads_state=True, **settings)
     assert left.value.exit_code == 0
     assert len(read(output, ":")) == 2
     for wrong, match in [
@@ -196,7 +196,7 @@ def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
         ({"calculator": LJ.factory, "batch": 0}, "batch must be at least 1"),
     ]:
         with pytest.raises(InputError, match=match):
-            command([source], output, **wrong)
+            command(files=[source], output=output, **wrong)
 
 
 INTERRUPTED = """

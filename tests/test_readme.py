@@ -45,7 +45,7 @@ def test_python_blocks(document, workplace):
     [
         ("README.md", ["relaxed.xyz", "results.json"]),
         ("docs/compare.md", ["figures/parity.png", "dimer.png"]),
-        ("docs/label.md", ["labels.extxyz", "mp2.extxyz"]),
+        ("docs/label.md", ["labels.extxyz", "mp2.extxyz", "lj.extxyz"]),
     ],
 )
 def test_shell_blocks(document, made, workplace, capsys):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from ase import Atoms
 from rdkit import Chem
-from rdkit.Chem import AllChem, rdForceFieldHelpers, rdMolTransforms
+from rdkit.Chem import rdForceFieldHelpers, rdMolTransforms
 from rdkit.Chem.rdDistGeom import EmbedMultipleConfs, ETKDGv3
 
 END = "!D1;!$(*#*);!$([CX4H3]);!$([NX4H3])"  # not what turns into itself
@@ -29,8 +31,9 @@ def molecule_with_conformers(smiles: str, count: int, seed: int) -> Chem.Mol | N
         J. Chem. Inf. Model. 60, 2044 (2020); Halgren, J. Comput. Chem. 17, 490 (1996).
     """
     molecule = Chem.AddHs(Chem.MolFromSmiles(smiles))
-    settings = ETKDGv3()
-    settings.randomSeed, settings.maxIterations = seed, 20
+    settings: Any = ETKDGv3()
+    settings.randomSeed = seed
+    settings.maxIterations = 20
     if not len(EmbedMultipleConfs(molecule, 2 * count, settings)):
         return None
     energies = _relaxed(molecule)
@@ -168,19 +171,21 @@ def displaced(
 def _relaxed(molecule: Chem.Mol) -> np.ndarray:
     """Relax all conformers; their energies in the force field, kcal/mol."""
     if rdForceFieldHelpers.MMFFHasAllMoleculeParams(molecule):
-        results = AllChem.MMFFOptimizeMoleculeConfs(molecule, maxIters=250)
+        results = rdForceFieldHelpers.MMFFOptimizeMoleculeConfs(molecule, maxIters=250)
     else:
-        results = AllChem.UFFOptimizeMoleculeConfs(molecule, maxIters=250)
+        results = rdForceFieldHelpers.UFFOptimizeMoleculeConfs(molecule, maxIters=250)
     return np.array([energy for _, energy in results])
 
 
 def _relaxed_at(molecule: Chem.Mol, torsion: tuple[int, int, int, int], angle: float) -> bool:
     """Relax the only conformer by MMFF94, else UFF, the torsion within a degree of its angle; whether it could."""
     if rdForceFieldHelpers.MMFFHasAllMoleculeParams(molecule):
-        field = AllChem.MMFFGetMoleculeForceField(molecule, AllChem.MMFFGetMoleculeProperties(molecule))
+        field = rdForceFieldHelpers.MMFFGetMoleculeForceField(
+            molecule, rdForceFieldHelpers.MMFFGetMoleculeProperties(molecule)
+        )
         hold = field.MMFFAddTorsionConstraint
     elif rdForceFieldHelpers.UFFHasAllMoleculeParams(molecule):
-        field = AllChem.UFFGetMoleculeForceField(molecule)
+        field = rdForceFieldHelpers.UFFGetMoleculeForceField(molecule)
         hold = field.UFFAddTorsionConstraint
     else:
         return False

@@ -128,13 +128,13 @@ def _extended(molecule: Chem.Mol, rng: random.Random, groups: Sequence[str]) -> 
     return attached(molecule, _joined(link, behind, rng), rng)
 
 
-def _joined(link: str, end: str, rng: random.Random) -> str:
+def _joined(link: str, following: str, rng: random.Random) -> str:
     """One block of a link, turned at random, and what follows it; the first ``*`` is left."""
-    pieces = Chem.RWMol(Chem.CombineMols(Chem.MolFromSmiles(link), Chem.MolFromSmiles(end)))
+    pieces = Chem.RWMol(Chem.CombineMols(Chem.MolFromSmiles(link), Chem.MolFromSmiles(following)))
     dummies = [a.GetIdx() for a in pieces.GetAtoms() if a.GetAtomicNum() == 0]
     inner = rng.choice(dummies[:2])
-    ends = [pieces.GetAtomWithIdx(d).GetNeighbors()[0].GetIdx() for d in (inner, dummies[2])]
-    pieces.AddBond(*ends, Chem.BondType.SINGLE)
+    start, end = (pieces.GetAtomWithIdx(d).GetNeighbors()[0].GetIdx() for d in (inner, dummies[2]))
+    pieces.AddBond(start, end, Chem.BondType.SINGLE)
     for d in sorted((inner, dummies[2]), reverse=True):
         pieces.RemoveAtom(d)
     return Chem.MolToSmiles(pieces)

@@ -138,13 +138,18 @@ def label(
     return summary
 
 
-def attempt(tasks: Sequence[Task], source: Source, threads: int) -> list[Outcome]:
-    """Some tasks in a worker, one by one where they fail together; any failure becomes an outcome."""
+def attempt(task: Task, source: Source, threads: int) -> Outcome:
+    """One task in a worker; any failure becomes an outcome, so that no structure is lost."""
+    return attempt_batch([task], source, threads)[0]
+
+
+def attempt_batch(tasks: Sequence[Task], source: Source, threads: int) -> list[Outcome]:
+    """Some tasks in a worker, one by one where they fail together."""
     try:
         labelled = source.label([task.atoms for task in tasks], threads)
     except Exception as error:  # foreign programs raise whatever their parts run into; the reason is recorded
         if len(tasks) > 1:
-            return [outcome for task in tasks for outcome in attempt([task], source, threads)]
+            return [attempt(task, source, threads) for task in tasks]
         return [Outcome(tasks[0], None, f"{type(error).__name__}: {error}")]
     return [Outcome(task, atoms) for task, atoms in zip(tasks, labelled, strict=True)]
 
@@ -166,7 +171,7 @@ def _drain(
     while running or (pending and not broken):
         while pending and not broken and len(running) < slots:
             try:
-                running[pool.submit(attempt, pending[0], source, threads)] = pending[0]
+                running[pool.submit(attempt_batch, pending[0], source, threads)] = pending[0]
                 pending.popleft()
             except BrokenExecutor:
                 broken = True

@@ -145,7 +145,7 @@ class CommandSource:
                 raise RuntimeError(f"the program ended with {done.returncode}: {said[-1] if said else 'no message'}")
             if not target.is_file():
                 raise RuntimeError("the program wrote no output")
-            return _matched(structures, read(target, ":", format="extxyz"))
+            return _matched(structures, list(read(target, ":", format="extxyz")))
 
     def _words(self, **values: Any) -> list[str]:
         try:

@@ -35,7 +35,7 @@ SCANNED, POINTS, SCAN_STEPS = 0.5, 8, 1  # share of the molecules of which one t
 SHAKEN, TEMPERATURES = 0.25, (50.0, 400.0)  # share of the conformers that are displaced, too; K
 DECIMALS = 3  # of positions, Å: labels are those of the rounded geometry
 LARGEST_FORCE = 8.0  # eV/Å, structures with larger ones are left out
-AIQM2_SHARE = 0.75  # of the neutral molecules of H, C, N and O
+AIQM2_SHARE = 1.0  # of the neutral molecules of H, C, N and O
 GROUPS = (  # share, groups of building blocks
     (0.44, ("HCNO",)),
     (0.17, ("HCNO", "S")),
