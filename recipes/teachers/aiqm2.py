@@ -30,6 +30,7 @@ LEVEL = "AIQM2, mean of the eight networks of mlatom 3.25.5"
 MEMBERS = 8
 BOHR, HARTREE = 0.529177210903, 27.211386245988  # Å, eV (CODATA 2018)
 D4 = {"s6": 1.0, "s8": -0.07519516, "s9": 1.0, "a1": 0.45094893, "a2": 6.78425255}
+STORAGES = {"FloatStorage": torch.float32, "DoubleStorage": torch.float64, "LongStorage": torch.int64}
 ARCCOS_SCALE = 0.95  # ANI's angles: arccos(0.95 cos θ)
 TRUSTED = {  # all that a file of networks may build
     *("torch._utils", "torch.nn.modules.activation", "torch.nn.modules.container", "torch.nn.modules.linear"),
@@ -134,18 +135,18 @@ class _Reader(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if module in TRUSTED:
             return super().find_class(module, name)
-        if module == "torch" and name.endswith("Storage"):
-            return getattr(torch, name)
+        if module == "torch" and name in STORAGES:
+            return STORAGES[name]
         if (module, name) == ("__builtin__", "set"):
             return set
         return type(name, (), {})  # torchani's own classes: what they hold stands in the arguments, too
 
     def persistent_load(self, identity: tuple[Any, ...]) -> Any:
-        _, storage, key, _, _ = identity
+        _, dtype, key, _, _ = identity
         data = bytearray(self.archive.read(f"{self.folder}/data/{key}"))
         return torch.storage.TypedStorage(
             wrap_storage=torch.UntypedStorage.from_buffer(data, byte_order="little", dtype=torch.uint8),
-            dtype=storage.dtype,
+            dtype=dtype,
             _internal=True,
         )
 
