@@ -50,7 +50,9 @@ GROUPS = (  # share, groups of building blocks
     (0.015, "nucleobase"),
 )
 SIZES, SIZE_SHARES = ((7, 14), (12, 20), (20, 27)), (0.55, 0.38, 0.07)  # heavy atoms
-IONS = 0.3  # share of the molecules that are made ions
+IONS = 0.38  # share of the molecules that are made ions
+ACIDS = ("*C(=O)O", "*C(=O)O", "*CC(=O)O", "*S(=O)(=O)NC(C)=O", "*CS(=O)(=O)O", "*OP(=O)(O)O", "*c1nn[nH]n1", "*CS")
+BASES = ("*CN", "*CCN", "*CNC", "*CN(C)C", "*CCN(C)C", "*C(=N)N", "*CNC(=N)N", "*Cc1c[nH]cn1", "*C1CCNC1")
 CHARGES = (1, 1, 1, 1, -1, -1, -1, -1, 2, -2, 0)  # 0: zwitterion
 
 
@@ -122,10 +124,22 @@ def one_molecule(rng: random.Random) -> str | None:
         smiles = molecules.nucleobase(rng)
     else:
         smiles = molecules.drug_like(rng, kind, rng.choices(SIZES, SIZE_SHARES)[0])
-    if smiles is not None and "+" not in smiles and rng.random() < IONS * 1.6:  # many have no site
-        charge = rng.choice(CHARGES)
-        return protonation.ionised(smiles, charge, rng, zwitterion=charge == 0)
+    if smiles is not None and "+]" not in smiles and rng.random() < IONS:
+        return _ion(smiles, rng.choice(CHARGES), rng)
     return smiles
+
+
+def _ion(smiles: str, charge: int, rng: random.Random) -> str | None:
+    """An ion or zwitterion of the molecule, to which an acid or a base is added where it has none."""
+    zwitterion = charge == 0
+    for blocks in ((), ACIDS if charge < 0 else BASES, ACIDS):
+        if blocks and smiles is not None:
+            larger = molecules.attached(Chem.MolFromSmiles(smiles), rng.choice(blocks), rng)
+            smiles = None if larger is None else molecules.chosen_stereoisomer(larger, rng)
+        made = None if smiles is None else protonation.ionised(smiles, charge, rng, zwitterion)
+        if made is not None or (blocks and not zwitterion):
+            return made
+    return None
 
 
 def small_and_plain(smiles: str) -> bool:
