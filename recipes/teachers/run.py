@@ -123,7 +123,8 @@ def one_molecule(rng: random.Random) -> str | None:
     elif kind == "nucleobase":
         smiles = molecules.nucleobase(rng)
     else:
-        smiles = molecules.drug_like(rng, kind, rng.choices(SIZES, SIZE_SHARES)[0])
+        heavy = rng.choices(SIZES, SIZE_SHARES)[0]
+        smiles = next(filter(None, (molecules.drug_like(rng, kind, heavy) for _ in range(50))), None)
     if smiles is not None and "+]" not in smiles and rng.random() < IONS:
         return _ion(smiles, rng.choice(CHARGES), rng)
     return smiles
