@@ -62,7 +62,7 @@ def _parts(numbers: list[int], pairs: list[tuple[int, int]]) -> Iterator[str]:
     skeleton = Chem.RWMol()
     for number in numbers:
         atom = Chem.Atom(number)
-        atom.SetNoImplicit(True)
+        atom.SetNoImplicit(what=True)
         skeleton.AddAtom(atom)
     for i, j in pairs:
         skeleton.AddBond(i, j, Chem.BondType.SINGLE)

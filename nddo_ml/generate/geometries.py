@@ -190,7 +190,7 @@ def _relaxed_at(molecule: Chem.Mol, torsion: tuple[int, int, int, int], angle: f
     else:
         return False
     field.Initialize()
-    hold(*torsion, False, angle - 1.0, angle + 1.0, STIFF)
+    hold(*torsion, relative=False, minDihedralDeg=angle - 1.0, maxDihedralDeg=angle + 1.0, forceConstant=STIFF)
     field.Minimize(maxIts=200)
     return True
 

@@ -148,7 +148,7 @@ def _marked(ring: str, rng: random.Random) -> str:
     for atom in marked.GetAtoms():
         if atom.GetSymbol() == "Xe":
             atom.SetAtomicNum(0)
-            atom.SetNoImplicit(False)
+            atom.SetNoImplicit(what=False)
     return Chem.MolToSmiles(marked)
 
 

@@ -74,6 +74,6 @@ def _moved(molecule: Chem.Mol, charge: int, rng: random.Random) -> Chem.Mol | No
     new = Chem.RWMol(molecule)
     atom = new.GetAtomWithIdx(rng.choice(places))
     atom.SetNumExplicitHs(atom.GetTotalNumHs() + charge)
-    atom.SetNoImplicit(True)
+    atom.SetNoImplicit(what=True)
     atom.SetFormalCharge(charge)
     return sanitised(new)
