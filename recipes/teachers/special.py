@@ -15,7 +15,7 @@ import torch
 from aimnet2 import AIMNet2
 from ase import Atoms
 from rdkit import Chem, RDLogger
-from run import Recorded, arguments, forbidden, marked, packed, relaxations, save
+from run import Recorded, arguments, forbidden, marked, packed, relaxations, save, small_and_plain
 
 from nddo_ml.generate import clusters, geometries, molecules, protonation
 from nddo_ml.generate.exclusion import Exclusion
@@ -23,7 +23,7 @@ from nddo_ml.generate.exclusion import Exclusion
 KINDS = ("tautomers", "protomers", "inversion", "straightening", "dimers", "pairs")  # one of each in a block
 STEPS = 3
 GROUPS = (("HCNO",), ("HCNO",), ("HCNO", "S"), ("HCNO", "F"), ("HCNO", "Cl"))
-SMALL, MEDIUM = (3, 6), (6, 14)  # heavy atoms
+SMALL, MEDIUM = (4, 10), (6, 14)  # heavy atoms
 CONTACTS = 6  # mutual orientations of a pair
 
 
@@ -39,7 +39,7 @@ class Maker:
         """A neutral molecule that is not excluded."""
         while True:
             smiles = molecules.drug_like(self.rng, self.rng.choice(GROUPS), heavy)
-            if smiles is not None and smiles not in self.exclusion and not _plain(smiles):
+            if smiles is not None and not (smiles in self.exclusion or small_and_plain(smiles) or _plain(smiles)):
                 return smiles
 
     def conformers(self, smiles: str, count: int) -> list[Atoms]:
