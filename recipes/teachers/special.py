@@ -109,12 +109,9 @@ def block_of(maker: Maker, model: Recorded) -> tuple[list[Atoms], list[str], lis
             names.append(smiles)
             groups.append(group)
             starts = [marked([a], smiles, kind)[0] for a in structures]
-            if kind in ("inversion", "straight"):
-                model.label(starts)
-                frames += starts
-            else:
-                for _, path in relaxations(starts, model, STEPS):
-                    frames += marked(path, smiles, kind)
+            steps = 1 if kind in ("inversion", "straight") else STEPS  # bonds give way, the path stays
+            for _, path in relaxations(starts, model, steps):
+                frames += marked(path, smiles, kind)
     return frames, names, groups
 
 
