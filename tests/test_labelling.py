@@ -44,7 +44,7 @@ def in_process(resources: Resources) -> Iterator[tuple[Executor, int]]:
 
 class InProcess(Executor):
     def submit(self, function, /, *args, **kwargs):
-        future: Future[Outcome] = Future()
+        future: Future[list[Outcome]] = Future()
         future.set_result(function(*args, **kwargs))
         return future
 
@@ -53,7 +53,7 @@ class Breaking(InProcess):
     """A pool whose worker dies at the first task, as when memory runs out."""
 
     def submit(self, function, /, *args, **kwargs):
-        future: Future[Outcome] = Future()
+        future: Future[list[Outcome]] = Future()
         future.set_exception(BrokenExecutor("a process was killed"))
         return future
 

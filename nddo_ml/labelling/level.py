@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -96,6 +96,13 @@ class Level:
         if self.grid[0] < 1 or self.grid[1] not in LEBEDEV_NGRID:
             known = ", ".join(str(n) for n in LEBEDEV_NGRID if 50 <= n <= 1000)
             raise InputError(f"the grid's angular points must be one of {known}; got {self.grid}")
+
+    def check_structure(self, atoms: Atoms) -> None:
+        """Every molecule is welcome."""
+
+    def label(self, structures: Sequence[Atoms], threads: int) -> list[Atoms]:
+        """Single points of the structures."""
+        return [single_point(atoms, self, threads) for atoms in structures]
 
 
 def single_point(atoms: Atoms, level: Level, threads: int = 1) -> Atoms:
