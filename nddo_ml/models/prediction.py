@@ -28,6 +28,7 @@ UNITS = {  # of the fields that have one
     "atomic_energies": "eV",
     "energy_spread": "eV",
     "forces_spread": "eV/Å",
+    "environment_forces": "eV/Å",
     "shift_size": "",
 }
 _FEW = 4  # numbers that are shown one by one
@@ -49,6 +50,7 @@ class Prediction:
     dipole: Tensor | None = None  # [systems, 3] e·Å
     atomic_energies: Tensor | None = None  # [atoms] eV
     energy_spread: Tensor | None = None  # [systems] eV, standard deviation over a committee
+    environment_forces: Tensor | None = None  # [sites, 3] eV/Å, on what surrounds the molecules
     forces_spread: Tensor | None = None  # [atoms] eV/Å, norm of the committee's standard deviation
     shift_size: Tensor | None = None  # [systems], mean square of a hybrid's shifts over their bounds, in training
     scf: SCFResult | None = None
