@@ -11,7 +11,8 @@ from nnp_models import DATA, make_nnp
 
 from nddo_ml import InputError, Systems
 from nddo_ml.derivatives import gradient
-from nddo_ml.models.n2p2 import ACTIVATION_OF_CODE, network_shape, read_settings
+from nddo_ml.models.n2p2 import ACTIVATION_OF_CODE, network_shape
+from nddo_ml.models.n2p2_settings import read_settings
 from nddo_ml.models.nnp import NNP
 from nddo_ml.networks import ACTIVATIONS, ElementNetworks, FeedForward, NetworkShape
 from nddo_ml.units import BOHR_ANGSTROM, HARTREE_EV
