@@ -94,12 +94,12 @@ def _checks(of: Hashable) -> dict[str, TypeAdapter[Any]]:
     They are of tuples of one value, since pydantic takes these settings for no dataclass itself.
     """
     strict: Any = {"strict": True, "allow_inf_nan": False, "arbitrary_types_allowed": True}
-    hints = get_type_hints(of, include_extras=True)
-    return {
-        name: TypeAdapter(tuple.__class_getitem__(hint), config=strict)
-        for name, hint in hints.items()
-        if name != "return"
-    }
+    hints = {k: v for k, v in get_type_hints(of, include_extras=True).items() if k != "return"}
+    checks: dict[str, TypeAdapter[Any]] = {}
+    for name, hint in hints.items():
+        alone: Any = tuple.__class_getitem__(hint)
+        checks[name] = TypeAdapter(alone, config=strict)
+    return checks
 
 
 def _check_value(check: TypeAdapter[Any], value: Any, keys: Keys) -> None:
