@@ -35,11 +35,11 @@ def no_hang() -> Iterator[None]:
         raise AssertionError(f"took longer than {SECONDS} s")
 
     before = signal.signal(signal.SIGALRM, stop)
-    signal.alarm(SECONDS)
+    signal.setitimer(signal.ITIMER_REAL, SECONDS, 1)  # again and again: a callback may swallow the error
     try:
         yield
     finally:
-        signal.alarm(0)
+        signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
 
 
@@ -64,14 +64,13 @@ def outcome(kind: str, call: Callable[[], Any], allowed: type[Exception]) -> Non
     """Call a function: it returns, or raises the allowed error with a sentence on one line."""
     with no_hang(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        message = None
         try:
             call()
         except allowed as error:
-            COUNTS[f"{kind}: refused"] += 1
-            assert str(error).strip()
-            assert "Traceback" not in str(error)
-        else:
-            COUNTS[f"{kind}: read"] += 1
+            message = str(error).strip()
+    COUNTS[f"{kind}: {'read' if message is None else 'refused'}"] += 1
+    assert message != ""
 
 
 def mutated_bytes(draw: st.DrawFn, data: bytes) -> bytes:
@@ -96,7 +95,22 @@ def mutated_bytes(draw: st.DrawFn, data: bytes) -> bytes:
     return draw(st.binary(max_size=400))
 
 
-WORDS = ["", "0", "-1", "1e999", "nan", "inf", "1e308", "abc", "4000000000", "99999999999999999999", "1.5", "#", "é", "T"]
+WORDS = [
+    "",
+    "0",
+    "-1",
+    "1e999",
+    "nan",
+    "inf",
+    "1e308",
+    "abc",
+    "4000000000",
+    "99999999999999999999",
+    "1.5",
+    "#",
+    "é",
+    "T",
+]
 
 
 def mutated_words(draw: st.DrawFn, text: str) -> str:
@@ -121,7 +135,9 @@ def mutated_words(draw: st.DrawFn, text: str) -> str:
 
 
 PLAIN = st.one_of(
-    st.sampled_from([None, True, False, 0, 1, -1, 2**70, 1e300, -0.5, float("nan"), float("inf"), "", "auto", "x", "é"]),
+    st.sampled_from(
+        [None, True, False, 0, 1, -1, 2**70, 1e300, -0.5, float("nan"), float("inf"), "", "auto", "x", "é"]
+    ),
     st.sampled_from([[], {}, [1], [[]], {"a": 1}, ["a"], [0.5, "b"], {"path": 3}, [{}], "../x", "10", [2.5], [-3]]),
     st.integers(),
     st.floats(),

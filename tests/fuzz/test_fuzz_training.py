@@ -22,6 +22,8 @@ from hypothesis import strategies as st
 from nddo_ml import InputError
 from nddo_ml.datasets.dataset import load_dataset
 from nddo_ml.datasets.n2p2_data import write_n2p2_data
+from nddo_ml.training.config import read_config
+from nddo_ml.training.run import train
 from nddo_ml.training.trainer import Trainer
 
 CONFIG: dict[str, Any] = {
@@ -84,6 +86,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def _configurations(folder: Path, n: int) -> None:
+    for good in (CONFIG, {**CONFIG, "model": HYBRID}):  # and what is compiled once is compiled now
+        train(read_config(_written(folder, good)))
+
     @examples(n)
     @given(st.data())
     def check(data: st.DataObject) -> None:
@@ -91,13 +96,19 @@ def _configurations(folder: Path, n: int) -> None:
         table = data.draw(st.composite(lambda draw: mutated_plain(draw, base))())
         if not isinstance(table, dict):
             table = {"seed": table}
-        text = "\n".join(f"{json.dumps(str(k))} = {toml(v)}" for k, v in table.items()).encode(errors="replace")
+        text = _written(folder, table).read_bytes()
         if data.draw(st.integers(0, 4)) == 0:
             text = data.draw(st.composite(lambda draw: mutated_bytes(draw, text))())
         (folder / "c.toml").write_bytes(text)
         command("configuration", ["train", "c.toml", "--restart"])
 
     check()
+
+
+def _written(folder: Path, table: dict[str, Any]) -> Path:
+    text = "\n".join(f"{json.dumps(str(k))} = {toml(v)}" for k, v in table.items())
+    (folder / "c.toml").write_text(text, encoding="utf-8", errors="replace")
+    return folder / "c.toml"
 
 
 def test_configurations(folder: Path) -> None:
@@ -152,7 +163,9 @@ def test_many_data_files(folder: Path) -> None:
     print({k: v for k, v in sorted(COUNTS.items()) if k.startswith("data")})
 
 
-SHAPES = st.sampled_from([(), (0,), (2,), (8,), (3,), (8, 3), (8, 3, 3), (3, 8), (8, 2, 3), (8, 9), (1, 3, 3), (8, 3, 3, 1)])
+SHAPES = st.sampled_from(
+    [(), (0,), (2,), (8,), (3,), (8, 3), (8, 3, 3), (3, 8), (8, 2, 3), (8, 9), (1, 3, 3), (8, 3, 3, 1)]
+)
 
 
 def _hdf5_shapes(folder: Path, n: int) -> None:
