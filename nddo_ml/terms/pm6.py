@@ -55,7 +55,8 @@ class TripleBonds:
     A constant, which corrects heats of formation and leaves forces as they are. It is not switched smoothly: minima
     of such bonds lie on both sides of 1.27 Å (PM6: benzyne 1.259, butatriene 1.274, the middle of diacetylene 1.368)
     and have MOPAC's heats, so that a switch would have to fall so steeply that it made a minimum of its own. Instead
-    the steps of optimisations and curves are judged without it (:mod:`nddo_ml.models.constant`).
+    the steps of optimisations and curves are judged without it (:mod:`nddo_ml.models.constant`). MOPAC counts the bonds
+    of the geometry that a calculation starts from; here every geometry has its own.
     Source: MOPAC manual, "Corrections to PM6".
     """
 

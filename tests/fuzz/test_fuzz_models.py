@@ -69,7 +69,7 @@ def _foreign(files: list[Path], n: int) -> None:
         elif part == "state":
             state = dict(payload["state"])
             name = data.draw(st.sampled_from(sorted(state)))
-            values = [None, 3, torch.tensor(float("nan")), state[name] * torch.inf, state[name][..., :0], "x"]
+            values = [None, 3, torch.tensor(float("nan")), state[name] * torch.inf, state[name].reshape(-1)[:0], "x"]
             state[name] = data.draw(st.sampled_from(values))
             payload["state"] = data.draw(st.sampled_from([state, [], None, {}]))
         else:
