@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from nddo_ml import InputError
 from nddo_ml.datasets.dataset import load_dataset
-from nddo_ml.datasets.n2p2_data import write_n2p2_data
+from nddo_ml.datasets.write_n2p2_data import write_n2p2_data
 from nddo_ml.training.config import read_config
 from nddo_ml.training.run import train
 from nddo_ml.training.trainer import Trainer

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from nddo_ml import NNP, InputError
 from nddo_ml.datasets.checks import UnitsWarning
 from nddo_ml.datasets.dataset import Source, load_dataset
-from nddo_ml.datasets.n2p2_data import write_n2p2_data
+from nddo_ml.datasets.write_n2p2_data import write_n2p2_data
 from nddo_ml.training.config import line_of, read_config
 from nddo_ml.training.run import load_training_data, train
 from nddo_ml.training.state import alone_in
