@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -18,13 +20,15 @@ from ase.io import write
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nddo_ml import NNP, InputError
+from nddo_ml import NNP, InputError, save_model
+from nddo_ml.cli import main
 from nddo_ml.datasets.checks import UnitsWarning
 from nddo_ml.datasets.dataset import Source, load_dataset
 from nddo_ml.datasets.write_n2p2_data import write_n2p2_data
 from nddo_ml.training.config import line_of, read_config
 from nddo_ml.training.run import load_training_data, train
 from nddo_ml.training.state import alone_in
+from nddo_ml.units import BOHR_ANGSTROM, HARTREE_EV
 
 GOOD = """\
 seed = 1
@@ -318,3 +322,27 @@ def test_n2p2_data_that_is_wrong(old, new, message, tmp_path):
     (tmp_path / "input.data").write_text(N2P2.replace(old, new, 1))
     with pytest.raises(InputError, match=message):
         load_dataset([tmp_path / "input.data"])
+
+
+def test_n2p2_data_in_a_training_and_an_evaluation(tmp_path, capsys):
+    """Energies of the same structures in eV and Å, and in hartree and bohr in n2p2's format, have the same errors."""
+    frames = [atoms for atoms in _waters_and_lone_atoms() if len(atoms) > 1]
+    model = _trained(tmp_path, frames, **{"data.check_units": False})
+    save_model(model, tmp_path / "m.pt")
+    data = load_dataset([tmp_path / "d.extxyz"])
+    atomic = {**data.labels.values, "energy": data.labels.values["energy"] / HARTREE_EV}
+    atomic["forces"] = data.labels.values["forces"] / HARTREE_EV * BOHR_ANGSTROM
+    systems = data.systems.with_positions(data.systems.positions / BOHR_ANGSTROM)
+    labels = replace(data.labels, values=atomic)
+    write_n2p2_data(replace(data, systems=systems, labels=labels), tmp_path / "input.data")
+    found = []
+    for arguments in (["d.extxyz"], ["input.data", "--energy-unit", "hartree", "--length-unit", "bohr"]):
+        with pytest.raises(SystemExit):
+            main(["evaluate", str(tmp_path / "m.pt"), str(tmp_path / arguments[0]), *arguments[1:], "--json", "-"])
+        found.append(json.loads(capsys.readouterr().out)["labels"])
+    for label in ("energy", "forces"):
+        assert found[0][label]["mae"] == pytest.approx(found[1][label]["mae"], rel=1e-6)
+    units = {"path": str(tmp_path / "input.data"), "energy_unit": "hartree", "length_unit": "bohr"}
+    (tmp_path / "again").mkdir()
+    again = _trained(tmp_path / "again", frames, **{"data.train": [units], "data.check_units": False})
+    assert torch.allclose(again.scaler.sigma, model.scaler.sigma, rtol=1e-6)
