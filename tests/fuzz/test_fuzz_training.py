@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from nddo_ml import InputError
 from nddo_ml.datasets.dataset import load_dataset
 from nddo_ml.datasets.write_n2p2_data import write_n2p2_data
+from nddo_ml.errors import NDDOMLError
 from nddo_ml.training.config import read_config
 from nddo_ml.training.run import train
 from nddo_ml.training.trainer import Trainer
@@ -138,6 +139,8 @@ def _data_files(folder: Path, n: int) -> None:
         group["energy"] = np.array([a.get_potential_energy() for a in made])
         group["forces"] = np.array([a.get_forces() for a in made])
     good = {p.suffix: p.read_bytes() for p in folder.glob("good.*")}
+    config = _written(folder, CONFIG)
+    train(read_config(config))  # what is compiled once is compiled now
 
     @examples(n)
     @given(st.data())
@@ -151,6 +154,8 @@ def _data_files(folder: Path, n: int) -> None:
         file = folder / f"bad{suffix}"
         file.write_bytes(bad)
         outcome(f"data {suffix}", lambda: load_dataset([file]), InputError)
+        given = {"data.train": str(file), "data.groups": [], "data.group_weights": {}}
+        outcome(f"data {suffix}, trained", lambda: train(read_config(config, given), restart=True), NDDOMLError)
 
     check()
 
