@@ -11,7 +11,11 @@ from rich.console import Console
 from rich.table import Table
 
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="A method, a model file or a shipped model.")]
-DataFiles = Annotated[list[Path], typer.Argument(metavar="FILES...", help="Labelled structures: extxyz, .db, .h5.")]
+DataFiles = Annotated[
+    list[Path], typer.Argument(metavar="FILES...", help="Labelled structures: extxyz, .db, .h5, n2p2's .data.")
+]
+EnergyUnit = Annotated[str, typer.Option("--energy-unit", help="Of the files: eV, meV, hartree, kcal/mol, kJ/mol.")]
+LengthUnit = Annotated[str, typer.Option("--length-unit", help="Of the files: angstrom, bohr, nm.")]
 Json = Annotated[str | None, typer.Option("--json", metavar="OUT", help="JSON file; - is standard output.")]
 Plot = Annotated[Path | None, typer.Option("--plot", metavar="PNG", help="Parity plots.")]
 ShiftZero = Annotated[
@@ -28,6 +32,8 @@ def evaluate(
     plot: Plot = None,
     fit_zero: ShiftZero = False,
     batch: Batch = 16,
+    energy_unit: EnergyUnit = "eV",
+    length_unit: LengthUnit = "angstrom",
 ) -> None:
     """MAE and RMSE of a model or method by label, per atom and in total, and by group.
 
@@ -40,13 +46,15 @@ def evaluate(
       nddo-ml evaluate model.pt test.extxyz --json - --plot parity.png
 
       nddo-ml evaluate PM6 test.extxyz --fit-zero
+
+      nddo-ml evaluate model.pt input.data --energy-unit hartree --length-unit bohr
     """
-    from nddo_ml.datasets.dataset import load_dataset
+    from nddo_ml.datasets.dataset import Source, load_dataset
     from nddo_ml.evaluation.tables import check_elements, summarize, tabulate, with_fitted_zero
     from nddo_ml.models.open import open_model
 
     loaded = open_model(model)
-    data = load_dataset(files)
+    data = load_dataset(Source(str(f), energy_unit=energy_unit, length_unit=length_unit) for f in files)
     check_elements(loaded, data)
     if fit_zero:
         data = with_fitted_zero(loaded, data, batch)

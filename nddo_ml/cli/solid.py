@@ -33,7 +33,8 @@ def solid(
     """Relax crystals; bulk modulus, equation of state, elastic constants.
 
     Elastic constants are with the atoms relaxed in every strained cell, and
-    beside them with the atoms clamped. Moduli are in GPa.
+    beside them with the atoms clamped, in the crystal's conventional axes
+    whatever the file's are. Moduli are in GPa.
 
     Examples:
 
@@ -82,6 +83,9 @@ def _properties(atoms: Atoms, calculator: Calculator, strain: float, supercell: 
         "shear_modulus_reuss_GPa": elastic.shear_reuss,
         "elastic_constants_GPa": elastic.constants.tolist(),
         "elastic_constants_clamped_GPa": clamped.constants.tolist(),
+        "space_group": elastic.space_group,
+        "elastic_constants_axes": "conventional, symmetrised by the point group",
+        "elastic_constants_asymmetry_GPa": elastic.asymmetry,
         "stable": elastic.is_stable,
     }
     if supercell:
@@ -106,6 +110,11 @@ def _show(record: dict[str, Any]) -> None:
     out.print(
         f"bulk modulus {record['bulk_modulus_eos_GPa']:.1f} GPa (equation of state), "
         f"{record['bulk_modulus_voigt_GPa']:.1f} (Voigt); shear {record['shear_modulus_voigt_GPa']:.1f} GPa (Voigt)"
+    )
+    out.print(
+        f"elastic constants in the conventional axes of {record['space_group']}, symmetrised by its point group, which "
+        f"changed them by up to {record['elastic_constants_asymmetry_GPa']:.2g} GPa",
+        highlight=False,
     )
     for name, key in (("relaxed", "elastic_constants_GPa"), ("clamped", "elastic_constants_clamped_GPa")):
         out.print(f"elastic constants, {name}, GPa")

@@ -66,7 +66,7 @@ def load_model(path: str | Path, device: torch.device | str = "cpu") -> Abstract
         model.load_state_dict(state)
     except RuntimeError as error:
         raise InputError(f"{path}: the weights do not fit the configuration: {str(error).splitlines()[-1]}") from None
-    model.card = card
+    setattr(model, "card", card)  # noqa: B010  torch's types know no plain attributes
     return model.to(device).eval()
 
 
@@ -81,8 +81,9 @@ def read_card(path: str | Path) -> dict[str, Any]:
 
 def _plain(payload: Mapping[str, Any], key: str, path: str | Path) -> dict[str, Any]:
     """A table of plain data that stands in a payload as JSON."""
+    text = entry(payload, key, str, path)
     try:
-        table = json.loads(entry(payload, key, str, path))
+        table = json.loads(text)
     except (ValueError, RecursionError):
         raise InputError(f"{path}: {key} must be JSON; it cannot be read") from None
     if not isinstance(table, dict):

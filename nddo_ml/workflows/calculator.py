@@ -13,6 +13,7 @@ from ase.stress import full_3x3_to_voigt_6_stress
 
 from nddo_ml.errors import InputError
 from nddo_ml.models.base import AbstractModel
+from nddo_ml.models.constant import constant_energy
 from nddo_ml.structures.charge_spin import said_in_info
 from nddo_ml.systems import Systems
 
@@ -78,7 +79,8 @@ class NDDOCalculator(Calculator):
         prediction = self.model(systems, forces=True, stress="stress" in properties, start=start)
         if prediction.scf is not None:
             self._last = (systems, prediction.scf.density)
-        self.results = {"energy": float(prediction.energy[0]), "free_energy": float(prediction.energy[0])}
+        consistent = prediction.energy - constant_energy(self.model, systems)  # with the forces, as ASE has it
+        self.results = {"energy": float(prediction.energy[0]), "free_energy": float(consistent[0])}
         for name, value in (
             ("forces", prediction.forces),
             ("charges", prediction.charges),
