@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,10 @@ class Structure:
     source: str  # the file's name as it was given
     frame: int  # counted from 0, as ASE does
     atoms: Atoms
+    name: str = ""
+    charge: int = 0
+    multiplicity: int = 1
+    remarks: tuple[str, ...] = ()
 
     @property
     def address(self) -> str:
@@ -29,6 +33,11 @@ class Structure:
 
 
 def read_structures(path: str | Path) -> list[Structure]:
+    """As :func:`_frames`, all at once."""
+    return list(_frames(Path(path)))
+
+
+def _frames(path: Path) -> Iterator[Structure]:
     """All frames of a file in any format that ASE reads; the format follows from the file's name and content.
 
     Raises:
@@ -36,23 +45,26 @@ def read_structures(path: str | Path) -> list[Structure]:
     """
     from ase.io import iread
 
-    path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: expected a structure file; there is {'a folder' if path.is_dir() else 'none'}")
     if path.stat().st_size == 0:
         raise InputError(f"{path}: expected at least one structure; the file is empty")
-    structures: list[Structure] = []
-    try:
-        for frame, atoms in enumerate(iread(str(path), index=":")):
-            structures.append(Structure(str(path), frame, atoms))
-    except Exception as error:  # ASE's readers raise whatever their parsing runs into
-        raise InputError(
-            f"{path}, frame {len(structures)}: expected a structure in a format that ASE reads (xyz, extxyz, "
-            f"mol, sdf, pdb, gen, …); {_reason(error)}"
-        ) from error
-    if not structures:
+    frame = -1
+    frames = iread(str(path), index=":")
+    while True:
+        try:
+            atoms = next(frames, None)
+        except Exception as error:  # ASE's readers raise whatever their parsing runs into
+            raise InputError(
+                f"{path}, frame {frame + 1}: expected a structure in a format that ASE reads (xyz, extxyz, "
+                f"mol, sdf, pdb, gen, …); {_reason(error)}"
+            ) from error
+        if atoms is None:
+            break
+        frame += 1
+        yield Structure(str(path), frame, atoms)
+    if frame < 0:
         raise InputError(f"{path}: expected at least one structure; the file holds none")
-    return structures
 
 
 def read_files(paths: Iterable[str | Path]) -> tuple[list[Structure], list[InputError]]:
@@ -78,3 +90,36 @@ def _reason(error: Exception) -> str:
         return f"there is no element {error.args[0]!r}"
     lines = str(error).strip().splitlines()
     return f"reading stopped at: {lines[0]}" if lines else f"reading stopped ({type(error).__name__})"
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A frame or a file that could not be read."""
+
+    source: str
+    frame: int | None
+    reason: str
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+def stream(
+    paths: Iterable[str | Path], charge: int | None = None, multiplicity: int | None = None
+) -> Iterator[Structure | Refused]:
+    """Structures with charge and multiplicity, as they are read."""
+    from nddo_ml.systems import Systems
+
+    for path in paths:
+        k = 0
+        try:
+            for s in _frames(Path(path)):
+                k = s.frame
+                try:
+                    one = Systems.from_ase(s.atoms, charge, multiplicity)
+                except InputError as error:
+                    yield Refused(str(path), s.frame, addressed(str(error), [s]))
+                    continue
+                yield replace(s, charge=int(one.charge[0]), multiplicity=int(one.multiplicity[0]))
+        except InputError as error:
+            yield Refused(str(path), k, str(error))

@@ -31,8 +31,16 @@ SHIPPED = ("hybrid-chno", "nnp-chno")
 MAX_BATCH_PAIRS = 100_000  # atoms² summed over a padded batch: about 1 GB of matrices
 
 Files = Annotated[list[Path], typer.Argument(metavar="FILES...", help="Structure files, any format that ASE reads.")]
-Method = Annotated[str, typer.Option("--method", "-m", help="NDDO method; `nddo-ml methods` lists them.")]
-ModelFile = Annotated[Path | None, typer.Option("--model", help="A trained model instead of a method.")]
+Model = Annotated[
+    str,
+    typer.Option(
+        "--model",
+        "--method",
+        "-m",
+        metavar="NAME",
+        help="A method, a shipped model or a model file; `nddo-ml models` lists them.",
+    ),
+]
 Models = Annotated[
     list[str] | None,
     typer.Option(
@@ -66,15 +74,23 @@ class Report:
 
     def wrong_input(self, message: str) -> None:
         """A user's mistake: exit code 2."""
-        self._tell(message, 2)
+        self.tell(2, message)
 
     def not_converged(self, message: str) -> None:
         """A calculation that did not converge: exit code 1, unless some input was wrong as well."""
-        self._tell(message, 1)
+        self.tell(1, message)
 
-    def _tell(self, message: str, code: int) -> None:
-        self.console.print(f"error: {message}", style="red", markup=False, highlight=False, soft_wrap=True)
+    def tell(self, code: int, message: str) -> None:
+        """An error with its exit code."""
+        self._print(f"error: {message}", "red")
         self.exit_code = max(self.exit_code, code)
+
+    def say(self, message: str) -> None:
+        """What is no error."""
+        self._print(message, None)
+
+    def _print(self, text: str, style: str | None) -> None:
+        self.console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
 
 
 def console(stderr: bool = False) -> Console:
@@ -83,23 +99,18 @@ def console(stderr: bool = False) -> Console:
     return made if made.is_terminal else Console(stderr=stderr, width=140)
 
 
-def load_model(method: str, model_file: Path | None, uhf: bool = False) -> AbstractModel:
-    """The NDDO method, or the trained model of a file.
+def load_model(name: str, uhf: bool = False) -> AbstractModel:
+    """The method, shipped model or model of a file.
 
     Raises:
-        InputError: an unknown method, a file that is no model, or --uhf with a potential.
+        InputError: none of these, or --uhf with a potential.
     """
     from nddo_ml.models.nddo import NDDO
+    from nddo_ml.models.open import open_model
 
-    if model_file is None:
-        return NDDO(method, uhf=True if uhf else None)
-    from nddo_ml.models.saved import load_model as load
-
-    model = load(model_file)
-    if uhf:
-        if not isinstance(model, NDDO):
-            raise InputError(f"--uhf needs a method or a hybrid; {model_file} is a potential without electrons")
-        model.uhf = True
+    model = open_model(name, True if uhf else None)
+    if uhf and not isinstance(model, NDDO):
+        raise InputError(f"--uhf needs a method or a hybrid; {name} is a potential without electrons")
     return model
 
 
@@ -134,66 +145,8 @@ def read(files: Sequence[Path], report: Report) -> list[Structure]:
     return structures
 
 
-def batches(structures: Sequence[Structure]) -> Iterator[list[int]]:
-    """Indices of the structures in batches of like size and bounded memory, the largest first."""
-    order = sorted(range(len(structures)), key=lambda k: -len(structures[k].atoms))
-    batch: list[int] = []
-    for k in order:
-        largest = len(structures[batch[0]].atoms) if batch else 0
-        if batch and (len(batch) + 1) * largest**2 > MAX_BATCH_PAIRS:
-            yield batch
-            batch = []
-        batch.append(k)
-    if batch:
-        yield batch
-
-
-def run_all(
-    structures: Sequence[Structure],
-    compute: Callable[[list[Structure], Systems], Sequence[T]],
-    charge: int | None,
-    multiplicity: int | None,
-    report: Report,
-) -> list[T]:
-    """The results of ``compute``, one a structure, in the order of the structures, batch by batch.
-
-    When a batch is refused, its halves are tried, until the culprits stand alone and are reported; systems
-    whose SCF does not converge are reported, and the rest of their batch is computed without them.
-    """
-    from nddo_ml.systems import Systems
-
-    results: dict[int, T] = {}
-
-    def run(batch: list[int]) -> None:
-        if not batch:
-            return
-        chosen = [structures[k] for k in batch]
-        try:
-            systems = Systems.from_ase([s.atoms for s in chosen], charge, multiplicity)
-            results.update(zip(batch, compute(chosen, systems), strict=True))
-        except InputError as error:
-            if len(batch) == 1:
-                report.wrong_input(_with_address(str(error), chosen[0]))
-                return
-            run(batch[: len(batch) // 2])
-            run(batch[len(batch) // 2 :])
-        except SCFConvergenceError as error:
-            for i in error.systems:
-                report.not_converged(f"{chosen[i].address}: the SCF did not converge")
-            run([k for i, k in enumerate(batch) if i not in error.systems])
-
-    for batch in batches(structures):
-        run(batch)
-    return [results[k] for k in sorted(results)]
-
-
-def _with_address(message: str, structure: Structure) -> str:
-    text = addressed(message, [structure])
-    return text if structure.address in text else f"{structure.address}: {text}"
-
-
 @contextmanager
-def progress(what: str, total: int, on: Console) -> Iterator[Callable[[int], None]]:
+def progress(what: str, total: int | None, on: Console) -> Iterator[Callable[[int], None]]:
     """A progress bar on a terminal, nothing elsewhere; yields a function that advances it."""
     columns = (
         TextColumn("{task.description}"),

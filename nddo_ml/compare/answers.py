@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -88,7 +88,7 @@ def model_answers(
         seconds=seconds / len(data),
         failures=failures,
         unconverged=frozenset(unconverged),
-        extrapolations=_extrapolations(model, data, failures) if isinstance(model, NNP) else None,
+        extrapolations=extrapolations_of(model, data.systems, failures),
         atoms=atom_energies(model, elements),
         atoms_extrapolated=_extrapolates_at_atoms(model, elements),
         **table.given(),
@@ -244,13 +244,17 @@ def _portions(systems: Systems) -> Iterator[Tensor]:
         yield order[portion == k]
 
 
-def _extrapolations(model: NNP, data: Dataset, failures: dict[int, str]) -> dict[int, Extrapolation]:
-    """Structures with symmetry functions outside the training data's range."""
+def extrapolations_of(
+    model: AbstractModel, systems: Systems, without: Container[int] = ()
+) -> dict[int, Extrapolation] | None:
+    """Structures with symmetry functions outside the training data's range; None for what has no range."""
+    if not isinstance(model, NNP):
+        return None
     found: dict[int, list[SystemExtrapolation]] = {}
-    good = torch.tensor([k for k in range(len(data)) if k not in failures], dtype=torch.int64)
+    good = torch.tensor([k for k in range(systems.n_systems) if k not in without], dtype=torch.int64)
     for index in good.split(64):
         if len(index):
-            for entry in model.extrapolation(take(data.systems, index)[0]):
+            for entry in model.extrapolation(take(systems, index)[0]):
                 found.setdefault(int(index[entry.system]), []).append(entry)
     result = {}
     for k, entries in found.items():

@@ -1,0 +1,198 @@
+"""From structures to files, the same for every command: read, compute in chunks, keep in the journal, write whole."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain, islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from nddo_ml.cli import common
+from nddo_ml.errors import InputError
+from nddo_ml.io import Refused, Structure, stream
+from nddo_ml.results.journal import Journal
+from nddo_ml.results.pool import Resources
+from nddo_ml.results.run import CHUNK, Compute, Outcome, outcomes, run
+from nddo_ml.results.targets import Targets, check_targets
+
+if TYPE_CHECKING:
+    from nddo_ml.models.base import AbstractModel
+
+Workers = Annotated[int, typer.Option("--workers", "-j", min=1, help="Processes that work side by side.")]
+Scheduler = Annotated[
+    str | None,
+    typer.Option("--scheduler", metavar="ADDRESS", help="Work on a Dask cluster: tcp://host:8786."),
+]
+INTERRUPTED = 130  # exit code of a shell's command that Ctrl-C ended
+
+
+def checked(inputs: Iterable[str | Path], **options: str | Path | None) -> Targets:
+    """The files to write, refused before any work; a suffix must name a format, but for ``json`` and figures.
+
+    Raises:
+        InputError: as :func:`check_targets` and :func:`check_format`.
+    """
+    from nddo_ml.results.frames import check_format
+
+    targets = check_targets(list(inputs), **options)
+    for name in ("output", "trajectory"):
+        if name in targets.files:
+            check_format(targets.files[name], name)
+    return targets
+
+
+@dataclass
+class Production:
+    """One run of a command: its journal, and what has been computed so far."""
+
+    journal: Journal
+    report: common.Report
+    done: int = 0
+
+    def compute(
+        self, structures: Iterable[Structure], compute: Compute, what: str, resources: Resources, most: int = CHUNK
+    ) -> list[str]:
+        """Compute what the journal lacks; the keys of all chunks in order."""
+        if len(self.journal):
+            self.report.say(f"{self.journal.path}: going on where an interrupted run stopped")
+        with common.progress(what, None, self.report.console) as bar:
+
+            def advance(n: int) -> None:
+                self.done += n
+                bar(n)
+
+            keys = run(
+                structures, compute, self.journal, resources, most=most, tell=self.report.tell, advance=advance
+            )
+        stale = self.journal.unused(keys)
+        if stale:
+            self.report.say(f"{self.journal.path}: {stale} chunks are of structures that have changed, and not used")
+        if self.journal.damaged:
+            self.report.say(f"{self.journal.path}: {self.journal.damaged} chunks were damaged and are computed anew")
+        return keys
+
+    def write_results(self, keys: list[str], targets: Targets) -> None:
+        """Write records, structures and paths where they are wanted, and a table."""
+        from nddo_ml.cli import output
+        from nddo_ml.results.frames import write_frames
+        from nddo_ml.results.records import write_records
+
+        def found() -> Iterator[Outcome]:
+            return outcomes(self.journal, keys)
+
+        def write(name: str) -> None:
+            if name == "json":
+                write_records((o["record"] for o in found()), targets.files.get(name))
+            elif name == "trajectory":
+                write_frames((a for o in found() for a in output.path_of(o)), targets.files[name])
+            else:
+                write_frames(map(output.frame_of, found()), targets.files[name])
+
+        some = next(found(), None) is not None
+        names = [*targets.files, *["json"] * targets.json_on_standard_output]
+        self.write({name: partial(write, name) for name in names if some or name == "json"})
+        table = output.table_of(o["record"] for o in found())
+        if table is not None:
+            common.console(stderr=targets.json_on_standard_output).print(table)
+
+    def write(self, writers: Mapping[str, Callable[[], None]]) -> None:
+        """Write every output; one that fails keeps no other from being written, and the journal stays for it."""
+        good = True
+        for write in writers.values():
+            try:
+                write()
+            except InputError as error:
+                self.report.wrong_input(str(error))
+                good = False
+        if good:
+            self.journal.remove()
+        elif self.journal.path is not None:
+            self.report.say(f"{self.journal.path} has the results; the same command writes what is missing")
+
+
+@contextmanager
+def production(targets: Targets, settings: Mapping[str, Any], report: common.Report) -> Iterator[Production]:
+    """A run whose results outlive an interruption, and which says so.
+
+    Raises:
+        InputError: as :class:`Journal`.
+        typer.Exit: with 130, at Ctrl-C.
+    """
+    with Journal(targets.journal, settings) as journal:
+        made = Production(journal, report)
+        try:
+            yield made
+        except KeyboardInterrupt:
+            kept = f"{made.done} structures are in {journal.path}; the same command goes on from there"
+            lost = "nothing is kept without an output file; with one, the same command goes on where it stopped"
+            report.say(f"interrupted: {lost if journal.path is None else kept}")
+            raise typer.Exit(INTERRUPTED) from None
+
+
+def read(
+    files: Iterable[Path], charge: int | None, multiplicity: int | None, report: common.Report, targets: Targets
+) -> Iterator[Structure]:
+    """The structures of all files, as they are needed; what cannot be read is reported.
+
+    Raises:
+        InputError: several structures for a format that holds one.
+    """
+    from nddo_ml.results.frames import holds_one
+
+    structures = _read(files, charge, multiplicity, report)
+    first = list(islice(structures, 2))
+    for name, path in targets.files.items():
+        if name in ("output", "trajectory") and len(first) > 1 and holds_one(path):
+            raise InputError(f"--{name} {path.name}: expected one structure, which is all that this format holds")
+    return chain(first, structures)
+
+
+def _read(
+    files: Iterable[Path], charge: int | None, multiplicity: int | None, report: common.Report
+) -> Iterator[Structure]:
+    for found in stream(files, charge, multiplicity):
+        if isinstance(found, Refused):
+            report.wrong_input(str(found))
+        else:
+            for remark in found.remarks:
+                report.say(remark)
+            yield found
+
+
+def resources(workers: int, scheduler: str | None) -> Resources:
+    """Processes that share this machine's cores, or a cluster."""
+    return Resources(workers, max(1, (os.cpu_count() or 1) // workers), scheduler)
+
+
+def settings_of(command: str, models: Iterable[AbstractModel], **options: Any) -> dict[str, Any]:
+    """What the results of a command depend on beside the structures."""
+    from nddo_ml import __version__
+
+    listed = list(models)
+    return {
+        "command": command,
+        "model": ", ".join(m.name for m in listed),
+        **{name: str(v) if isinstance(v, Path) else v for name, v in options.items()},
+        "version": __version__,
+        "weights": "-".join(fingerprint(m) for m in listed),
+    }
+
+
+def fingerprint(model: AbstractModel) -> str:
+    """Sixteen hexadecimal digits that name a model's configuration and weights."""
+    try:
+        config = model.to_config()
+    except InputError:  # a model that cannot be saved is known by its name
+        config = {"name": model.name}
+    digest = hashlib.sha256(json.dumps([type(model).__name__, config], sort_keys=True, default=str).encode())
+    for name, value in sorted(model.state_dict().items()):
+        digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
