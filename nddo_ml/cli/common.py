@@ -18,12 +18,11 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from nddo_ml.errors import InputError, SCFConvergenceError
-from nddo_ml.io import Structure, addressed, read_files
+from nddo_ml.errors import InputError
+from nddo_ml.io import Structure, read_files
 
 if TYPE_CHECKING:
     from nddo_ml.models.base import AbstractModel
-    from nddo_ml.systems import Systems
 
 T = TypeVar("T")
 

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from nddo_ml.models.base import AbstractModel
     from nddo_ml.results.run import Outcome
 
-Output = Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="Relaxed structures; the suffix is the format.")]
+Output = Annotated[
+    Path, typer.Option("--output", "-o", metavar="OUT", help="Relaxed structures; the suffix is the format.")
+]
 Fmax = Annotated[float, typer.Option("--fmax", help="Largest force that counts as relaxed, eV/Å.")]
 Steps = Annotated[int, typer.Option("--max-steps", help="Steps after which a molecule is given up.")]
 Trajectory = Annotated[
@@ -56,7 +58,7 @@ class Relaxations:
         outcome["record"] |= {"optimization_converged": bool(relaxed.converged[k]), "optimization_steps": steps}
         if not bool(relaxed.converged[k]):
             text = f"{structure.address}: not relaxed to {self.fmax} eV/Å after {steps} steps"
-            outcome["complaint"] = [NOT_CONVERGED, text]
+            outcome["complaints"] = [[NOT_CONVERGED, text]]
         if relaxed.trajectories is not None:
             outcome["path"] = [
                 {

@@ -27,7 +27,17 @@ if TYPE_CHECKING:
 Record = dict[str, Any]
 
 SHOWN = 100  # structures up to which the table has a line each
-NOT_KEPT = ("energy", "forces", "charges", "charge", "dipole", "stress", "magmoms", "initial_magmoms", "initial_charges")
+NOT_KEPT = (
+    "energy",
+    "forces",
+    "charges",
+    "charge",
+    "dipole",
+    "stress",
+    "magmoms",
+    "initial_magmoms",
+    "initial_charges",
+)
 
 
 def systems_of(structures: Sequence[Structure]) -> Systems:

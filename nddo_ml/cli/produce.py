@@ -20,7 +20,7 @@ from nddo_ml.errors import InputError
 from nddo_ml.io import Refused, Structure, stream
 from nddo_ml.results.journal import Journal
 from nddo_ml.results.pool import Resources
-from nddo_ml.results.run import CHUNK, Compute, Outcome, outcomes, run
+from nddo_ml.results.run import CHUNK, Attempt, Compute, Outcome, Piece, chunks_of, run
 from nddo_ml.results.targets import Targets, check_targets
 
 if TYPE_CHECKING:
@@ -55,12 +55,19 @@ class Production:
 
     journal: Journal
     report: common.Report
+    what: str = "structures"
     done: int = 0
 
     def compute(
         self, structures: Iterable[Structure], compute: Compute, what: str, resources: Resources, most: int = CHUNK
     ) -> list[str]:
-        """Compute what the journal lacks; the keys of all chunks in order."""
+        """Compute for the structures what the journal lacks; the keys of all chunks in order."""
+        return self.work(chunks_of(structures, most), Attempt(compute), what, resources)
+
+    def work(
+        self, pieces: Iterable[Piece], function: Callable[[Any], list[Outcome]], what: str, resources: Resources
+    ) -> list[str]:
+        """Compute what the journal lacks; the keys of all pieces in order."""
         if len(self.journal):
             self.report.say(f"{self.journal.path}: going on where an interrupted run stopped")
         with common.progress(what, None, self.report.console) as bar:
@@ -69,15 +76,19 @@ class Production:
                 self.done += n
                 bar(n)
 
-            keys = run(
-                structures, compute, self.journal, resources, most=most, tell=self.report.tell, advance=advance
-            )
+            keys = run(pieces, function, self.journal, resources, tell=self.report.tell, advance=advance)
         stale = self.journal.unused(keys)
         if stale:
-            self.report.say(f"{self.journal.path}: {stale} chunks are of structures that have changed, and not used")
+            self.report.say(f"{self.journal.path}: {stale} pieces are of structures that have changed, and not used")
         if self.journal.damaged:
-            self.report.say(f"{self.journal.path}: {self.journal.damaged} chunks were damaged and are computed anew")
+            self.report.say(f"{self.journal.path}: {self.journal.damaged} pieces were damaged and are computed anew")
         return keys
+
+    def blocks(self, keys: list[str]) -> Iterator[list[Outcome]]:
+        """What was found, chunk by chunk, read from the journal as it is needed."""
+        for key in keys:
+            if found := [o for o in self.journal.read(key) if "record" in o]:
+                yield found
 
     def write_results(self, keys: list[str], targets: Targets) -> None:
         """Write records, structures and paths where they are wanted, and a table."""
@@ -86,7 +97,7 @@ class Production:
         from nddo_ml.results.records import write_records
 
         def found() -> Iterator[Outcome]:
-            return outcomes(self.journal, keys)
+            return chain.from_iterable(self.blocks(keys))
 
         def write(name: str) -> None:
             if name == "json":
@@ -131,7 +142,7 @@ def production(targets: Targets, settings: Mapping[str, Any], report: common.Rep
         try:
             yield made
         except KeyboardInterrupt:
-            kept = f"{made.done} structures are in {journal.path}; the same command goes on from there"
+            kept = f"{made.done} {made.what} are in {journal.path}; the same command goes on from there"
             lost = "nothing is kept without an output file; with one, the same command goes on where it stopped"
             report.say(f"interrupted: {lost if journal.path is None else kept}")
             raise typer.Exit(INTERRUPTED) from None

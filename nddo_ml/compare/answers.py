@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from nddo_ml.datasets.dataset import Dataset, from_frames
-from nddo_ml.errors import InputError
+from nddo_ml.errors import InputError, NDDOMLError
 from nddo_ml.models.base import AbstractModel
 from nddo_ml.models.nddo import NDDO
 from nddo_ml.models.nnp import NNP, SystemExtrapolation
@@ -49,6 +49,7 @@ class Answers:
     forces: Tensor | None = None  # [atoms, 3] eV/Å
     dipole: Tensor | None = None  # [structures, 3] e·Å
     charges: Tensor | None = None  # [atoms] e
+    energy_spread: Tensor | None = None  # [structures] eV, of a committee
     seconds: float | None = None  # a structure, energy and forces, in batches
     failures: dict[int, str] = field(default_factory=dict)  # structure -> why it has no energy
     unconverged: frozenset[int] = frozenset()  # failures of the self-consistent field, not of the input
@@ -62,19 +63,25 @@ def model_answers(
     data: Dataset,
     elements: Sequence[int] = (),
     advance: Callable[[int], None] | None = None,
+    twice: bool = True,
 ) -> Answers:
-    """What a model says of the structures, and of isolated atoms of ``elements``."""
+    """What a model says of the structures, and of isolated atoms of ``elements``.
+
+    The first portion is timed ``twice``, so that what is done only once does not count.
+    """
     systems, table = data.systems, _Table(data)
     failures, unconverged, seconds = {}, set(), 0.0
     for k, index in enumerate(_portions(systems)):
         work = partial(_attempts, model, systems, index)
         elapsed, found = _timed(work)
-        if k == 0 and elapsed < SHORT:  # what is done only once is not counted
+        if twice and k == 0 and elapsed < SHORT:
             elapsed = min(elapsed, _timed(work)[0])
         seconds += elapsed
         for part, prediction in found:
-            if isinstance(prediction, str):
-                failures[int(part)] = prediction
+            if isinstance(prediction, Exception):
+                failures[int(part)] = _reason(prediction)
+                if not isinstance(prediction, InputError):
+                    unconverged.add(int(part))
             else:
                 table.fill(part, prediction)
         if advance is not None:
@@ -90,7 +97,7 @@ def model_answers(
         unconverged=frozenset(unconverged),
         extrapolations=extrapolations_of(model, data.systems, failures),
         atoms=atom_energies(model, elements),
-        atoms_extrapolated=_extrapolates_at_atoms(model, elements),
+        atoms_extrapolated=extrapolates_at_atoms(model, elements),
         **table.given(),
     )
 
@@ -148,7 +155,6 @@ def pyscf_answers(
         labelled.append(Atoms(atoms.numbers, atoms.positions) if isinstance(found, str) else found)
         if advance is not None:
             advance(1)
-    lone = {z: _labelled(Atoms([z], info={"multiplicity": ground_state_multiplicity(z)}), level) for z in elements}
     empty = Answers("", energy=torch.full((len(data),), torch.nan, dtype=torch.float64))
     return replace(
         label_answers(from_frames(labelled)) or empty,
@@ -156,8 +162,16 @@ def pyscf_answers(
         seconds=seconds / len(data),
         failures=failures,
         unconverged=frozenset(failures),
-        atoms={z: float(a.get_potential_energy()) for z, a in lone.items() if not isinstance(a, str)},
+        atoms=pyscf_atom_energies(level, elements),
     )
+
+
+def pyscf_atom_energies(level: Level, elements: Sequence[int]) -> dict[int, float]:
+    """Energies, eV, of isolated atoms at ``level``; those that PySCF can compute."""
+    from ase import Atoms
+
+    lone = {z: _labelled(Atoms([z], info={"multiplicity": ground_state_multiplicity(z)}), level) for z in elements}
+    return {z: float(a.get_potential_energy()) for z, a in lone.items() if not isinstance(a, str)}
 
 
 def _labelled(atoms: Atoms, level: Level) -> Atoms | str:
@@ -178,7 +192,7 @@ class _Table:
 
     def __init__(self, data: Dataset) -> None:
         n, atoms = len(data), data.systems.n_atoms
-        shapes = {"energy": (n,), "forces": (atoms, 3), "dipole": (n, 3), "charges": (atoms,)}
+        shapes = {"energy": (n,), "forces": (atoms, 3), "dipole": (n, 3), "charges": (atoms,), "energy_spread": (n,)}
         self.systems = data.systems
         self.values = {k: torch.full(s, torch.nan, dtype=torch.float64) for k, s in shapes.items()}
 
@@ -208,7 +222,8 @@ def _lone_atoms(model: AbstractModel, elements: Sequence[int]) -> Systems | None
     )
 
 
-def _extrapolates_at_atoms(model: AbstractModel, elements: Sequence[int]) -> bool:
+def extrapolates_at_atoms(model: AbstractModel, elements: Sequence[int]) -> bool:
+    """Whether isolated atoms lie outside what a potential was trained on."""
     lone = _lone_atoms(model, elements)
     return isinstance(model, NNP) and lone is not None and bool(model.extrapolation(lone))
 
@@ -226,12 +241,12 @@ def _predict(model: AbstractModel, systems: Systems) -> Any:
 
 
 def _attempts(model: AbstractModel, systems: Systems, index: Tensor) -> list[tuple[Tensor, Any]]:
-    """Predictions of parts of ``index``; for a structure that the model refuses, the reason."""
+    """Predictions of parts of ``index``; for a structure that the model refuses or fails for, the exception."""
     try:
         return [(index, _predict(model, take(systems, index)[0]))]
-    except InputError as error:
+    except Exception as error:  # numerics raise whatever they run into
         if len(index) == 1:
-            return [(index, _reason(error))]
+            return [(index, error)]
         return [found for half in index.tensor_split(2) for found in _attempts(model, systems, half)]
 
 
@@ -254,7 +269,7 @@ def extrapolations_of(
     good = torch.tensor([k for k in range(systems.n_systems) if k not in without], dtype=torch.int64)
     for index in good.split(64):
         if len(index):
-            for entry in model.extrapolation(take(systems, index)[0]):
+            for entry in model.extrapolation(systems.select(index)):
                 found.setdefault(int(index[entry.system]), []).append(entry)
     result = {}
     for k, entries in found.items():
@@ -268,5 +283,8 @@ def _excess(e: SystemExtrapolation) -> float:
     return outside / width if width > 0 else float("inf")
 
 
-def _reason(error: InputError) -> str:
-    return str(error).removeprefix("system 0: ").removeprefix("system 0, ")
+def _reason(error: Exception) -> str:
+    if isinstance(error, NDDOMLError):
+        return str(error).removeprefix("system 0: ").removeprefix("system 0, ")
+    first = next(iter(str(error).strip().splitlines()), "")
+    return f"it could not be computed ({type(error).__name__}: {first[:200]})"

@@ -121,9 +121,8 @@ def _ase_format(path: Path) -> str | None:
     """ASE's name of the format that a file's name belongs to, if ASE writes it and it can hold atoms."""
     from ase.io.formats import UnknownFileTypeError, filetype, ioformats
 
-    if path.suffix in (".json", ".jsonl", ".txt", ".log", ""):
-        if path.name not in ("POSCAR", "CONTCAR"):
-            return None
+    if path.suffix in (".json", ".jsonl", ".txt", ".log", "") and path.name not in ("POSCAR", "CONTCAR"):
+        return None
     try:
         name = filetype(str(path), read=False, guess=False)
     except (UnknownFileTypeError, ValueError, OSError):

@@ -70,7 +70,7 @@ class Journal:
         return len(self._place.keys() - set(keys))
 
     def complaints(self, key: str) -> int:
-        """How many outcomes of a chunk carry a complaint."""
+        """How many complaints the outcomes of a chunk carry."""
         return self._place[key][2]
 
     def append(self, key: str, outcomes: list[dict[str, Any]]) -> None:
@@ -79,7 +79,7 @@ class Journal:
         Raises:
             InputError: it cannot be written, for example on a full disk; what was there is left whole.
         """
-        complaints = sum("complaint" in o for o in outcomes)
+        complaints = sum(len(o.get("complaints", ())) for o in outcomes)
         line = _line(f"{key} {complaints} {plain_json(outcomes)}")
         try:
             self._write(line)

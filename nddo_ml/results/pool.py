@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import (
     FIRST_COMPLETED,
     BrokenExecutor,
@@ -18,7 +18,6 @@ from concurrent.futures import (
 )
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from importlib.util import find_spec
 from multiprocessing import active_children, get_context, parent_process
 from multiprocessing.process import BaseProcess
@@ -77,14 +76,15 @@ def _drain(
     submit: Callable[[T], Future[R]],
     slots: int,
     retries: int,
-) -> Iterator[Done[T, R]]:
+) -> Generator[Done[T, R], None, bool]:
     """Work until there is no more (False), or until the pool is broken (True: another is needed)."""
     running: dict[Future[R], tuple[T, int]] = {}
     broken = exhausted = False
     while True:
         while not broken and len(running) < (1 if again else slots):
-            item, failed = again.popleft() if again else (next(source, _END), 0)
-            if item is _END:
+            try:
+                item, failed = again.popleft() if again else (next(source), 0)
+            except StopIteration:
                 exhausted = True
                 break
             try:
@@ -110,9 +110,6 @@ def _drain(
             yield Done(item, None, error) if error is not None else Done(item, future.result())
 
 
-_END: object = object()
-
-
 @contextmanager
 def _executor(
     function: Callable[[T], R], resources: Resources, retries: int
@@ -120,7 +117,7 @@ def _executor(
     """What submits an item, and the number of items that should be in work; the function travels once."""
     if resources.scheduler is None:
         with _processes(function, resources) as pool:
-            yield partial(pool.submit, _apply_here), resources.workers
+            yield lambda item: pool.submit(_apply_here, item), resources.workers
         return
     if find_spec("distributed") is None:
         raise InputError("--scheduler needs Dask; install it with: pip install 'nddo-ml[dask]'")
@@ -132,7 +129,7 @@ def _executor(
         raise InputError(f"expected the address of a Dask scheduler; got {resources.scheduler!r}") from error
     with client, client.get_executor(pure=False, retries=retries) as pool:
         held = client.submit(_itself, function, pure=False)  # made again where the worker that holds it dies
-        yield partial(pool.submit, _apply, held), max(2, 2 * sum(client.nthreads().values()))
+        yield lambda item: pool.submit(_apply, held, item), max(2, 2 * sum(client.nthreads().values()))
 
 
 def _itself(function: T) -> T:

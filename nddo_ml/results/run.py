@@ -13,7 +13,7 @@ import numpy as np
 from nddo_ml.errors import InputError, SCFConvergenceError
 from nddo_ml.io import addressed
 from nddo_ml.results.journal import Journal
-from nddo_ml.results.pool import Done, Resources, work
+from nddo_ml.results.pool import Resources, work
 
 if TYPE_CHECKING:
     from nddo_ml.io import Structure
@@ -23,31 +23,32 @@ CHUNK = 200  # structures at most, so that a kill costs little
 CHUNK_PAIRS = 50_000  # atoms² summed over a chunk
 WRONG_INPUT, NOT_CONVERGED = 2, 1  # exit codes
 
-Outcome = dict[str, Any]  # "record": what was found; "complaint": [exit code, sentence]; what else a command keeps
+Outcome = dict[str, Any]  # "record": what was found; "complaints": exit codes and sentences; what else a command keeps
 Compute = Callable[[Sequence["Structure"]], list[Outcome]]
 
 
 @dataclass(frozen=True)
-class Chunk:
-    """Structures that follow one another, computed together."""
+class Piece:
+    """What is computed and kept together: structures that follow one another, or whatever else a command cuts up."""
 
     key: str
-    structures: list[Structure]
+    item: Any
+    size: int
 
 
-def chunks_of(structures: Iterable[Structure], most: int = CHUNK) -> Iterator[Chunk]:
-    """Chunks of bounded size, in order; the same structures always give the same chunks."""
+def chunks_of(structures: Iterable[Structure], most: int = CHUNK) -> Iterator[Piece]:
+    """Structures in pieces of bounded size, in order; the same structures always give the same pieces."""
     held: list[Structure] = []
     pairs = 0
     for structure in structures:
         size = len(structure.atoms) ** 2
         if held and (len(held) == most or pairs + size > CHUNK_PAIRS):
-            yield Chunk(key_of(held), held)
+            yield Piece(key_of(held), held, len(held))
             held, pairs = [], 0
         held.append(structure)
         pairs += size
     if held:
-        yield Chunk(key_of(held), held)
+        yield Piece(key_of(held), held, len(held))
 
 
 def key_of(structures: Sequence[Structure]) -> str:
@@ -74,25 +75,23 @@ def _bytes(value: Any) -> bytes:
 
 
 def run(
-    structures: Iterable[Structure],
-    compute: Compute,
+    pieces: Iterable[Piece],
+    function: Callable[[Any], list[Outcome]],
     journal: Journal,
     resources: Resources,
     *,
-    most: int = CHUNK,
     tell: Callable[[int, str], None],
     advance: Callable[[int], None],
 ) -> list[str]:
-    """Compute what the journal lacks; the keys of all chunks in the order of the structures.
+    """Compute what the journal lacks; the keys of all pieces in order.
 
     Args:
-        structures: read as they are needed.
-        compute: outcomes of a batch, one a structure; it travels to other processes where there are any.
-        journal: takes every chunk as it is finished.
+        pieces: taken as they are needed.
+        function: outcomes of a piece's item; it travels to other processes where there are any.
+        journal: takes every piece as it is finished.
         resources: in this process, in several, or on a cluster.
-        most: structures in a chunk.
         tell: called with exit code and sentence of every complaint.
-        advance: called with the number of structures that are done.
+        advance: called with the size of a piece that is done.
 
     Raises:
         InputError: the journal cannot be written; as :func:`work`.
@@ -101,34 +100,23 @@ def run(
 
     def complain(key: str) -> None:
         for outcome in journal.read(key) if journal.complaints(key) else ():
-            if "complaint" in outcome:
-                tell(*outcome["complaint"])
+            for code, sentence in outcome.get("complaints", ()):
+                tell(code, sentence)
 
-    def missing() -> Iterator[Chunk]:
-        for chunk in chunks_of(structures, most):
-            keys.append(chunk.key)
-            if chunk.key in journal:
-                advance(len(chunk.structures))
-                complain(chunk.key)
+    def missing() -> Iterator[Piece]:
+        for piece in pieces:
+            keys.append(piece.key)
+            if piece.key in journal:
+                advance(piece.size)
+                complain(piece.key)
             else:
-                yield chunk
+                yield piece
 
-    for done in _outcomes(compute, missing(), resources):
-        if done.error is not None:
-            reason = f"the worker died: {done.error}"
-            found = [_failure(s, NOT_CONVERGED, reason) for s in done.item.structures]
-        else:
-            found = done.result or []
-        journal.append(done.item.key, found)
-        advance(len(found))
-        complain(done.item.key)
+    for piece, found in _results(function, missing(), resources):
+        journal.append(piece.key, found)
+        advance(piece.size)
+        complain(piece.key)
     return keys
-
-
-def outcomes(journal: Journal, keys: Iterable[str]) -> Iterator[Outcome]:
-    """Every outcome that has a record, in order, read from the journal as it is needed."""
-    for key in keys:
-        yield from (o for o in journal.read(key) if "record" in o)
 
 
 def attempt(compute: Compute, structures: Sequence[Structure]) -> list[Outcome]:
@@ -184,28 +172,50 @@ def batches(structures: Sequence[Structure]) -> Iterator[list[int]]:
         yield batch
 
 
-class _Attempt:
-    """:func:`attempt` of a chunk by one calculation, to be sent to other processes."""
+@dataclass(frozen=True)
+class Attempt:
+    """:func:`attempt` by one calculation, to be sent to other processes."""
 
-    def __init__(self, compute: Compute) -> None:
-        self.compute = compute
+    compute: Compute
 
-    def __call__(self, chunk: Chunk) -> list[Outcome]:
+    def __call__(self, structures: Sequence[Structure]) -> list[Outcome]:
+        return attempt(self.compute, structures)
+
+
+@dataclass(frozen=True)
+class _Alone:
+    """A function of a piece's item, one call at a time in a process: a model uses the cores by itself."""
+
+    function: Callable[[Any], list[Outcome]]
+
+    def __call__(self, piece: Piece) -> list[Outcome]:
         with _one_at_a_time:
-            return attempt(self.compute, chunk.structures)
+            return self.function(piece.item)
 
 
-_one_at_a_time = Lock()  # a cluster's worker may have several threads; models use all cores by themselves
+_one_at_a_time = Lock()  # a cluster's worker may have several threads
 
 
-def _outcomes(compute: Compute, chunks: Iterator[Chunk], resources: Resources) -> Iterator[Done[Chunk, list[Outcome]]]:
+def _results(
+    function: Callable[[Any], list[Outcome]], pieces: Iterator[Piece], resources: Resources
+) -> Iterator[tuple[Piece, list[Outcome]]]:
     if resources.workers == 1 and resources.scheduler is None:
-        for chunk in chunks:
-            yield Done(chunk, attempt(compute, chunk.structures))
+        for piece in pieces:
+            yield piece, function(piece.item)
         return
-    yield from work(_Attempt(compute), chunks, resources, retries=2)
+    for done in work(_Alone(function), pieces, resources, retries=2):
+        if done.error is None:
+            yield done.item, done.result or []
+            continue
+        reason, lost = f"the worker died: {done.error}", done.item.item
+        structures = lost if isinstance(lost, list) else []
+        yield done.item, [_failure(s, NOT_CONVERGED, reason) for s in structures] or [_lost(reason)]
 
 
 def _failure(structure: Structure, code: int, reason: str) -> Outcome:
     text = addressed(reason, [structure])
-    return {"complaint": [code, text if structure.address in text else f"{structure.address}: {text}"]}
+    return {"complaints": [[code, text if structure.address in text else f"{structure.address}: {text}"]]}
+
+
+def _lost(reason: str) -> Outcome:
+    return {"complaints": [[NOT_CONVERGED, reason]]}
