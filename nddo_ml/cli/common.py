@@ -40,6 +40,12 @@ Model = Annotated[
         help="A method, a shipped model or a model file; `nddo-ml models` lists them.",
     ),
 ]
+NamedModel = Annotated[
+    str | None,
+    typer.Option(
+        "--model", "-m", metavar="NAME", help="A method, a shipped model or a model file; else the first argument."
+    ),
+]
 Models = Annotated[
     list[str] | None,
     typer.Option(
@@ -111,6 +117,18 @@ def load_model(name: str, uhf: bool = False) -> AbstractModel:
     if uhf and not isinstance(model, NDDO):
         raise InputError(f"--uhf needs a method or a hybrid; {name} is a potential without electrons")
     return model
+
+
+def model_and_files(given: Sequence[str], name: str | None) -> tuple[str, list[Path]]:
+    """The model and the files of a command that takes its model as first argument or by option.
+
+    Raises:
+        InputError: no model, or no file beside it.
+    """
+    model, files = (name, list(given)) if name is not None else (given[0], list(given[1:]))
+    if not files:
+        raise InputError(f"expected a model and at least one file; got {' '.join(given)}")
+    return model, [Path(f) for f in files]
 
 
 def open_models(names: Sequence[str] | None, uhf: bool = False) -> list[AbstractModel]:

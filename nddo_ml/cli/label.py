@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from nddo_ml.cli import common
+from nddo_ml.cli import common, produce
 from nddo_ml.cli.common import Charge, Files, Multiplicity
 from nddo_ml.errors import InputError
 from nddo_ml.io import Structure, addressed
 from nddo_ml.labelling.level import Level
-from nddo_ml.labelling.run import Outcome, Resources, Task, prepare
+from nddo_ml.labelling.run import Outcome, Task, prepare
 from nddo_ml.labelling.run import label as run
+from nddo_ml.results.pool import Resources
 
 DEFAULT = Level()
 
@@ -68,13 +70,13 @@ def label(
 
     Examples:
 
-      nddo-ml label conformers.xyz --output labels.extxyz --workers 4
+      nddo-ml label examples/molecules/*.xyz --output labels.extxyz --workers 4
 
-      nddo-ml label ions.xyz --output ions.extxyz --charge -1 --functional b3lyp --dispersion d3bj
+      nddo-ml label examples/molecules/acetate.xyz --output ions.extxyz --charge -1 --functional b3lyp --dispersion d3bj
 
-      nddo-ml label ions.xyz --output mp2.extxyz --functional scs-mp2 --basis "6-31g(d)" --density-fitting weigend
+      nddo-ml label examples/water_dimer.xyz --output mp2.extxyz --functional scs-mp2 --basis "6-31g(d)"
 
-      nddo-ml label *.xyz --output labels.extxyz --scheduler tcp://cluster:8786
+      nddo-ml label examples/molecules/*.xyz --output labels.extxyz --scheduler tcp://cluster:8786
     """
     level = Level(
         functional,
@@ -88,34 +90,35 @@ def label(
         convergence,
     )
     level.check()
+    targets = produce.checked(files, output=output)
+    if output.suffix not in (".xyz", ".extxyz"):
+        raise InputError(f"--output {output}: expected .xyz or .extxyz, to which labels can be appended")
     resources = Resources(workers or max(1, (os.cpu_count() or 1) // threads), threads, scheduler)
-    console = common.console(stderr=True)
-    report = common.Report(console)
-    tasks = _prepare(common.read(files, report), charge, multiplicity, report)
-    with common.progress("labels", len(tasks), console) as advance:
+    report = common.Report(common.console(stderr=True))
+    counted = 0
+    with common.progress("labels", None, report.console) as advance, produce.interruptible(report) as held:
 
         def tell(outcome: Outcome) -> None:
+            nonlocal counted
+            counted += outcome.atoms is not None
+            held.kept = f"{counted} new labels are in {output}"
             advance(1)
             if outcome.atoms is None:
                 report.not_converged(f"{outcome.task.source}, frame {outcome.task.frame}: {outcome.reason}")
 
-        summary = run(tasks, output, level, resources, retry_failed, tell)
-    text = f"{output}: {summary.labelled} labelled, {summary.failed} failed, {summary.skipped} done before"
-    console.print(text, highlight=False)
+        tasks = _prepared(produce.read(files, charge, multiplicity, report, targets), report)
+        summary = run(tasks, output, level, resources, retry_failed, tell, report.say)
+    report.say(f"{output}: {summary.labelled} labelled, {summary.failed} failed, {summary.skipped} done before")
     raise typer.Exit(report.exit_code)
 
 
-def _prepare(
-    structures: list[Structure], charge: int | None, multiplicity: int | None, report: common.Report
-) -> list[Task]:
+def _prepared(structures: Iterable[Structure], report: common.Report) -> Iterator[Task]:
     """Tasks of the structures that can be labelled; the others are reported."""
-    tasks = []
     for structure in structures:
         try:
-            tasks.append(prepare(structure, charge, multiplicity))
+            yield prepare(structure, structure.charge, structure.multiplicity)
         except InputError as error:
             report.wrong_input(addressed(str(error), [structure]))
-    return tasks
 
 
 def _grid(text: str) -> tuple[int, int]:

@@ -106,6 +106,6 @@ def optimize(
     with produce.production(targets, produce.settings_of("optimize", [loaded], **options), report) as run:
         structures = produce.read(files, charge, multiplicity, report, targets)
         work = Relaxations(loaded, fmax, max_steps, trajectory is not None)
-        keys = run.compute(structures, work, "optimize", produce.resources(workers, scheduler))
+        keys = run.compute(structures, work, "relaxed structures", produce.resources(workers, scheduler))
         run.write_results(keys, targets)
     raise typer.Exit(report.exit_code)

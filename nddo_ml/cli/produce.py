@@ -55,7 +55,7 @@ class Production:
 
     journal: Journal
     report: common.Report
-    what: str = "structures"
+    held: Held
     done: int = 0
 
     def compute(
@@ -74,6 +74,8 @@ class Production:
 
             def advance(n: int) -> None:
                 self.done += n
+                if self.journal.path is not None:
+                    self.held.kept = f"{self.done} {what} are in {self.journal.path}"
                 bar(n)
 
             keys = run(pieces, function, self.journal, resources, tell=self.report.tell, advance=advance)
@@ -137,15 +139,32 @@ def production(targets: Targets, settings: Mapping[str, Any], report: common.Rep
         InputError: as :class:`Journal`.
         typer.Exit: with 130, at Ctrl-C.
     """
-    with Journal(targets.journal, settings) as journal:
-        made = Production(journal, report)
-        try:
-            yield made
-        except KeyboardInterrupt:
-            kept = f"{made.done} {made.what} are in {journal.path}; the same command goes on from there"
-            lost = "nothing is kept without an output file; with one, the same command goes on where it stopped"
-            report.say(f"interrupted: {lost if journal.path is None else kept}")
-            raise typer.Exit(INTERRUPTED) from None
+    with Journal(targets.journal, settings) as journal, interruptible(report) as held:
+        yield Production(journal, report, held)
+
+
+@dataclass
+class Held:
+    """What an interruption would leave on the disk."""
+
+    kept: str = ""
+
+
+@contextmanager
+def interruptible(report: common.Report) -> Iterator[Held]:
+    """Say at Ctrl-C what is on the disk and how to go on.
+
+    Raises:
+        typer.Exit: with 130, at Ctrl-C.
+    """
+    held = Held()
+    try:
+        yield held
+    except KeyboardInterrupt:
+        lost = "nothing is kept without an output file; with one, the same command goes on where it stopped"
+        kept = f"{held.kept}; the same command goes on from there"
+        report.say(f"interrupted: {kept if held.kept else lost}")
+        raise typer.Exit(INTERRUPTED) from None
 
 
 def read(

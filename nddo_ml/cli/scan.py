@@ -104,7 +104,6 @@ def scan(
     limits = {"fmax": fmax, "max-steps": max_steps} if relaxed else {}
     options = {"uhf": uhf, "coordinate": str(coordinate), "values": values, "relative-to": relative_to, **limits}
     with produce.production(targets, produce.settings_of("scan", loaded, **options), report) as run:
-        run.what = "curves"
         work = CurveOf(tuple(loaded), structure, coordinate, values, relative_to, fmax if relaxed else None, max_steps)
         keys = run.work(pieces_of(work), work, "curves", produce.resources(workers, scheduler))
         curves = [read_curve(kept) for block in run.blocks(keys) for kept in block]

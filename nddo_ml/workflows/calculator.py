@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,14 +14,16 @@ from ase.stress import full_3x3_to_voigt_6_stress
 
 from nddo_ml.errors import InputError
 from nddo_ml.models.base import AbstractModel
+from nddo_ml.models.open import open_model
 from nddo_ml.systems import Systems
 
 
 class NDDOCalculator(Calculator):
-    """Energy, forces, dipole and charges of an ASE ``Atoms`` from a model; stress too from a periodic one.
+    """Energy, forces, dipole and charges of an ASE ``Atoms`` from a model; stress and per-atom stresses
+    (their sum is the stress) too from a periodic one.
 
     Args:
-        model: an ``NDDO`` method, a hybrid or a potential.
+        model: an ``NDDO`` method, a hybrid or a potential, or the name of one: a method, a shipped model, a file.
         charge: total charge in e; left out, ``atoms.info["charge"]``, failing this 0.
         multiplicity: 2S + 1; left out, ``atoms.info["multiplicity"]``, failing this the lowest possible.
         device: where to compute.
@@ -36,7 +39,7 @@ class NDDOCalculator(Calculator):
 
     def __init__(
         self,
-        model: AbstractModel,
+        model: AbstractModel | str | Path,
         charge: int | None = None,
         multiplicity: int | None = None,
         device: torch.device | str = "cpu",
@@ -44,8 +47,9 @@ class NDDOCalculator(Calculator):
     ) -> None:
         super().__init__(**kwargs)
         self.implemented_properties = ["energy", "free_energy", "forces", "dipole", "charges", "energies"]
+        model = open_model(model) if isinstance(model, str | Path) else model
         if model.periodic:
-            self.implemented_properties.append("stress")
+            self.implemented_properties += ["stress", "stresses"]
         self.model = model
         self.charge = charge
         self.multiplicity = multiplicity
@@ -76,7 +80,7 @@ class NDDOCalculator(Calculator):
                 f"got {self.atoms.pbc.tolist()}. Set atoms.pbc = False if an isolated molecule is meant"
             )
         options: dict[str, Any] = {"forces": True}
-        if "stress" in properties:
+        if "stress" in properties or "stresses" in properties:
             options["stress"] = True
         if (guess := self._guess(systems)) is not None:
             options["guess"] = guess
@@ -96,6 +100,9 @@ class NDDOCalculator(Calculator):
         if prediction.stress is not None:
             stress = prediction.stress[0].detach().cpu().numpy()
             self.results["stress"] = np.asarray(full_3x3_to_voigt_6_stress(stress))
+        if prediction.virials is not None:
+            stresses = -prediction.virials.detach().cpu().numpy() / self.atoms.get_volume()
+            self.results["stresses"] = np.stack([full_3x3_to_voigt_6_stress(s) for s in stresses])
 
     def _guess(self, systems: Systems) -> torch.Tensor | None:
         """The last density if it belongs to the same molecule."""
