@@ -31,12 +31,13 @@ class SinglePoints:
 
     model: AbstractModel
     forces: bool
+    bonds: bool = False
 
     def __call__(self, structures: Sequence[Structure]) -> list[Outcome]:
         from nddo_ml.cli import output
 
         systems = output.systems_of(structures)
-        return output.outcomes(structures, systems, self.model(systems, forces=self.forces), self.model)
+        return output.outcomes(structures, systems, self.model(systems, forces=self.forces), self.model, self.bonds)
 
 
 def energy(
@@ -67,12 +68,13 @@ def energy(
 
       nddo-ml energy examples/molecules/acetate.xyz --model hybrid-chno --charge -1 --json -
     """
-    targets = produce.checked([*files, model], json=json, output=output_file)
+    targets = produce.checked([*files, model], output=output_file, json=json)
     loaded = common.load_model(model, uhf)
+    options = {"uhf": uhf, "forces": forces, "bonds": targets.wants_bonds}
     report = common.Report(common.console(stderr=True))
-    with produce.production(targets, produce.settings_of("energy", [loaded], uhf=uhf, forces=forces), report) as run:
+    with produce.production(targets, produce.settings_of("energy", [loaded], **options), report) as run:
         structures = produce.read(files, charge, multiplicity, report, targets)
-        work = SinglePoints(loaded, forces)
+        work = SinglePoints(loaded, forces, targets.wants_bonds)
         keys = run.compute(structures, work, "energies", produce.resources(workers, scheduler))
         run.write_results(keys, targets)
     raise typer.Exit(report.exit_code)

@@ -11,7 +11,6 @@ from rich.table import Table
 from nddo_ml.cli import common, produce
 from nddo_ml.cli.common import NamedModel
 from nddo_ml.results.records import write_object
-from nddo_ml.results.targets import whole
 
 DataFiles = Annotated[
     list[str],
@@ -69,8 +68,7 @@ def evaluate(
     if plot is not None:
         from nddo_ml.evaluation.report import parity
 
-        with whole(targets.files["plot"]) as made:
-            parity(tables, data.groups, made, title=loaded.name)
+        parity(tables, data.groups, plot, title=loaded.name)
     if json is not None:
         write_object(errors, targets.files.get("json"))
     common.console(stderr=json == "-").print(error_table(errors))

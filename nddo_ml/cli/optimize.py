@@ -39,6 +39,7 @@ class Relaxations:
     fmax: float
     max_steps: int
     paths: bool
+    bonds: bool = False
 
     def __call__(self, structures: Sequence[Structure]) -> list[Outcome]:
         relaxed = relax(
@@ -48,7 +49,7 @@ class Relaxations:
             max_steps=self.max_steps,
             trajectory=self.paths,
         )
-        made = output.outcomes(structures, relaxed.systems, relaxed.prediction, self.model)
+        made = output.outcomes(structures, relaxed.systems, relaxed.prediction, self.model, self.bonds)
         for k, outcome in enumerate(made):
             self._note(outcome, relaxed, k, structures[k])
         return made
@@ -103,9 +104,10 @@ def optimize(
     loaded = common.load_model(model, uhf)
     report = common.Report(common.console(stderr=True))
     options = {"uhf": uhf, "fmax": fmax, "max-steps": max_steps, "trajectory": trajectory is not None}
+    options["bonds"] = targets.wants_bonds
     with produce.production(targets, produce.settings_of("optimize", [loaded], **options), report) as run:
         structures = produce.read(files, charge, multiplicity, report, targets)
-        work = Relaxations(loaded, fmax, max_steps, trajectory is not None)
+        work = Relaxations(loaded, fmax, max_steps, trajectory is not None, targets.wants_bonds)
         keys = run.compute(structures, work, "relaxed structures", produce.resources(workers, scheduler))
         run.write_results(keys, targets)
     raise typer.Exit(report.exit_code)

@@ -13,6 +13,8 @@ from rich.table import Table
 from nddo_ml.elements import symbol_of
 from nddo_ml.errors import SCFConvergenceError
 from nddo_ml.io import Structure
+from nddo_ml.results.lewis import BOND
+from nddo_ml.results.molfile import ORDERS
 from nddo_ml.units import DEBYE_PER_E_ANGSTROM
 
 if TYPE_CHECKING:
@@ -50,9 +52,14 @@ def systems_of(structures: Sequence[Structure]) -> Systems:
 
 
 def outcomes(
-    structures: Sequence[Structure], systems: Systems, prediction: Prediction, model: AbstractModel
+    structures: Sequence[Structure],
+    systems: Systems,
+    prediction: Prediction,
+    model: AbstractModel,
+    bonds: bool = False,
 ) -> list[Outcome]:
-    """What is known of a batch, one outcome a structure, at the positions of ``systems``.
+    """What is known of a batch, one outcome a structure, at the positions of ``systems``; with computed
+    bond orders where they are wanted and the model has a density.
 
     Raises:
         SCFConvergenceError: energies that are no numbers, with the systems concerned.
@@ -66,7 +73,7 @@ def outcomes(
     scf = prediction.scf
     levels = (None, None) if scf is None else (scf.homo, scf.lumo)
     outside = extrapolations_of(model, systems)
-    made = []
+    made: list[Outcome] = []
     for k, (structure, order) in enumerate(zip(structures, orders, strict=True)):
         atoms = structure.atoms
         dipole = None if prediction.dipole is None else prediction.dipole[k].detach() * DEBYE_PER_E_ANGSTROM
@@ -99,7 +106,27 @@ def outcomes(
             "extrapolation": None if outside is None else extrapolation_record(outside.get(k)),
         }
         made.append({"record": record, "rest": _rest(atoms)})
+    if bonds and scf is not None and "bonds" not in structures[0].atoms.info:
+        for outcome, orders in zip(made, _bond_orders(model, systems, prediction), strict=True):
+            outcome["bonds"] = orders
     return made
+
+
+def _bond_orders(model: AbstractModel, systems: Systems, prediction: Prediction) -> list[list[tuple[int, int, float]]]:
+    """Wiberg's bond orders that are no trifle: pairs of atoms, their order."""
+    from nddo_ml.energy.properties import bond_orders
+    from nddo_ml.integrals.layout import build_layout
+
+    method, density = getattr(model, "method", None), None if prediction.scf is None else prediction.scf.density
+    if method is None or density is None:
+        return [[] for _ in range(systems.n_systems)]
+    layout = build_layout(systems.system_idx, method.width[systems.numbers], systems.n_systems)
+    total = 2 * density[:, 0] if density.shape[1] == 1 else density.sum(dim=1)
+    found = []
+    for orders in bond_orders(layout, total).triu(1):
+        pairs = (orders > BOND).nonzero()
+        found.append([(int(i), int(j), float(orders[i, j])) for i, j in pairs.tolist()])
+    return found
 
 
 def extrapolation_record(found: Extrapolation | None) -> Record | None:
@@ -128,6 +155,10 @@ def frame_of(outcome: Outcome) -> Atoms:
     if len(rest["fixed"]):
         atoms.set_constraint(FixAtoms(rest["fixed"]))
     atoms.info.update(rest["info"])
+    if record["name"]:
+        atoms.info["name"] = record["name"]
+    if "bonds" in outcome:
+        atoms.info[ORDERS] = outcome["bonds"]
     dipole = record["dipole_vector_D"]
     values = {
         "energy": record["energy_eV"],

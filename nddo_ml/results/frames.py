@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nddo_ml.errors import InputError
+from nddo_ml.results.molfile import write_mol, write_pdb, write_sdf
 from nddo_ml.results.targets import whole
 
 if TYPE_CHECKING:
@@ -102,6 +103,9 @@ STREAMED: dict[str, Callable[[Iterator[Atoms], Path], None]] = {
     ".extxyz": _xyz,
     ".traj": _trajectory,
     ".db": _database,
+    ".sdf": write_sdf,
+    ".mol": write_mol,
+    ".pdb": write_pdb,
 }
 
 

@@ -14,6 +14,7 @@ from nddo_ml.errors import InputError
 from nddo_ml.results.journal import SUFFIX
 
 STANDARD_OUTPUT = "-"
+BONDED = (".sdf", ".mol", ".pdb")  # formats that have bond orders
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,11 @@ class Targets:
 
     files: Mapping[str, Path]
     json_on_standard_output: bool = False
+
+    @property
+    def wants_bonds(self) -> bool:
+        """Whether one of the formats has bond orders."""
+        return any(path.suffix in BONDED for path in self.files.values())
 
     @property
     def journal(self) -> Path | None:
