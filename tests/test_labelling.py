@@ -18,12 +18,12 @@ from ase.io import read, write
 
 from nddo_ml.cli.label import label as command
 from nddo_ml.errors import InputError
-from nddo_ml.io import Structure
 from nddo_ml.labelling import run
 from nddo_ml.labelling.level import Level, single_point
 from nddo_ml.labelling.partition import cm5_shift
 from nddo_ml.labelling.run import Outcome, Resources, Summary, Task, label, prepare
 from nddo_ml.labelling.store import LabelFile
+from nddo_ml.structures.structure import Structure
 
 pytest.importorskip("pyscf")
 pytest.importorskip("threadpoolctl")
@@ -279,7 +279,7 @@ INTERRUPTED = """
 import sys
 from pathlib import Path
 from ase import Atoms
-from nddo_ml.io import Structure
+from nddo_ml.structures.structure import Structure
 from nddo_ml.labelling.level import Level
 from nddo_ml.labelling.run import Resources, label, prepare
 

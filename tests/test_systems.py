@@ -36,7 +36,9 @@ def test_charge_and_multiplicity_from_info_scalars_and_lists():
     assert systems.charge.tolist() == [-1, 0]
     assert systems.multiplicity.tolist() == [4, 1]
     assert Systems.from_ase([atoms, atoms], charge=2, multiplicity=1).charge.tolist() == [2, 2]
-    assert Systems.from_ase([atoms, atoms], charge=[1, 2]).charge.tolist() == [1, 2]
+    assert Systems.from_ase([atoms, atoms], charge=[1, 2], multiplicity=[2, 3]).charge.tolist() == [1, 2]
+    with pytest.raises(InputError, match=r"system 1: multiplicity 4 .* does not fit 14 electrons"):
+        Systems.from_ase([atoms, atoms], charge=[1, 2])
 
 
 def test_to_ase_and_back():

@@ -19,10 +19,10 @@ from nddo_ml.results.run import NOT_CONVERGED, WRONG_INPUT
 if TYPE_CHECKING:
     from ase import Atoms
 
-    from nddo_ml.io import Structure
     from nddo_ml.labelling.level import Level
     from nddo_ml.models.base import AbstractModel
     from nddo_ml.results.run import Outcome
+    from nddo_ml.structures.structure import Structure
 
 CHUNK = 100  # structures, each by every model
 

@@ -19,7 +19,6 @@ from rich.progress import (
 )
 
 from nddo_ml.errors import InputError
-from nddo_ml.io import Structure, read_files
 
 if TYPE_CHECKING:
     from nddo_ml.models.base import AbstractModel
@@ -29,7 +28,19 @@ T = TypeVar("T")
 SHIPPED = ("hybrid-chno", "nnp-chno")
 MAX_BATCH_PAIRS = 100_000  # atoms² summed over a padded batch: about 1 GB of matrices
 
-Files = Annotated[list[Path], typer.Argument(metavar="FILES...", help="Structure files, any format that ASE reads.")]
+Files = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="FILES...",
+        help="Structure files: xyz, sdf, mol2, pdb, inputs of other programs, what ASE reads; "
+        "- is standard input, file@0:10 the first ten frames.",
+        show_default=False,
+    ),
+]
+NoPbc = Annotated[bool, typer.Option("--no-pbc", help="Take what stands in a cell as a molecule.")]
+Smiles = Annotated[
+    list[str] | None, typer.Option("--smiles", metavar="SMILES", help="A molecule, made by RDKit; repeat it.")
+]
 Model = Annotated[
     str,
     typer.Option(
@@ -62,11 +73,11 @@ Uhf = Annotated[
 Json = Annotated[str | None, typer.Option("--json", metavar="OUT", help="JSON file; - is standard output.")]
 Charge = Annotated[
     int | None,
-    typer.Option("--charge", "-c", help="Charge of every system; else `charge` in the file, else 0."),
+    typer.Option("--charge", "-c", help="Charge of every system; else as the file says, else 0."),
 ]
 Multiplicity = Annotated[
     int | None,
-    typer.Option("--multiplicity", "-s", help="2S+1 of every system; else `multiplicity` in the file, else lowest."),
+    typer.Option("--multiplicity", "-s", help="2S+1 of every system; else as the file says, else the lowest."),
 ]
 
 
@@ -84,6 +95,10 @@ class Report:
     def not_converged(self, message: str) -> None:
         """A calculation that did not converge: exit code 1, unless some input was wrong as well."""
         self.tell(1, message)
+
+    def note(self, message: str) -> None:
+        """What was assumed or not used: no error."""
+        self._print(f"note: {message}", "yellow")
 
     def tell(self, code: int, message: str) -> None:
         """An error with its exit code."""
@@ -152,14 +167,6 @@ def open_models(names: Sequence[str] | None, uhf: bool = False) -> list[Abstract
             model.name = str(name)
         models.append(model)
     return models
-
-
-def read(files: Sequence[Path], report: Report) -> list[Structure]:
-    """The structures of all files that can be read; the others are reported."""
-    structures, errors = read_files(files)
-    for error in errors:
-        report.wrong_input(str(error))
-    return structures
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from nddo_ml.cli import answering, common, output, produce
-from nddo_ml.cli.common import Charge, Files, Json, Models, Multiplicity, Uhf
+from nddo_ml.cli.common import Charge, Files, Json, Models, Multiplicity, NoPbc, Smiles, Uhf
 from nddo_ml.cli.produce import Scheduler, Workers
 from nddo_ml.compare.answers import atom_energies, extrapolates_at_atoms, pyscf_atom_energies
 from nddo_ml.compare.comparison import ZEROS
@@ -48,7 +48,7 @@ Figures = Annotated[Path | None, typer.Option("--figures", metavar="FOLDER", hel
 
 
 def compare(
-    files: Files,
+    files: Files = None,
     models: Models = None,
     relative_to: RelativeTo = None,
     pyscf: PySCF = False,
@@ -56,6 +56,8 @@ def compare(
     basis: Basis = DEFAULT.basis,
     charge: Charge = None,
     multiplicity: Multiplicity = None,
+    no_pbc: NoPbc = False,
+    smiles: Smiles = None,
     uhf: Uhf = False,
     summary: Summary = False,
     json: Json = None,
@@ -81,7 +83,8 @@ def compare(
 
       nddo-ml compare examples/water_dimer.xyz --model PM3 --model hybrid-chno --pyscf
     """
-    targets = produce.checked([*files, *(models or ())], json=json)
+    sources = produce.Sources.given(files, smiles, charge, multiplicity, no_pbc)
+    targets = produce.checked([*sources.files, *(models or ())], json=json)
     if relative_to is not None and relative_to not in ZEROS:
         raise InputError(f"energies may be relative to {', '.join(ZEROS)}; got {relative_to!r}")
     loaded = tuple(common.open_models(models, uhf))
@@ -91,7 +94,7 @@ def compare(
     report = common.Report(common.console(stderr=True))
     settings = produce.settings_of("compare", loaded, uhf=uhf, pyscf=level.description if level else None)
     with produce.production(targets, settings, report) as run:
-        structures = produce.read(files, charge, multiplicity, report, targets)
+        structures = produce.read(sources, report, targets)
         work = answering.Answering(loaded, level)
         most = answering.CHUNK if level is None else 1
         keys = run.compute(structures, work, "structures", produce.resources(workers, scheduler), most)

@@ -15,9 +15,9 @@ from nddo_ml.errors import InputError
 from nddo_ml.results.run import NOT_CONVERGED, WRONG_INPUT, Piece, key_of
 
 if TYPE_CHECKING:
-    from nddo_ml.io import Structure
     from nddo_ml.models.base import AbstractModel
     from nddo_ml.results.run import Outcome
+    from nddo_ml.structures.structure import Structure
     from nddo_ml.workflows.coordinates import Coordinate
 
 

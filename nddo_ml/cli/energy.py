@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nddo_ml.cli import common, produce
-from nddo_ml.cli.common import Charge, Files, Json, Model, Multiplicity, Uhf
+from nddo_ml.cli.common import Charge, Files, Json, Model, Multiplicity, NoPbc, Smiles, Uhf
 from nddo_ml.cli.produce import Scheduler, Workers
 
 if TYPE_CHECKING:
-    from nddo_ml.io import Structure
     from nddo_ml.models.base import AbstractModel
     from nddo_ml.results.run import Outcome
+    from nddo_ml.structures.structure import Structure
 
 Forces = Annotated[bool, typer.Option("--forces", "-f", help="Forces as well, in the JSON and the output.")]
 Output = Annotated[
@@ -41,10 +41,12 @@ class SinglePoints:
 
 
 def energy(
-    files: Files,
+    files: Files = None,
     model: Model = "AM1",
     charge: Charge = None,
     multiplicity: Multiplicity = None,
+    no_pbc: NoPbc = False,
+    smiles: Smiles = None,
     uhf: Uhf = False,
     forces: Forces = False,
     json: Json = None,
@@ -68,12 +70,13 @@ def energy(
 
       nddo-ml energy examples/molecules/acetate.xyz --model hybrid-chno --charge -1 --json -
     """
-    targets = produce.checked([*files, model], output=output_file, json=json)
+    sources = produce.Sources.given(files, smiles, charge, multiplicity, no_pbc)
+    targets = produce.checked([*sources.files, model], output=output_file, json=json)
     loaded = common.load_model(model, uhf)
     options = {"uhf": uhf, "forces": forces, "bonds": targets.wants_bonds}
     report = common.Report(common.console(stderr=True))
     with produce.production(targets, produce.settings_of("energy", [loaded], **options), report) as run:
-        structures = produce.read(files, charge, multiplicity, report, targets)
+        structures = produce.read(sources, report, targets)
         work = SinglePoints(loaded, forces, targets.wants_bonds)
         keys = run.compute(structures, work, "energies", produce.resources(workers, scheduler))
         run.write_results(keys, targets)

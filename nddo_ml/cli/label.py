@@ -10,13 +10,13 @@ from typing import Annotated
 import typer
 
 from nddo_ml.cli import common, produce
-from nddo_ml.cli.common import Charge, Files, Multiplicity
+from nddo_ml.cli.common import Charge, Files, Multiplicity, NoPbc, Smiles
 from nddo_ml.errors import InputError
-from nddo_ml.io import Structure, addressed
 from nddo_ml.labelling.level import Level
 from nddo_ml.labelling.run import Outcome, Task, prepare
 from nddo_ml.labelling.run import label as run
 from nddo_ml.results.pool import Resources
+from nddo_ml.structures.structure import Structure, addressed
 
 DEFAULT = Level()
 
@@ -42,8 +42,8 @@ Retry = Annotated[bool, typer.Option("--retry-failed", help="Try again what fail
 
 
 def label(
-    files: Files,
     output: Output,
+    files: Files = None,
     functional: Functional = DEFAULT.functional,
     basis: Basis = DEFAULT.basis,
     density_fitting: Fitting = DEFAULT.auxiliary_basis or "none",
@@ -55,6 +55,8 @@ def label(
     convergence: Convergence = DEFAULT.convergence,
     charge: Charge = None,
     multiplicity: Multiplicity = None,
+    no_pbc: NoPbc = False,
+    smiles: Smiles = None,
     workers: Workers = None,
     threads: Threads = 1,
     scheduler: Scheduler = None,
@@ -90,7 +92,8 @@ def label(
         convergence,
     )
     level.check()
-    targets = produce.checked(files, output=output)
+    sources = produce.Sources.given(files, smiles, charge, multiplicity, no_pbc)
+    targets = produce.checked(sources.files, output=output)
     if output.suffix not in (".xyz", ".extxyz"):
         raise InputError(f"--output {output}: expected .xyz or .extxyz, to which labels can be appended")
     resources = Resources(workers or max(1, (os.cpu_count() or 1) // threads), threads, scheduler)
@@ -106,7 +109,7 @@ def label(
             if outcome.atoms is None:
                 report.not_converged(f"{outcome.task.source}, frame {outcome.task.frame}: {outcome.reason}")
 
-        tasks = _prepared(produce.read(files, charge, multiplicity, report, targets), report)
+        tasks = _prepared(produce.read(sources, report, targets), report)
         summary = run(tasks, output, level, resources, retry_failed, tell, report.say)
     report.say(f"{output}: {summary.labelled} labelled, {summary.failed} failed, {summary.skipped} done before")
     raise typer.Exit(report.exit_code)

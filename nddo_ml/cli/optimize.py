@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nddo_ml.cli import common, output, produce
-from nddo_ml.cli.common import Charge, Files, Json, Model, Multiplicity, Uhf
+from nddo_ml.cli.common import Charge, Files, Json, Model, Multiplicity, NoPbc, Smiles, Uhf
 from nddo_ml.cli.produce import Scheduler, Workers
 from nddo_ml.results.run import NOT_CONVERGED
 from nddo_ml.workflows.optimize import OptimizationResult, check_limits
 from nddo_ml.workflows.optimize import optimize as relax
 
 if TYPE_CHECKING:
-    from nddo_ml.io import Structure
     from nddo_ml.models.base import AbstractModel
     from nddo_ml.results.run import Outcome
+    from nddo_ml.structures.structure import Structure
 
 Output = Annotated[
     Path, typer.Option("--output", "-o", metavar="OUT", help="Relaxed structures; the suffix is the format.")
@@ -72,11 +72,13 @@ class Relaxations:
 
 
 def optimize(
-    files: Files,
     output_file: Output,
+    files: Files = None,
     model: Model = "AM1",
     charge: Charge = None,
     multiplicity: Multiplicity = None,
+    no_pbc: NoPbc = False,
+    smiles: Smiles = None,
     uhf: Uhf = False,
     fmax: Fmax = 0.05,
     max_steps: Steps = 500,
@@ -99,14 +101,15 @@ def optimize(
 
       nddo-ml optimize examples/molecules/*.xyz --model PM3 --fmax 0.01 --output relaxed.sdf --workers 2
     """
-    targets = produce.checked([*files, model], output=output_file, json=json, trajectory=trajectory)
+    sources = produce.Sources.given(files, smiles, charge, multiplicity, no_pbc)
+    targets = produce.checked([*sources.files, model], output=output_file, json=json, trajectory=trajectory)
     check_limits(fmax, max_steps)
     loaded = common.load_model(model, uhf)
     report = common.Report(common.console(stderr=True))
     options = {"uhf": uhf, "fmax": fmax, "max-steps": max_steps, "trajectory": trajectory is not None}
     options["bonds"] = targets.wants_bonds
     with produce.production(targets, produce.settings_of("optimize", [loaded], **options), report) as run:
-        structures = produce.read(files, charge, multiplicity, report, targets)
+        structures = produce.read(sources, report, targets)
         work = Relaxations(loaded, fmax, max_steps, trajectory is not None, targets.wants_bonds)
         keys = run.compute(structures, work, "relaxed structures", produce.resources(workers, scheduler))
         run.write_results(keys, targets)

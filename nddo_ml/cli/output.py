@@ -12,9 +12,9 @@ from rich.table import Table
 
 from nddo_ml.elements import symbol_of
 from nddo_ml.errors import SCFConvergenceError
-from nddo_ml.io import Structure
 from nddo_ml.results.lewis import BOND
-from nddo_ml.results.molfile import ORDERS
+from nddo_ml.results.molfile import BONDS, ORDERS
+from nddo_ml.structures.structure import Structure
 from nddo_ml.units import DEBYE_PER_E_ANGSTROM
 
 if TYPE_CHECKING:
@@ -105,8 +105,8 @@ def outcomes(
             "largest_force_spread_eV_A": spread,
             "extrapolation": None if outside is None else extrapolation_record(outside.get(k)),
         }
-        made.append({"record": record, "rest": _rest(atoms)})
-    if bonds and scf is not None and "bonds" not in structures[0].atoms.info:
+        made.append({"record": record, "rest": _rest(atoms, bonds)})
+    if bonds and scf is not None:
         for outcome, orders in zip(made, _bond_orders(model, systems, prediction), strict=True):
             outcome["bonds"] = orders
     return made
@@ -287,13 +287,13 @@ def structure_name(source: str, frame: int) -> str:
     return Path(source).name + (f" [{frame}]" if frame else "")
 
 
-def _rest(atoms: Atoms) -> str:
+def _rest(atoms: Atoms, bonds: bool) -> str:
     """What a written frame has beside the record: info, arrays and fixed atoms of the structure, encoded."""
     from ase.constraints import FixAtoms
     from ase.io.jsonio import encode
 
     arrays = {k: v for k, v in atoms.arrays.items() if k not in (*NOT_KEPT, "numbers", "positions")}
-    info = {str(k): v for k, v in atoms.info.items() if k not in NOT_KEPT}
+    info = {str(k): v for k, v in atoms.info.items() if k not in NOT_KEPT and (bonds or k != BONDS)}
     fixed = [int(i) for c in atoms.constraints if isinstance(c, FixAtoms) for i in c.index]
     rest = {"cell": atoms.cell.array, "arrays": arrays, "info": info, "fixed": fixed}
     try:

@@ -5,23 +5,24 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import typer
 
 from nddo_ml.cli import common
 from nddo_ml.errors import InputError
-from nddo_ml.io import Refused, Structure, stream
 from nddo_ml.results.journal import Journal
 from nddo_ml.results.pool import Resources
 from nddo_ml.results.run import CHUNK, Attempt, Compute, Outcome, Piece, chunks_of, run
 from nddo_ml.results.targets import Targets, check_targets
+from nddo_ml.structures.read import read_structures
+from nddo_ml.structures.structure import Refused, Structure
 
 if TYPE_CHECKING:
     from nddo_ml.models.base import AbstractModel
@@ -167,17 +168,54 @@ def interruptible(report: common.Report) -> Iterator[Held]:
         raise typer.Exit(INTERRUPTED) from None
 
 
-def read(
-    files: Iterable[Path], charge: int | None, multiplicity: int | None, report: common.Report, targets: Targets
-) -> Iterator[Structure]:
-    """The structures of all files, as they are needed; what cannot be read is reported.
+@dataclass(frozen=True)
+class Sources:
+    """Where structures come from, and what is said of all of them."""
+
+    files: tuple[str, ...]
+    smiles: tuple[str, ...]
+    charge: int | None
+    multiplicity: int | None
+    no_pbc: bool
+
+    @classmethod
+    def given(
+        cls,
+        files: Sequence[str | Path] | None,
+        smiles: Sequence[str] | None,
+        charge: int | None,
+        multiplicity: int | None,
+        no_pbc: bool,
+    ) -> Self:
+        """Those of a command line.
+
+        Raises:
+            InputError: neither files nor SMILES.
+        """
+        if not files and not smiles:
+            raise InputError("expected structure files, - for standard input, or --smiles; got none of them")
+        return cls(tuple(str(f) for f in files or ()), tuple(smiles or ()), charge, multiplicity, no_pbc)
+
+    def structures(self) -> Iterator[Structure | Refused]:
+        """As they are read."""
+        return read_structures(
+            self.files,
+            charge=self.charge,
+            multiplicity=self.multiplicity,
+            pbc=False if self.no_pbc else None,
+            smiles=self.smiles,
+        )
+
+
+def read(sources: Sources, report: common.Report, targets: Targets) -> Iterator[Structure]:
+    """The structures of all sources, as they are needed; what cannot be read is reported, and what was assumed.
 
     Raises:
         InputError: several structures for a format that holds one.
     """
     from nddo_ml.results.frames import holds_one
 
-    structures = _read(files, charge, multiplicity, report)
+    structures = _read(sources, report)
     first = list(islice(structures, 2))
     for name, path in targets.files.items():
         if name in ("output", "trajectory") and len(first) > 1 and holds_one(path):
@@ -185,15 +223,13 @@ def read(
     return chain(first, structures)
 
 
-def _read(
-    files: Iterable[Path], charge: int | None, multiplicity: int | None, report: common.Report
-) -> Iterator[Structure]:
-    for found in stream(files, charge, multiplicity):
+def _read(sources: Sources, report: common.Report) -> Iterator[Structure]:
+    for found in sources.structures():
         if isinstance(found, Refused):
             report.wrong_input(str(found))
         else:
             for remark in found.remarks:
-                report.say(remark)
+                report.note(f"{found.address}: {remark}")
             yield found
 
 

@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from nddo_ml.cli import common, output, produce
-from nddo_ml.cli.common import Charge, Json, Models, Multiplicity, Uhf
+from nddo_ml.cli.common import Charge, Json, Models, Multiplicity, NoPbc, Uhf
 from nddo_ml.cli.curves import CurveOf, pieces_of, read_curve
 from nddo_ml.cli.produce import Scheduler, Workers
 from nddo_ml.compare.comparison import ZEROS
@@ -21,15 +21,16 @@ from nddo_ml.compare.scan import SCAN_ZEROS, Curve, fragments, rigid_scan
 from nddo_ml.errors import InputError
 from nddo_ml.results.frames import write_frames
 from nddo_ml.results.records import write_object
+from nddo_ml.structures.structure import Structure, addressed
 from nddo_ml.units import EV_KCAL_MOL
 from nddo_ml.workflows.coordinates import SIZES, Coordinate
 
 if TYPE_CHECKING:
     from ase import Atoms
 
-    from nddo_ml.io import Structure
-
-File = Annotated[Path, typer.Argument(metavar="FILE", help="Structure file; its first frame is scanned.")]
+File = Annotated[
+    str, typer.Argument(metavar="FILE", help="Structure file; its first frame is scanned, FILE@3 is the fourth.")
+]
 Bond = Annotated[
     tuple[int, int] | None, typer.Option("--bond", metavar="I J", help="Distance, Å: a bond, or between fragments.")
 ]
@@ -65,6 +66,7 @@ def scan(
     relative_to: RelativeTo = "minimum",
     charge: Charge = None,
     multiplicity: Multiplicity = None,
+    no_pbc: NoPbc = False,
     uhf: Uhf = False,
     json: Json = None,
     output_file: Output = None,
@@ -96,7 +98,7 @@ def scan(
         raise InputError(f"energies may be relative to {', '.join(SCAN_ZEROS)}; got {relative_to!r}")
     loaded = common.open_models(models, uhf)
     report = common.Report(common.console(stderr=True))
-    structure = _structure(file, charge, multiplicity)
+    structure = _structure(produce.Sources.given([file], None, charge, multiplicity, no_pbc), report)
     values = np.linspace(start, stop, points).tolist()
     rigid_scan(structure.atoms, coordinate, values)
     if relative_to == "fragments":
@@ -179,19 +181,24 @@ def _coordinate(given: dict[str, tuple[int, ...] | None]) -> Coordinate:
     return Coordinate(*chosen[0])
 
 
-def _structure(file: Path, charge: int | None, multiplicity: int | None) -> Structure:
-    """The first frame with charge and multiplicity in ``info``.
+def _structure(sources: produce.Sources, report: common.Report) -> Structure:
+    """The first frame.
 
     Raises:
         InputError: what cannot be read or computed.
     """
-    from nddo_ml.io import Refused, stream
+    from nddo_ml.systems import Systems
 
-    structure = next(stream([file], charge, multiplicity), None)
-    if structure is None or isinstance(structure, Refused):
-        raise InputError(str(structure or f"{file}: expected at least one structure; the file holds none"))
-    structure.atoms.info |= {"charge": structure.charge, "multiplicity": structure.multiplicity}
-    return structure
+    found = next(sources.structures(), None)
+    if not isinstance(found, Structure):
+        raise InputError(f"{found or f'{sources.files[0]}: expected at least one structure; the file holds none'}")
+    for remark in found.remarks:
+        report.note(f"{found.address}: {remark}")
+    try:
+        Systems.from_ase(found.atoms)
+    except InputError as error:
+        raise InputError(addressed(str(error), [found])) from None
+    return found
 
 
 def _draw(coordinate: Coordinate, curves: Sequence[Curve], path: Path, relative_to: str) -> None:

@@ -43,8 +43,8 @@ def solid(
 
       nddo-ml solid model.pt silicon.cif --expansion --supercell 4 --json -
     """
-    from nddo_ml.io import read_files
     from nddo_ml.models.saved import load_model
+    from nddo_ml.structures.read import read_files
     from nddo_ml.workflows.calculator import NDDOCalculator
 
     model, files = common.model_and_files(given, name)

@@ -16,7 +16,7 @@ from nddo_ml.results.pool import Resources, work
 if TYPE_CHECKING:
     from ase import Atoms
 
-    from nddo_ml.io import Structure
+    from nddo_ml.structures.structure import Structure
 
 
 @dataclass(frozen=True)

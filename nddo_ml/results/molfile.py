@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 BONDS, ORDERS = "bonds", "bond_orders"  # in info: of the input, computed
 MOST = 999  # atoms or bonds of a V2000 record
+_ORDER = {1: 1.0, 2: 2.0, 3: 3.0, 4: 1.5}  # of a mol file's bond types
 TOUCHING = 1.25  # times the sum of covalent radii, the distance up to which atoms are bonded
 SHOWN = ("method", "charge", "multiplicity", "heat_of_formation_kcal_mol")
 
@@ -63,7 +64,7 @@ def lewis_of(atoms: Atoms) -> Lewis:
     """Bonds and formal charges of a structure with ``charge`` and ``multiplicity`` in ``info``."""
     orders: Iterable[tuple[int, int, float | None]]
     if BONDS in atoms.info:
-        orders = [(int(i), int(j), 1.5 if order == 4 else float(order)) for i, j, order in atoms.info[BONDS]]
+        orders = [(int(i), int(j), _ORDER.get(int(order), 1.0)) for i, j, order in atoms.info[BONDS]]
     elif ORDERS in atoms.info:
         orders = [(int(i), int(j), float(order)) for i, j, order in atoms.info[ORDERS]]
     else:

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nddo_ml.errors import InputError, SCFConvergenceError
-from nddo_ml.io import addressed
 from nddo_ml.results.journal import Journal
 from nddo_ml.results.pool import Resources, work
+from nddo_ml.structures.structure import addressed
 
 if TYPE_CHECKING:
-    from nddo_ml.io import Structure
+    from nddo_ml.structures.structure import Structure
 
 MAX_BATCH_PAIRS = 100_000  # atoms² summed over a padded batch: about 1 GB of matrices
 CHUNK = 200  # structures at most, so that a kill costs little
