@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -321,57 +322,99 @@ def test_a_changed_structure_is_computed_anew_and_said(tmp_path, monkeypatch, ca
     )
 
 
-PROGRAM = """
-import sys, time
-sys.path.insert(0, {tests!r})
-from fake_model import MorseModel
-from nddo_ml.cli import common, main
-from nddo_ml.results import run
-run.CHUNK_PAIRS = 60
-
-class Slow(MorseModel):
-    def forward(self, systems, **options):
-        time.sleep({pause})
-        return super().forward(systems, **options)
-
-common.load_model = lambda *given: Slow()
-main(sys.argv[1:])
-"""
-
-
-def killed(
-    program: list[str], part: Path, rng: np.random.Generator, number: signal.Signals, wait: float
-) -> tuple[int, str]:
-    """Start a program, send it a signal at a random moment of its work; its exit code and what it said."""
-    with subprocess.Popen(program, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
-        size = part.stat().st_size if part.exists() else 0
-        while process.poll() is None and (not part.exists() or part.stat().st_size <= size):
-            time.sleep(0.005)
-        time.sleep(float(rng.uniform(0, wait)))
-        process.send_signal(number)
-        said = " ".join(process.communicate()[1].split())
-    return process.returncode, said
+def killed(command: list[object], grows: Path, kills: list[tuple[int, float]], **plan: object) -> tuple[list[int], str]:
+    """Exit codes of a command that is killed some times at random moments and then left alone; what it said."""
+    text = json.dumps({"command": [str(c) for c in command], "grows": str(grows), "signals": kills, **plan})
+    program = [sys.executable, str(Path(__file__).parent / "killing.py"), text]
+    done = subprocess.run(program, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1]), " ".join(done.stderr.split())
 
 
 @pytest.mark.parametrize("command", ["energy", "optimize"])
 def test_killed_three_times(tmp_path, command):
-    source, out = structures(tmp_path / "in.xyz", 60), tmp_path / "out.xyz"
-    program = PROGRAM.format(tests=str(Path(__file__).parent), pause=0.01)
-    arguments = [sys.executable, "-c", program, command, str(source), "--json", str(tmp_path / "out.json")]
-    subprocess.run([*arguments, "--output", str(tmp_path / "whole.xyz")], check=True, capture_output=True)
-    expected = (tmp_path / "whole.xyz").read_bytes()
+    source, out, rng = structures(tmp_path / "in.xyz", 60), tmp_path / "out.xyz", np.random.default_rng(1)
+    arguments = [command, source, "--json", tmp_path / "out.json"]
+    plan = {"pause": 0.01, "pairs": 60}
+    assert killed([*arguments, "--output", tmp_path / "whole.xyz"], tmp_path / "no", [], **plan)[0] == [0]
     out.write_text("old")
-    rng = np.random.default_rng(1)
-    part = tmp_path / "out.xyz.part"
-    for number in (signal.SIGKILL, signal.SIGINT, signal.SIGKILL):
-        code, said = killed([*arguments, "--output", str(out)], part, rng, number, 0.05)
-        assert code in (-signal.SIGKILL, 130, 0), said
-        if code == 130:
-            assert "the same command goes on" in said
-        if code:
-            assert out.read_text() == "old"
-    subprocess.run([*arguments, "--output", str(out)], check=True, capture_output=True)
-    assert out.read_bytes() == expected
+    kills = [(n, float(rng.uniform(0, 0.05))) for n in (signal.SIGKILL, signal.SIGINT, signal.SIGKILL)]
+    codes, said = killed([*arguments, "--output", out], tmp_path / "out.xyz.part", kills, **plan)
+    assert codes == [-signal.SIGKILL, 130, -signal.SIGKILL, 0], said
+    assert "the same command goes on" in said
+    assert out.read_bytes() == (tmp_path / "whole.xyz").read_bytes()
+    assert not list(tmp_path.glob("*.part"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["energy", "optimize"])
+def test_killed_twenty_times(tmp_path, command):
+    """Two thousand structures by AM1: nothing is lost or doubled, the result is that of an undisturbed run."""
+    source, out, rng = structures(tmp_path / "in.xyz", 2000), tmp_path / "out.xyz", np.random.default_rng(2)
+    arguments = [command, source, "--json", tmp_path / "out.json"]
+    assert killed([*arguments, "--output", tmp_path / "whole.xyz"], tmp_path / "no", [])[0] == [0]
+    kills = [(signal.SIGKILL, float(rng.uniform(0, 0.3))) for _ in range(20)]
+    codes, said = killed([*arguments, "--output", out], tmp_path / "out.xyz.part", kills)
+    assert codes[-1] == 0, said
+    assert codes.count(-signal.SIGKILL) > 5
+    assert out.read_bytes() == (tmp_path / "whole.xyz").read_bytes()
+
+
+@pytest.mark.slow
+def test_labels_killed_twenty_times(tmp_path):
+    pytest.importorskip("pyscf")
+    from nddo_ml.labelling.store import KEY
+
+    frames = [Atoms("H2", [[0, 0, 0], [0, 0, 0.6 + 2e-4 * k]]) for k in range(2000)]
+    write(tmp_path / "in.xyz", frames, format="xyz")
+    rng, options = np.random.default_rng(3), ["--functional", "lda,vwn", "--basis", "sto-3g", "--grid", "20,50"]
+    out = tmp_path / "labels.extxyz"
+    command = ["label", tmp_path / "in.xyz", "--output", out, "--density-fitting", "none", *options]
+    codes, said = killed(command, out, [(signal.SIGKILL, float(rng.uniform(0, 1.0))) for _ in range(20)])
+    assert codes[-1] == 0, said
+    labelled = read(out, ":")
+    assert sorted(f.info["frame"] for f in labelled) == list(range(2000))
+    assert len({f.info[KEY] for f in labelled}) == 2000
+
+
+def test_workers_give_what_one_process_gives(tmp_path):
+    source = structures(tmp_path / "in.xyz", 12)
+    for workers in (1, 2):
+        out = tmp_path / f"{workers}.json"
+        program = [sys.executable, "-m", "nddo_ml", "energy", str(source), "--json", str(out), "-j", str(workers)]
+        subprocess.run(program, check=True, capture_output=True)
+    same_records(tmp_path / "1.json", tmp_path / "2.json")
+
+
+def same_records(one: Path, other: Path) -> None:
+    left, right = json.loads(one.read_text()), json.loads(other.read_text())
+    assert [r["frame"] for r in left] == [r["frame"] for r in right]
+    assert [r["energy_eV"] for r in left] == pytest.approx([r["energy_eV"] for r in right], abs=1e-7)
+
+
+@pytest.mark.slow
+def test_a_cluster_that_loses_a_worker_gives_the_same(tmp_path, monkeypatch):
+    """Two workers of a Dask cluster, one killed in the middle."""
+    distributed = pytest.importorskip("distributed")
+    monkeypatch.setattr(results_run, "CHUNK_PAIRS", 400)
+    source = structures(tmp_path / "in.xyz", 400)
+    assert call("energy", source, "--json", tmp_path / "1.json") == 0
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, dashboard_address=None, silence_logs=50
+    ) as cluster:
+        victim = next(iter(cluster.workers.values())).pid
+        part = tmp_path / "2.json.part"
+        killer = Thread(target=kill_when_grown, args=(part, victim))
+        killer.start()
+        assert call("energy", source, "--json", tmp_path / "2.json", "--scheduler", cluster.scheduler_address) == 0
+        killer.join()
+    same_records(tmp_path / "1.json", tmp_path / "2.json")
+
+
+def kill_when_grown(part: Path, victim: int) -> None:
+    size = 1000
+    while not part.exists() or part.stat().st_size < size:
+        time.sleep(0.01)
+    os.kill(victim, signal.SIGKILL)
 
 
 @pytest.fixture
@@ -449,3 +492,22 @@ def test_extrapolation_and_spread_are_shown(tmp_path, capsys):
     assert rows[0]["energy_spread_eV"] > 0
     assert "extrapolates" in captured.err
     assert "± eV" in captured.err
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_number_of_structures(tmp_path):
+    """Five thousand structures need hardly more than five hundred."""
+    tests = str(Path(__file__).parent)
+    program = (
+        f"import sys; sys.path.insert(0, {tests!r}); from killing import slow_model\n"
+        "from benchmarks.common import peak_memory_mib; from nddo_ml.cli import common, main\n"
+        "common.load_model = slow_model(0)\n"
+        "try: main(sys.argv[1:])\nexcept SystemExit: pass\nprint(peak_memory_mib())"
+    )
+    peaks = []
+    for n in (500, 5000):
+        arguments = ["energy", str(structures(tmp_path / "in.xyz", n)), "--json", str(tmp_path / f"{n}.json")]
+        done = subprocess.run([sys.executable, "-c", program, *arguments], check=True, capture_output=True, text=True)
+        peaks.append(float(done.stdout.split()[-1]))
+        assert len(json.loads((tmp_path / f"{n}.json").read_text())) == n
+    assert peaks[1] < 1.1 * peaks[0]

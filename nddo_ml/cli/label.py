@@ -104,6 +104,7 @@ def label(
         def tell(outcome: Outcome) -> None:
             nonlocal counted
             counted += outcome.atoms is not None
+            held.check()
             held.kept = f"{counted} new labels are in {output}"
             advance(1)
             if outcome.atoms is None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import signal
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -74,6 +76,7 @@ class Production:
         with common.progress(what, None, self.report.console) as bar:
 
             def advance(n: int) -> None:
+                self.held.check()
                 self.done += n
                 if self.journal.path is not None:
                     self.held.kept = f"{self.done} {what} are in {self.journal.path}"
@@ -149,6 +152,12 @@ class Held:
     """What an interruption would leave on the disk."""
 
     kept: str = ""
+    interrupted: bool = False
+
+    def check(self) -> None:
+        """End here where some library has swallowed Ctrl-C."""
+        if self.interrupted:
+            raise KeyboardInterrupt
 
 
 @contextmanager
@@ -159,13 +168,24 @@ def interruptible(report: common.Report) -> Iterator[Held]:
         typer.Exit: with 130, at Ctrl-C.
     """
     held = Held()
+
+    def interrupt(*signal_and_frame: object) -> None:
+        held.interrupted = True
+        raise KeyboardInterrupt
+
+    here = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGINT, interrupt) if here else None
     try:
         yield held
+        held.check()
     except KeyboardInterrupt:
         lost = "nothing is kept without an output file; with one, the same command goes on where it stopped"
         kept = f"{held.kept}; the same command goes on from there"
         report.say(f"interrupted: {kept if held.kept else lost}")
         raise typer.Exit(INTERRUPTED) from None
+    finally:
+        if here:
+            signal.signal(signal.SIGINT, before)
 
 
 @dataclass(frozen=True)

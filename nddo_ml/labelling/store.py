@@ -129,8 +129,9 @@ class LabelFile:
             raise InputError(f"{self.path}: expected a new file or one written by this command; got another")
         for part in whole:
             if part.level != self.level:
+                damage = f"damaged at line {broken[0].line}, and " if broken else ""
                 raise InputError(
-                    f"{self.path}: holds labels at {part.level}; expected {self.level}, or another file for them"
+                    f"{self.path}: {damage}holds labels at {part.level}; expected {self.level}, or another file for them"
                 )
             self.done.add(part.key)
         if broken:
