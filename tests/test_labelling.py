@@ -231,7 +231,7 @@ def test_bad_levels(settings: dict, match: str) -> None:
 
 
 def test_bad_structures_and_files(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="multiplicity 2 does not fit 10 electrons"):
+    with pytest.raises(InputError, match="does not fit 10 electrons"):
         task(Atoms("OH2", molecule("H2O").positions, info={"multiplicity": 2}))
     with pytest.raises(InputError, match="pbc"):
         task(Atoms("H", cell=[5, 5, 5], pbc=True))

@@ -130,9 +130,8 @@ class LabelFile:
         for part in whole:
             if part.level != self.level:
                 damage = f"damaged at line {broken[0].line}, and " if broken else ""
-                raise InputError(
-                    f"{self.path}: {damage}holds labels at {part.level}; expected {self.level}, or another file for them"
-                )
+                wanted = f"expected {self.level}, or another file for them"
+                raise InputError(f"{self.path}: {damage}holds labels at {part.level}; {wanted}")
             self.done.add(part.key)
         if broken:
             self._keep(whole, broken[0].line)
