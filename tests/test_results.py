@@ -326,7 +326,8 @@ def killed(command: list[object], grows: Path, kills: list[tuple[int, float]], *
     """Exit codes of a command that is killed some times at random moments and then left alone; what it said."""
     text = json.dumps({"command": [str(c) for c in command], "grows": str(grows), "signals": kills, **plan})
     program = [sys.executable, str(Path(__file__).parent / "killing.py"), text]
-    done = subprocess.run(program, capture_output=True, text=True, check=True)
+    path = {"PYTHONPATH": str(Path(__file__).parents[1])}  # this tree's package, whatever is installed
+    done = subprocess.run(program, capture_output=True, text=True, check=True, env={**os.environ, **path})
     return json.loads(done.stdout.splitlines()[-1]), " ".join(done.stderr.split())
 
 
@@ -353,7 +354,7 @@ def test_killed_twenty_times(tmp_path, command):
     arguments = [command, source, "--json", tmp_path / "out.json"]
     assert killed([*arguments, "--output", tmp_path / "whole.xyz"], tmp_path / "no", [])[0] == [0]
     kills = [(signal.SIGKILL, float(rng.uniform(0, 0.3))) for _ in range(20)]
-    codes, said = killed([*arguments, "--output", out], tmp_path / "out.xyz.part", kills)
+    codes, said = killed([*arguments, "--output", out], tmp_path / "out.xyz.part", kills, pairs=1500)
     assert codes[-1] == 0, said
     assert codes.count(-signal.SIGKILL) > 5
     assert out.read_bytes() == (tmp_path / "whole.xyz").read_bytes()
