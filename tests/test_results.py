@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 import torch
 from ase import Atoms
-from ase.build import molecule
+from ase.build import bulk, molecule
 from ase.io import read, write
 from fake_model import MorseModel
+from nnp_models import make_nnp
 
 from nddo_ml import InputError, NDDOCalculator, load_model
 from nddo_ml.cli import common, main
@@ -204,6 +205,45 @@ def test_formats_keep_energies(tmp_path, monkeypatch, suffix):
         np.testing.assert_allclose(frame.positions, row["positions_A"], atol=1e-7)
         assert list(frame.symbols) == row["elements"]
     assert set(os.listdir(tmp_path)) == {"in.xyz", "out.json", f"out.{suffix}"}
+
+
+CHARGES = {"acetate": [-1], "methylammonium": [1], "glycine_zwitterion": [-1, 1], "benzene": [], "caffeine": []}
+
+
+def test_bond_orders_and_formal_charges_of_sdf(tmp_path):
+    """Lewis structures from PM6's bond orders; RDKit, where it is there, finds them right (valences, aromatic rings)."""
+    names = [f"examples/molecules/{name}.xyz" for name in CHARGES]
+    assert call("energy", *(Path(__file__).parents[1] / n for n in names), "-m", "PM6", "-o", tmp_path / "o.sdf") == 0
+    records = (tmp_path / "o.sdf").read_text().split("$$$$\n")[:-1]
+    for record, charges in zip(records, CHARGES.values(), strict=True):
+        told = [line.split() for line in record.splitlines() if line.startswith("M  CHG")]
+        assert sorted(int(q) for line in told for q in line[4::2]) == charges
+        assert "<energy_eV>" in record
+    chem = pytest.importorskip("rdkit.Chem")
+    molecules = list(chem.SDMolSupplier(str(tmp_path / "o.sdf"), removeHs=False))
+    assert [chem.MolToSmiles(chem.RemoveHs(m)) for m in molecules] == [
+        chem.CanonSmiles(s)
+        for s in ("CC(=O)[O-]", "C[NH3+]", "[NH3+]CC(=O)[O-]", "c1ccccc1", "Cn1c(=O)c2c(ncn2C)n(C)c1=O")
+    ]
+
+
+def test_bonds_of_the_input_are_kept(tmp_path):
+    """Kekulé's benzene of a record stays as it is written; a PDB file has the ammonium ion's charge."""
+    ring = molecule("C6H6")
+    write(tmp_path / "in.xyz", ring)
+    assert call("energy", tmp_path / "in.xyz", "-o", tmp_path / "a.sdf") == 0
+    assert call("optimize", tmp_path / "a.sdf", "-o", tmp_path / "b.sdf") == 0
+    first, second = ((tmp_path / f"{n}.sdf").read_text().splitlines()[16:28] for n in "ab")
+    assert first == second
+    assert sorted(line.split()[2] for line in first) == ["1"] * 9 + ["2"] * 3
+    ammonium = molecule("CH4")
+    ammonium.numbers[0] = 7
+    ammonium.info["charge"] = 1
+    write(tmp_path / "n.extxyz", ammonium)
+    assert call("energy", tmp_path / "n.extxyz", "-o", tmp_path / "n.pdb") == 0
+    lines = (tmp_path / "n.pdb").read_text().splitlines()
+    assert lines[0].rstrip().endswith("N1+")
+    assert sum(line.startswith("CONECT") for line in lines) == 5
 
 
 def test_one_output_that_fails_does_not_take_the_others(tmp_path, monkeypatch, capsys):
@@ -473,6 +513,25 @@ def test_models_are_listed_under_both_names(capsys):
     assert rows["nnp-chno"]["kind"] == "shipped model"
     assert rows["nnp-chno"]["elements"] == ["H", "C", "N", "O"]
     assert call("methods") == 0
+
+
+def test_per_atom_stresses_sum_to_the_stress():
+    cell = bulk("Si", cubic=True)
+    cell.rattle(0.05, seed=1)
+    cell.calc = NDDOCalculator(make_nnp(("Si",), [cell]))
+    assert cell.get_stresses().shape == (8, 6)
+    np.testing.assert_allclose(cell.get_stresses().sum(0), cell.get_stress(), atol=1e-12)
+
+
+def test_evaluate_shows_errors_with_fitted_zeros(capsys):
+    """Labels of another zero: thousands of eV off as they are, a fraction of one after the fit."""
+    data = Path(__file__).parents[1] / "examples" / "molecules" / "displaced.extxyz"
+    assert call("evaluate", data, "-m", "AM1", "--json", "-") == 0
+    captured = capsys.readouterr()
+    energy = json.loads(captured.out)["labels"]["energy"]
+    assert energy["with_fitted_zero"]["mae"] < 1.0 < 100.0 < energy["mae"]
+    assert "zero fitted" in captured.err
+    assert call("evaluate", "AM1") == 2
 
 
 def test_help_names_only_files_that_exist():

@@ -37,6 +37,7 @@ class Answering:
     level: Level | None
 
     def __call__(self, structures: Sequence[Structure]) -> list[Outcome]:
+        output.systems_of(structures)  # refuses what no model can treat, by system
         frames = [_prepared(s) for s in structures]
         try:
             data = from_frames(frames, "structure")
