@@ -10,12 +10,14 @@ import numpy as np
 import typer
 from rich.console import Console
 
+from nddo_ml.cli import common
+from nddo_ml.cli.common import NamedModel
+
 if TYPE_CHECKING:
     from ase import Atoms
     from ase.calculators.calculator import Calculator
 
-ModelFile = Annotated[str, typer.Argument(metavar="MODEL", help="Model file or the name of a shipped model.")]
-Files = Annotated[list[str], typer.Argument(metavar="FILES...", help="Crystals, any format that the package reads.")]
+Given = Annotated[list[str], typer.Argument(metavar="[MODEL] FILES...", help="Without --model the model; crystals.")]
 Expansion = Annotated[bool, typer.Option("--expansion", help="Quasi-harmonic thermal expansion (needs phonopy).")]
 Supercell = Annotated[int, typer.Option("--supercell", min=1, help="Cells each way for the phonons.")]
 Strain = Annotated[float, typer.Option("--strain", help="Strain for the elastic constants.")]
@@ -23,8 +25,8 @@ Json = Annotated[str | None, typer.Option("--json", metavar="OUT", help="JSON fi
 
 
 def solid(
-    model: ModelFile,
-    files: Files,
+    given: Given,
+    name: NamedModel = None,
     expansion: Expansion = False,
     supercell: Supercell = 3,
     strain: Strain = 0.005,
@@ -46,6 +48,7 @@ def solid(
     from nddo_ml.structures.read import read_files
     from nddo_ml.workflows.calculator import NDDOCalculator
 
+    model, files = common.model_and_files(given, name)
     loaded = load_model(model)
     structures, errors = read_files(files)
     if errors:

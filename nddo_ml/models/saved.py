@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from nddo_ml.errors import InputError
+from nddo_ml.methods.tables import METHODS
 from nddo_ml.models.base import AbstractModel
 from nddo_ml.models.nddo import NDDO
 from nddo_ml.models.nnp import NNP
@@ -43,13 +44,15 @@ def save_model(model: AbstractModel, path: str | Path, card: Mapping[str, Any] |
 
 
 def load_model(path: str | Path, device: torch.device | str = "cpu") -> AbstractModel:
-    """Read a model that :func:`save_model` wrote, by path or by the name of a shipped one, ready to predict.
+    """A model by name, ready to predict: a method, a shipped model, or the file that :func:`save_model` wrote.
 
     Only tensors and plain data are read (``torch.load(weights_only=True)``), and the file must fit its checksum.
 
     Raises:
         InputError: no such file or name, a changed, corrupt or foreign file, weights that do not fit or are not finite.
     """
+    if str(path).upper() in {name.upper() for name in METHODS}:
+        return NDDO(str(path)).to(device)
     payload = read_payload(_locate(path), FORMAT)
     kind = entry(payload, "kind", str, path)
     if kind not in KINDS:
@@ -123,5 +126,5 @@ def _locate(path: str | Path) -> Path:
     shipped = MODELS_DIR / f"{path}.pt"
     if shipped.exists():
         return shipped
-    names = ", ".join(shipped_models()) or "none"
-    raise InputError(f"{path}: no such file, and no shipped model of that name (shipped: {names})")
+    known = ", ".join([*METHODS, *shipped_models()])
+    raise InputError(f"{path}: no such file, method or shipped model; methods and shipped models are {known}")

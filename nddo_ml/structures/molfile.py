@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from nddo_ml.errors import InputError
 from nddo_ml.structures.charge_spin import CHARGE_KEYS, MULTIPLICITY_KEYS
@@ -28,6 +28,7 @@ class _Atom:
     radical: int = 0
     mass_number: int = 0
     bonds: float = 0.0  # sum of bond orders
+    partners: list[tuple[int, int]] = field(default_factory=list)  # atoms from 0 and the bonds' types as written
 
 
 def split(lines: Lines) -> Iterator[Chunk]:
@@ -60,6 +61,9 @@ def parse(chunk: Chunk) -> Record:
         atoms, end = _v2000(chunk, head)
     found = [_element(atom, k) for k, atom in enumerate(atoms)]
     record = Record(make_atoms(found, [atom.position for atom in atoms]))
+    bonds = [[k, j, order] for k, atom in enumerate(atoms) for j, order in atom.partners]
+    if bonds:
+        record.atoms.info["bonds"] = bonds
     record.name = title(chunk.lines[head - 3]) if head >= 3 else ""
     _state(record, atoms)
     _remark(record, atoms, found, chunk.lines[head - 2] if head >= 2 else "")
@@ -234,6 +238,7 @@ def _add_bond(atoms: list[_Atom], one: int, other: int, order: int, where: str) 
         raise InputError(f"{where}: a bond's atoms must lie in 1..{len(atoms)}; got {one} and {other}")
     for k in (one, other):
         atoms[k - 1].bonds += {1: 1.0, 2: 2.0, 3: 3.0, 4: 1.5}.get(order, 1.0)
+    atoms[one - 1].partners.append((other - 1, order))
 
 
 def _element(atom: _Atom, k: int) -> Kind:

@@ -71,14 +71,23 @@ def optimize(
         SCFConvergenceError: the self-consistent field failed at a starting geometry. Where it fails at a
             later step, the step is taken back and tried shorter.
     """
-    if not fmax > 0:
-        raise InputError(f"fmax must be a positive force in eV/Å; got {fmax}")
-    if max_steps < 1:
-        raise InputError(f"max_steps must be at least 1; got {max_steps}")
+    check_limits(fmax, max_steps)
     for k, names in enumerate(systems.constraints):
         if names:
             raise InputError(f"system {k}: only fixed atoms (FixAtoms) are held in an optimisation; it has {names} too")
     return _Optimizer(systems, model, fmax, max_steps, trajectory, progress).run()
+
+
+def check_limits(fmax: float, max_steps: int) -> None:
+    """Refuse limits that make no sense.
+
+    Raises:
+        InputError: fmax or max_steps that are not positive.
+    """
+    if not fmax > 0:
+        raise InputError(f"fmax must be a positive force in eV/Å; got {fmax}")
+    if max_steps < 1:
+        raise InputError(f"max_steps must be at least 1; got {max_steps}")
 
 
 class _Optimizer:
