@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from nddo_ml.datasets.references import per_element
+from nddo_ml.datasets.zeros import per_element
 from nddo_ml.units import DEBYE_PER_E_ANGSTROM, EV_KCAL_MOL
 
 if TYPE_CHECKING:
