@@ -288,7 +288,9 @@ def _assemble(frames: Sequence[tuple[Atoms, dict[str, np.ndarray], Source, str]]
             raise InputError(f"{origin}: periodic lattice vectors must be independent; got {lattice.tolist()}")
         try:
             Systems.from_ase(atoms)
-        except (InputError, OverflowError) as error:
+        except OverflowError:
+            raise InputError(f"{origin}: charge and multiplicity must be whole numbers; got an infinite one") from None
+        except InputError as error:
             raise InputError(f"{origin}: {str(error).removeprefix('system 0, ').removeprefix('system 0: ')}") from None
     systems = Systems.from_ase([atoms for atoms, *_ in frames])
     _check_overlaps(systems, [origin for *_, origin in frames])
