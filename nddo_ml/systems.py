@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from bp_descriptors import neighbor_list, pair_vectors
 from bp_descriptors.runs import ranks, starts
+from nddo_ml.display import SHOWN, html_table, html_view
 from nddo_ml.elements import OGANESSON, symbol_of
 from nddo_ml.errors import InputError
 from nddo_ml.structures.charge_spin import resolve_charge_and_spin
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
 MIN_DISTANCE = 0.05  # Å; two atoms nearer than this are taken to be on one spot
 MAX_COORDINATE = 1e7  # Å; beyond this distances have lost their digits
+_SHOWN = 5  # formulas in a representation
 
 
 @dataclass(frozen=True)
@@ -46,11 +49,59 @@ class Systems:
 
     @property
     def n_atoms(self) -> int:
+        """Atoms of all systems."""
         return self.numbers.shape[0]
 
     @property
     def n_systems(self) -> int:
+        """Systems of the batch."""
         return self.charge.shape[0]
+
+    def __len__(self) -> int:
+        return self.n_systems
+
+    def __iter__(self) -> Iterator[Systems]:
+        return (self[k] for k in range(len(self)))
+
+    def __getitem__(self, index: int | slice | Sequence[int] | Tensor) -> Systems:
+        """Some systems as a batch: ``systems[3]``, ``systems[-2:]``, ``systems[[0, 4]]``, ``systems[mask]``.
+
+        Raises:
+            IndexError: no such system, as loops expect.
+            InputError: no system at all.
+        """
+        places = torch.arange(len(self), device=self.numbers.device)
+        if isinstance(index, Sequence):
+            index = torch.as_tensor(index, device=self.numbers.device)
+        return self.select(places[index].reshape(-1))
+
+    def __repr__(self) -> str:
+        shown = [self.formula(k) for k in range(min(len(self), _SHOWN))]
+        more = ", …" if len(self) > _SHOWN else ""
+        systems = "1 system" if len(self) == 1 else f"{len(self)} systems"
+        dtype = str(self.positions.dtype).removeprefix("torch.")
+        return f"Systems({systems}: {', '.join(shown)}{more}; {self.n_atoms} atoms, {dtype})"
+
+    def _repr_html_(self) -> str:
+        """A table, and the first system in three dimensions."""
+        first = self[0]
+        view = html_view([symbol_of(z) for z in first.numbers.tolist()], first.positions.tolist())
+        sizes = self.atoms_per_system.tolist()
+        rows = [
+            (k, self.formula(k), sizes[k], int(self.charge[k]), int(self.multiplicity[k]), bool(self.pbc[k].any()))
+            for k in range(min(len(self), SHOWN))
+        ]
+        header = ("system", "formula", "atoms", "charge", "multiplicity", "periodic")
+        return html_table(header, rows, len(self)) + view
+
+    def formula(self, k: int) -> str:
+        """Hill's formula of a system, its charge behind it: "C2H3O2 −1"."""
+        counts = Counter(symbol_of(z) for z in self.numbers[self.system_idx == k].tolist())
+        first = [s for s in ("C", "H") if "C" in counts and s in counts]
+        order = [*first, *sorted(set(counts) - set(first))]
+        charge = int(self.charge[k])
+        sign = f" {charge:+d}".replace("-", "−") if charge else ""
+        return "".join(s if counts[s] == 1 else f"{s}{counts[s]}" for s in order) + sign
 
     @property
     def atoms_per_system(self) -> Tensor:

@@ -17,9 +17,10 @@ from nddo_ml.cli import COMMANDS, build_app, common, main
 from nddo_ml.units import DEBYE_PER_E_ANGSTROM
 
 FIELDS = {
-    "source", "frame", "formula", "natoms", "method", "charge", "multiplicity", "energy_eV",
-    "heat_of_formation_kcal_mol", "forces_eV_A", "charges_e", "dipole_D", "dipole_vector_D", "homo_eV",
-    "lumo_eV", "scf_converged", "scf_iterations",
+    "source", "frame", "name", "formula", "natoms", "elements", "positions_A", "cell_A", "pbc", "method", "charge",
+    "multiplicity", "energy_eV", "heat_of_formation_kcal_mol", "forces_eV_A", "charges_e", "dipole_D",
+    "dipole_vector_D", "homo_eV", "lumo_eV", "scf_converged", "scf_iterations", "energy_spread_eV",
+    "largest_force_spread_eV_A", "extrapolation",
 }  # fmt: skip
 
 
@@ -112,7 +113,7 @@ def test_results_of_another_program_are_not_kept(fake, tmp_path):
 
 
 def test_many_frames_go_in_batches_of_bounded_memory(fake, monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(common, "MAX_BATCH_PAIRS", 200)
+    monkeypatch.setattr("nddo_ml.results.run.MAX_BATCH_PAIRS", 200)
     frames = [molecule(n) for n in ["H2O", "CH3CH2OH", "CH4", "H2", "C6H6"] * 4]
     write(tmp_path / "many.xyz", frames)
     assert call("energy", tmp_path / "many.xyz", "--json", "-") == 0

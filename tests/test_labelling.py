@@ -5,10 +5,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from concurrent.futures import BrokenExecutor, Executor, Future
+from collections.abc import Callable, Iterator
+from concurrent.futures import BrokenExecutor, Future
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,11 +19,12 @@ from ase.io import read, write
 
 from nddo_ml.cli.label import label as command
 from nddo_ml.errors import InputError
-from nddo_ml.labelling import run
 from nddo_ml.labelling.level import Level, single_point
 from nddo_ml.labelling.partition import cm5_shift
-from nddo_ml.labelling.run import Outcome, Resources, Summary, Task, label, prepare
+from nddo_ml.labelling.run import Outcome, Summary, Task, label, prepare
 from nddo_ml.labelling.store import LabelFile
+from nddo_ml.results import pool
+from nddo_ml.results.pool import Resources
 from nddo_ml.structures.structure import Structure
 
 pytest.importorskip("pyscf")
@@ -37,25 +39,27 @@ def task(atoms: Atoms, frame: int = 0) -> Task:
 
 
 @contextmanager
-def in_process(resources: Resources) -> Iterator[tuple[Executor, int]]:
+def in_process(function: Callable[[Task], Outcome], resources: Resources, retries: int) -> Iterator[Any]:
     """Takes the place of the process pool where processes are not what is tested."""
-    yield InProcess(), 1
 
-
-class InProcess(Executor):
-    def submit(self, function, /, *args, **kwargs):
+    def submit(item: Task) -> Future[Outcome]:
         future: Future[Outcome] = Future()
-        future.set_result(function(*args, **kwargs))
+        future.set_result(function(item))
         return future
 
+    yield submit, 1
 
-class Breaking(InProcess):
+
+@contextmanager
+def breaking(function: Callable[[Task], Outcome], resources: Resources, retries: int) -> Iterator[Any]:
     """A pool whose worker dies at the first task, as when memory runs out."""
 
-    def submit(self, function, /, *args, **kwargs):
+    def submit(item: Task) -> Future[Outcome]:
         future: Future[Outcome] = Future()
         future.set_exception(BrokenExecutor("a process was killed"))
         return future
+
+    yield submit, 1
 
 
 def test_published_dipole_and_charges() -> None:
@@ -143,7 +147,7 @@ def test_processes_give_what_single_points_give(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("lost", [1, 30, 200])
 def test_resumes_after_an_interruption(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: int) -> None:
-    monkeypatch.setattr(run, "_executor", in_process)
+    monkeypatch.setattr(pool, "_executor", in_process)
     tasks = [task(Atoms("H2", [[0, 0, 0], [0, 0, z]]), k) for k, z in enumerate((0.7, 0.8, 0.9))]
     output = tmp_path / "labels.extxyz"
     label(tasks, output, CHEAP)
@@ -155,7 +159,7 @@ def test_resumes_after_an_interruption(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_failures_are_recorded_and_tried_again_on_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "_executor", in_process)
+    monkeypatch.setattr(pool, "_executor", in_process)
     output = tmp_path / "labels.extxyz"
     hopeless = Level("lda,vwn", "sto-3g", None, (20, 50), "none", charges="cm5")
     tasks = [task(molecule("HCl"), 4), task(molecule("H2"), 5)]
@@ -168,13 +172,8 @@ def test_failures_are_recorded_and_tried_again_on_request(tmp_path: Path, monkey
 
 
 def test_a_dead_worker_costs_its_own_tasks_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pools = iter([Breaking(), InProcess()])
-
-    @contextmanager
-    def executor(resources: Resources) -> Iterator[tuple[Executor, int]]:
-        yield next(pools), 1
-
-    monkeypatch.setattr(run, "_executor", executor)
+    pools = iter([breaking, in_process])
+    monkeypatch.setattr(pool, "_executor", lambda *given: next(pools)(*given))
     tasks = [task(molecule("H2"), 0), task(Atoms("He"), 1)]
     assert label(tasks, tmp_path / "labels.extxyz", CHEAP) == Summary(labelled=1, failed=1)
     assert "the worker died" in (tmp_path / "labels.extxyz.failures.jsonl").read_text()
@@ -206,7 +205,7 @@ def test_the_coarse_start_leaves_no_trace(monkeypatch: pytest.MonkeyPatch) -> No
     level = Level("pbe", "sto-3g", grid=(40, 110), convergence=1e-10)
     atoms = molecule("CH3OH")
     found = single_point(atoms, level)
-    monkeypatch.setattr("nddo_ml.labelling.level._first_density", lambda mean_field: mean_field.get_init_guess())
+    monkeypatch.setattr("nddo_ml.labelling.level.first_density", lambda mean_field: mean_field.get_init_guess())
     direct = single_point(atoms, level)
     assert found.get_potential_energy() == pytest.approx(direct.get_potential_energy(), abs=1e-7)
     np.testing.assert_allclose(found.get_forces(), direct.get_forces(), atol=2e-4)
@@ -232,7 +231,7 @@ def test_bad_levels(settings: dict, match: str) -> None:
 
 
 def test_bad_structures_and_files(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="multiplicity 2 does not fit 10 electrons"):
+    with pytest.raises(InputError, match="does not fit 10 electrons"):
         task(Atoms("OH2", molecule("H2O").positions, info={"multiplicity": 2}))
     with pytest.raises(InputError, match="pbc"):
         task(Atoms("H", cell=[5, 5, 5], pbc=True))
@@ -250,17 +249,58 @@ def test_bad_structures_and_files(tmp_path: Path) -> None:
         LabelFile(tmp_path / "level.extxyz", "b")
 
 
+def labels(path: Path, n: int, level: str = "L") -> bytes:
+    """A file of n labels at a level."""
+    with LabelFile(path, level) as file:
+        for k in range(n):
+            file.append(f"{k:016x}", molecule("H2O"))
+    return path.read_bytes()
+
+
+def test_a_file_of_something_else_is_refused_and_stays(tmp_path: Path) -> None:
+    for text in ("3\nmy only geometry\nO 0 0 0\nH 0 0 1\nH 0 1 0", "notes", "2\n\nH 0 0 0\nH 0 0 1\n", "12\nO 0"):
+        path = tmp_path / "out.xyz"
+        path.write_text(text)
+        with pytest.raises(InputError, match="expected a new file or one written by this command"):
+            LabelFile(path, "L")
+        assert path.read_text() == text
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "kept"),
+    [
+        (b"3\nProp", b"8\nProp", 4),  # one wrong digit in the first count
+        (b"3\nProp", b"3999999999\nProp", 4),
+        (b"\nO ", b"\n\x00 ", 4),
+        (b"label_key=0000000000000000", b"label_kex=0000000000000000", 4),
+    ],
+)
+def test_a_damaged_file_is_copied_aside_and_its_labels_are_kept(
+    tmp_path: Path, old: bytes, new: bytes, kept: int
+) -> None:
+    path = tmp_path / "labels.extxyz"
+    damaged = labels(path, 5).replace(old, new, 1)
+    path.write_bytes(damaged)
+    with LabelFile(path, "L") as file:
+        assert "damaged at line 1; copied to" in file.remark
+        assert file.done == {f"{k:016x}" for k in range(1, 5)}
+    assert (tmp_path / "labels.extxyz.damaged").read_bytes() == damaged
+    assert len(read(path, ":")) == kept
+    with LabelFile(path, "L") as file:
+        assert not file.remark
+
+
 def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     import typer
 
-    monkeypatch.setattr(run, "_executor", in_process)
+    monkeypatch.setattr(pool, "_executor", in_process)
     write(tmp_path / "good.xyz", molecule("H2"))
     (tmp_path / "bad.xyz").write_text("1\n\nXx 0 0 0\n")
     output = tmp_path / "labels.extxyz"
     with pytest.raises(typer.Exit) as left:
         command(
-            [tmp_path / "good.xyz", tmp_path / "bad.xyz"],
             output,
+            [str(tmp_path / "good.xyz"), str(tmp_path / "bad.xyz")],
             functional="lda,vwn",
             basis="sto-3g",
             density_fitting="none",
@@ -269,10 +309,10 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch
     assert left.value.exit_code == 2
     said = capsys.readouterr().err
     assert "1 labelled, 0 failed, 0 done before" in said
-    assert "no element 'Xx'" in said
+    assert "Xx" in said
     assert read(output).get_potential_energy() < -25
     with pytest.raises(InputError, match="two whole numbers"):
-        command([tmp_path / "good.xyz"], output, grid="75x302")
+        command(output, [str(tmp_path / "good.xyz")], grid="75x302")
 
 
 INTERRUPTED = """

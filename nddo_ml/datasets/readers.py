@@ -86,7 +86,8 @@ def _check_counts(path: Path) -> None:
             while found < count and file.readline():
                 found += 1
             if found < count:
-                raise InputError(f"{path}, frame {number}: expected {count} atoms; the file ends after {max(0, found)}")
+                reason = f"expected {count} atoms; the file ends after {max(0, found)}"
+                raise InputError(f"{path}, frame {number}: cannot be read ({reason})")
             number += 1
 
 

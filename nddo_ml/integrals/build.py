@@ -154,8 +154,20 @@ def _local_blocks(r: Tensor, p: Parameters, pair: PairGroup) -> Tensor:
     if own:
         radius = tuple(torch.cat((t, m.core_radius[k, None]), dim=1) for t, (k, _) in zip(radius, ends, strict=True))
     blocks = local_integrals(r_bohr, (separation[0], separation[1]), (radius[0], radius[1]), widths, own)
-    blocks = blocks * p.constants.hartree_ev
+    blocks = _helium_without_d(blocks * p.constants.hartree_ev, p, pair)
     if p.point_charges is not None:
         blocks = toward_point_charges(blocks, r, p.constants.hartree_ev / r_bohr, p.point_charges, widths)
     on_a, on_b = p.averages_d[pair.a], p.averages_d[pair.b]
     return averaged_d(blocks, widths, on_a, on_b) if bool((on_a | on_b).any()) else blocks
+
+
+def _helium_without_d(blocks: Tensor, p: Parameters, pair: PairGroup) -> Tensor:
+    """MOPAC leaves out what products with a p orbital of helium do to products with a d orbital of another atom."""
+    helium = p.period[pair.b] == 1
+    if (pair.width_a, pair.width_b) != (9, 4) or not bool(helium.any()):
+        return blocks
+    n_a, n_b = len(packed_pairs(9)), len(packed_pairs(4))
+    with_d = torch.tensor([max(product) > 3 for product in packed_pairs(9)], device=blocks.device)
+    known = torch.ones_like(blocks)
+    known[:, :n_a, 1:n_b] -= (helium[:, None] & with_d).to(known)[:, :, None]
+    return blocks * known

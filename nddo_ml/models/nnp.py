@@ -16,6 +16,7 @@ from nddo_ml.errors import InputError
 from nddo_ml.models import n2p2
 from nddo_ml.models.base import AbstractModel, Capabilities
 from nddo_ml.models.extrapolation import ExtrapolationError, SystemExtrapolation, extrapolations
+from nddo_ml.models.n2p2_settings import read_settings
 from nddo_ml.models.nnp_sums import summed
 from nddo_ml.models.prediction import Prediction
 from nddo_ml.models.term_energies import with_terms
@@ -181,20 +182,23 @@ class NNP(AbstractModel):
 
     @classmethod
     def committee(cls, models: Sequence[Self], name: str | None = None) -> Self:
-        """One model of several that share symmetry functions, scaling and reference energies.
+        """One model of several that share symmetry functions, scaling, reference energies and energy terms.
 
         Raises:
             InputError: models that differ in these.
         """
         first = models[0]
         for model in models[1:]:
-            same = model.functions.to_dict() == first.functions.to_dict() and all(
+            alike = (model.functions.to_dict(), model.terms) == (first.functions.to_dict(), first.terms)
+            same = alike and all(
                 torch.equal(value, first.state_dict()[key])
                 for key, value in model.state_dict().items()
                 if not key.startswith("members.")
             )
             if not same:
-                raise InputError("a committee's members must share symmetry functions, scaling and reference energies")
+                raise InputError(
+                    "a committee's members must share symmetry functions, scaling, reference energies and terms"
+                )
         merged = cls.from_config(
             {**first.to_config(), "members": [m for x in models for m in x.to_config()["members"]]}
         )
@@ -205,6 +209,11 @@ class NNP(AbstractModel):
         merged.load_state_dict(state)
         merged.name = name or first.name
         return merged
+
+    def extra_repr(self) -> str:
+        """Of what it is made, on one line."""
+        made = [f"committee of {len(self.members)}"] * (len(self.members) > 1)
+        return " with ".join([*made, *(type(term).__name__ for term in self.terms)])
 
     def to_config(self) -> dict[str, Any]:
         """Plain data from which :meth:`from_config` builds a model that takes the same ``state_dict``."""
@@ -265,13 +274,13 @@ class NNP(AbstractModel):
         """
         folder = Path(folder)
         unit = _energy_unit(energy_unit)
-        settings = n2p2.read_settings(folder / "input.nn")
+        settings = read_settings(folder / "input.nn")
         try:
             functions = SymmetryFunctions.from_n2p2(folder / "input.nn", length_unit)
             scaler = n2p2.read_scaler(settings, functions)
+            shapes = {z: n2p2.network_shape(settings, z, functions.features_of(z)) for z in settings.elements}
         except (ValueError, OSError) as error:
-            raise InputError(str(error)) from None
-        shapes = {z: n2p2.network_shape(settings, z, functions.features_of(z)) for z in settings.elements}
+            raise InputError(str(error) if str(folder) in str(error) else f"{folder}: {error}") from None
         networks = ElementNetworks(shapes, seed=0)
         for z in settings.elements:
             n2p2.read_weights(folder / f"weights.{z:03d}.data", networks.of(z))

@@ -214,7 +214,10 @@ def _number(info: Mapping[str, Any], key: str) -> float:
     if isinstance(value, bool | np.bool_):
         raise InputError(f"{_info(key)} must be a whole number; got {value}, a word without a value or a truth value")
     if isinstance(value, str):
-        return float(whole(value, _info(key), "the comment line")) if value.strip() else _not_whole(key, value)
+        try:
+            return float(whole(value, key, "info"))
+        except InputError:
+            return _not_whole(key, value)
     if not isinstance(value, int | float | np.integer | np.floating) or not -(10**9) < value < 10**9:
         return _not_whole(key, value)
     return float(value)

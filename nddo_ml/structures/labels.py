@@ -40,7 +40,7 @@ _DUMMIES = {
     "HET",
     "HEV",
 }
-_GHOSTS = re.compile(r"(gh(?![a-z])|ghost|bq|@).*|.*(:|@|[-_.](bq|gh|ghost)|\(ghost\)|\(gh\))", re.IGNORECASE)
+_GHOSTS = re.compile(r"(gh|bq|@).*|.*(:|@|[-_.](bq|gh|ghost)|\(ghost\)|\(gh\))", re.IGNORECASE)
 # Two capitals that are an element's symbol, or a carbon, hydrogen, … with a name (CA, HG; OS and NA of force fields)
 _AMBIGUOUS = {
     "CA", "CD", "CE", "CF", "CM", "CN", "CO", "CR", "CS", "HE", "HF", "HG", "HO", "HS", "NA", "NB", "ND", "NE", "NH",

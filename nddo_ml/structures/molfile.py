@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from nddo_ml.errors import InputError
 from nddo_ml.structures.charge_spin import CHARGE_KEYS, MULTIPLICITY_KEYS
@@ -28,6 +28,7 @@ class _Atom:
     radical: int = 0
     mass_number: int = 0
     bonds: float = 0.0  # sum of bond orders
+    partners: list[tuple[int, int]] = field(default_factory=list)  # atoms from 0 and the bonds' types as written
 
 
 def split(lines: Lines) -> Iterator[Chunk]:
@@ -60,6 +61,9 @@ def parse(chunk: Chunk) -> Record:
         atoms, end = _v2000(chunk, head)
     found = [_element(atom, k) for k, atom in enumerate(atoms)]
     record = Record(make_atoms(found, [atom.position for atom in atoms]))
+    bonds = [[k, j, order] for k, atom in enumerate(atoms) for j, order in atom.partners]
+    if bonds:
+        record.atoms.info["bonds"] = bonds
     record.name = title(chunk.lines[head - 3]) if head >= 3 else ""
     _state(record, atoms)
     _remark(record, atoms, found, chunk.lines[head - 2] if head >= 2 else "")
@@ -86,8 +90,10 @@ def _v2000(chunk: Chunk, head: int) -> tuple[list[_Atom], int]:
         _add_bond(atoms, one, other, order, where)
     start = n_atoms + n_bonds
     end = next((k for k in range(start, len(lines)) if re.match(r"M\s+END", lines[k])), None)
-    _properties(chunk, head + 1, range(start, len(lines) if end is None else end), atoms)
-    return atoms, head + 1 + (len(lines) if end is None else end + 1)
+    if end is None:
+        raise InputError(f"{chunk.where(len(chunk.lines) - 1)}: the record ends before M  END; its charges may be lost")
+    _properties(chunk, head + 1, range(start, end), atoms)
+    return atoms, head + 1 + end + 1
 
 
 def _counts(chunk: Chunk, head: int) -> tuple[int, int]:
@@ -137,6 +143,8 @@ def _properties(chunk: Chunk, start: int, rows: range, atoms: list[_Atom]) -> No
         line, where = chunk.lines[start + k], chunk.where(start + k)
         match = re.match(r"M\s+(CHG|RAD|ISO)\b(.*)", line)
         if match is None:
+            if re.search(r"\b(CHG|RAD)\b", line):
+                raise InputError(f"{where}: expected M  CHG or M  RAD at the beginning of the line; got {shown(line)}")
             continue
         if match[1] != "ISO" and not cleared:
             cleared = True
@@ -170,7 +178,7 @@ def _v3000(chunk: Chunk, head: int) -> tuple[list[_Atom], int]:
     """Atoms of a V3000 table, and the line after its end."""
     atoms: list[_Atom] = []
     index: dict[int, int] = {}
-    block, expected, end = "", None, len(chunk.lines)
+    block, expected, end = "", None, None
     for k, text in _joined(chunk.lines, head + 1):
         where = chunk.where(k)
         if re.match(r"M\s+END", text):
@@ -194,6 +202,8 @@ def _v3000(chunk: Chunk, head: int) -> tuple[list[_Atom], int]:
             _add_bond(atoms, index.get(one, -1) + 1, index.get(other, -1) + 1, order, where)
     if expected != len(atoms) or not atoms:
         raise InputError(f"{chunk.where(head)}: expected {expected} atoms in the V3000 table; got {len(atoms)}")
+    if end is None:
+        raise InputError(f"{chunk.where(len(chunk.lines) - 1)}: the record ends before M  END; its charges may be lost")
     return atoms, end
 
 
@@ -228,6 +238,7 @@ def _add_bond(atoms: list[_Atom], one: int, other: int, order: int, where: str) 
         raise InputError(f"{where}: a bond's atoms must lie in 1..{len(atoms)}; got {one} and {other}")
     for k in (one, other):
         atoms[k - 1].bonds += {1: 1.0, 2: 2.0, 3: 3.0, 4: 1.5}.get(order, 1.0)
+    atoms[one - 1].partners.append((other - 1, order))
 
 
 def _element(atom: _Atom, k: int) -> Kind:

@@ -62,7 +62,7 @@ def split(lines: Lines) -> Iterator[Chunk]:
         elif tag not in ("", "TER") or line.startswith(("ATOM", "HETATM")):
             model.append(line)
     if filled:
-        yield Chunk(head + model, first)
+        yield Chunk(head + model, first, notes=("no END",))
 
 
 def parse(chunk: Chunk) -> Record:
@@ -76,6 +76,11 @@ def parse(chunk: Chunk) -> Record:
     ]
     if not atoms:
         raise InputError(f"{chunk.where(0)}: expected at least one ATOM or HETATM record; got none")
+    rows = [line for line in chunk.lines if line.startswith(("ATOM", "HETATM"))]
+    if len(rows) > 1 and len(rows[-1].rstrip()) < 78 <= min(len(line.rstrip()) for line in rows[:-1]):
+        raise InputError(
+            f"the last atom's line ends before its element and charge (columns 77-80): {shown(rows[-1], 90)}"
+        )
     kept, alternates = _first_locations(atoms)
     record = Record(make_atoms([a.kind for a in kept], [a.position for a in kept]), _title(chunk.lines))
     if alternates:
@@ -85,6 +90,8 @@ def parse(chunk: Chunk) -> Record:
             f"{', '.join(sorted(alternates))} are left out",
         )
     charges = [a.charge for a in kept if a.charge is not None]
+    if charges and atoms[-1].charge is None and chunk.notes:
+        record.remark("end", "the file ends without END; the last atom's charge may be lost")
     if charges:
         record.state("charge", sum(charges), "the sum of the charge columns")
     blank = sorted({a.residue for a in kept if a.charge is None and a.residue in _IONS and _alone(a, kept)})
@@ -102,11 +109,8 @@ def _atom(line: str, k: int, where: str) -> _Atom:
         raise InputError(f"{error} in {shown(line[:66], 80)}") from None
     text = line[78:80].strip()
     charge = None
-    if text and re.fullmatch(r"[+-]?\d[+-]?|[+-]", text, re.ASCII):
-        plain = f"1{text}" if text in "+-" else text
-        if re.fullmatch(r"[+-]\d[+-]", plain):
-            raise InputError(f"{where}: the charge in columns 79-80 must be as 1- or 2+; got {text!r}")
-        charge = whole(plain, "the charge in columns 79-80", where)
+    if re.fullmatch(r"[+-]\d|\d[+-]|[+-]|0", text, re.ASCII):
+        charge = whole(f"1{text}" if text in "+-" else text, "the charge in columns 79-80", where)
     elif text:
         raise InputError(f"{where}: the charge in columns 79-80 must be as 1- or 2+; got {text!r}")
     place = line[21:27]

@@ -30,6 +30,8 @@ _STATED = {
 }
 _SUFFIXES = {".nw": "nwchem-in", ".log": None, ".out": None}
 _PROGRAMS = {"py", "html", "pov", "x3d", "eps", "png", "gif", "mp4", "gpw", "mysql", "postgresql"}  # no structures
+# Formats that are read elsewhere in this package, charges included; what is not read there is damaged
+_OWN = {"xyz", "extxyz", "sdf", "mol", "proteindatabank", "gaussian-in", "gamess-us-in"}
 _KEEPS = {"json", "db", "traj", "extxyz", "bundletrajectory"}  # formats of ASE itself: arrays and info come along
 _MAX_ATOMS = 10_000_000
 # Counts that a reader trusts before it reads on, by format: the line, and which of its numbers
@@ -56,6 +58,8 @@ def read(data: bytes, text: str | None, name: str) -> Iterator[Record]:
     except Exception as error:
         raise InputError(f"expected a structure in a format that is known; {reason(error)}") from None
     fmt = _SUFFIXES.get(Path(name).suffix.lower()) or fmt
+    if fmt in _OWN:
+        raise InputError("expected text; the file holds zeros or is damaged at its beginning")
     if fmt in _PROGRAMS or fmt not in ioformats:
         raise InputError("expected a structure in a format that is known; this one is not")
     if text is not None:

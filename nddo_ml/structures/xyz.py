@@ -149,7 +149,7 @@ def _rows(chunk: Chunk, properties: str, count: int) -> tuple[list[Kind], list[s
             if j == species:
                 values.append(chemical_symbols[found[k].number])
             elif kind == "R":
-                values.append(repr(number(text, f"{chunk.where(k + 2)}")))
+                values.append(text if _is_float(text) else repr(number(text, chunk.where(k + 2))))
             elif kind == "I":
                 values.append(str(whole(text, "this column", chunk.where(k + 2))))
             elif kind == "L" and text not in ("T", "F", "True", "False"):
@@ -158,6 +158,15 @@ def _rows(chunk: Chunk, properties: str, count: int) -> tuple[list[Kind], list[s
                 values.append(text)
         made.append(" ".join(values))
     return found, made, any(len(row) > len(columns) and is_number(row[len(columns)]) for row in rows)
+
+
+def _is_float(text: str) -> bool:
+    """Whether Python reads the text as a file's number; most are, and this is quick."""
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return text.isascii() and "_" not in text
 
 
 def _columns(properties: str) -> list[tuple[str, str]]:

@@ -11,6 +11,7 @@ from nnp_models import make_nnp
 
 from nddo_ml import InputError, Systems, load_model, save_model
 from nddo_ml.models.saved import read_card
+from nddo_ml.storage import save_atomically
 
 
 @pytest.fixture
@@ -73,11 +74,11 @@ def test_weights_that_do_not_fit(model, tmp_path):
     save_model(model, tmp_path / "a.pt")
     payload = torch.load(tmp_path / "a.pt", weights_only=True)
     payload["state"].pop("energy_scale")
-    torch.save(payload, tmp_path / "a.pt")
+    save_atomically(payload, tmp_path / "a.pt")
     with pytest.raises(InputError, match="do not fit"):
         load_model(tmp_path / "a.pt")
     payload["version"] = 99
-    torch.save(payload, tmp_path / "a.pt")
+    save_atomically(payload, tmp_path / "a.pt")
     with pytest.raises(InputError, match="later version"):
         load_model(tmp_path / "a.pt")
 

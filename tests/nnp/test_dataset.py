@@ -155,7 +155,7 @@ def _bad(change, tmp_path, frame=1):
             r"frame 1: atom 0 \(O\): coordinates must be finite",
         ),
         (lambda a: a.positions.__setitem__(1, a.positions[2]), r"frame 1: .*on one spot"),
-        (lambda a: a.info.update(weight=-1.0), r"frame 1: weight must be a number that is not negative"),
+        (lambda a: a.info.update(weight=-1.0), r"frame 1: weight must be a number from 0"),
         (lambda a: a.info.update(stress=np.ones(9)), r"frame 1: a stress is given but the cell"),
         (lambda a: a.info.update(dipole=np.ones(2)), r"frame 1: dipole must have shape \[3\]; got \[2\]"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from itertools import pairwise
 
 import pytest
@@ -11,7 +12,8 @@ from nnp_models import DATA, make_nnp
 
 from nddo_ml import InputError, Systems
 from nddo_ml.derivatives import gradient
-from nddo_ml.models.n2p2 import ACTIVATION_OF_CODE, network_shape, read_settings
+from nddo_ml.models.n2p2 import ACTIVATION_OF_CODE, network_shape
+from nddo_ml.models.n2p2_settings import read_settings
 from nddo_ml.models.nnp import NNP
 from nddo_ml.networks import ACTIVATIONS, ElementNetworks, FeedForward, NetworkShape
 from nddo_ml.units import BOHR_ANGSTROM, HARTREE_EV
@@ -241,3 +243,42 @@ def test_elements_with_sets_of_their_own(tmp_path):
     torch.testing.assert_close(model(systems).atomic_energies, expected, atol=1e-9, rtol=0)
     model.to_n2p2(tmp_path / "copy")
     torch.testing.assert_close(NNP.from_n2p2(tmp_path / "copy")(systems).energy, model(systems).energy)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("atom_energy                     Si", "atom_energy Si inf #", "finite number after atom_energy"),
+        ("atom_energy                     Si", "atom_energy Ge -1.0\natom_energy Si", "Ge, which is not one of"),
+        ("atom_energy                     Si", "atom_energy Si -1.0\natom_energy Si", "atom_energy Si stands twice"),
+        ("global_nodes_short ", "global_nodes_short 1000000000 10 #", "whole number up to 10000 after nodes_short"),
+        ("global_nodes_short ", "global_nodes_short 24 24.5 #", "whole number up to 10000 after nodes_short"),
+        ("number_of_elements              1", "number_of_elements 2", "number_of_elements is 2, but elements names 1"),
+        ("elements                        Si", "elements Si Si", r"(each element once|elements names|stands twice)"),
+        ("global_hidden_layers_short      2", "global_hidden_layers_short 3000", "0 to 20 hidden layers; got 3000"),
+        ("global_hidden_layers_short      2", "global_hidden_layers_short 1", "expected 1 values of nodes_short"),
+        ("scale_min_short                 0.0", "scale_min_short nan", "finite number after scale_min_short"),
+        ("scale_min_short                 0.0", "scale_min_short 0\nscale_min_short 1", "scale_min_short stands twice"),
+        ("cutoff_type ", "conv_energy 0.0\ncutoff_type ", "conv_energy must not be zero"),
+    ],
+)
+def test_entries_that_are_infinite_or_contradict(old, new, message, tmp_path):
+    shutil.copytree(DATA / "mlearn_si" / "n2p2_model", tmp_path / "n")
+    text = (tmp_path / "n" / "input.nn").read_text()
+    assert old in text
+    (tmp_path / "n" / "input.nn").write_text(text.replace(old, new, 1))
+    with pytest.raises(InputError, match=message):
+        NNP.from_n2p2(tmp_path / "n")
+
+
+def test_scaling_that_contradicts(tmp_path):
+    shutil.copytree(DATA / "mlearn_si" / "n2p2_model", tmp_path / "n")
+    file = tmp_path / "n" / "scaling.data"
+    lines = file.read_text().splitlines()
+    at = next(k for k, line in enumerate(lines) if line.split()[:2] == ["1", "1"])
+    for k, value in ((2, "inf"), (2, "1e9"), (5, "-1.0")):
+        words = lines[at].split()
+        words[k] = value
+        file.write_text("\n".join([*lines[:at], " ".join(words), *lines[at + 1 :]]))
+        with pytest.raises(InputError, match=r"scaling.data, line .*finite numbers, the lower limit first"):
+            NNP.from_n2p2(tmp_path / "n")

@@ -11,6 +11,7 @@ from ase.calculators.lj import LennardJones
 
 from nddo_ml import InputError
 from nddo_ml.workflows.calculator import NDDOCalculator
+from nddo_ml.workflows.crystal_axes import turned
 from nddo_ml.workflows.solids import (
     elastic_constants,
     energy_drift,
@@ -46,6 +47,45 @@ def test_copper_of_emt():
     assert state.bulk_modulus == pytest.approx(134, abs=3)
     assert (4 * state.volume) ** (1 / 3) == pytest.approx(3.59, abs=0.01)
     assert elastic_constants(atoms, EMT()).bulk_voigt == pytest.approx(state.bulk_modulus, rel=0.01)
+
+
+@pytest.mark.parametrize("turn", [(0, (0, 0, 1)), (37, (1, 2, 3))])
+@pytest.mark.parametrize("cubic", [True, False])
+def test_constants_do_not_depend_on_the_frame(cubic, turn):
+    """A primitive cell in a frame of its own gives the constants of the cubic cell."""
+    atoms = bulk("Cu", a=3.59, cubic=cubic)
+    atoms.rotate(*turn, rotate_cell=True)
+    found = elastic_constants(atoms, EMT(), internal=False)
+    expected = elastic_constants(bulk("Cu", a=3.59, cubic=True), EMT(), internal=False, conventional=False)
+    assert found.space_group == "Fm-3m (225)"
+    np.testing.assert_allclose(found.constants, expected.constants, atol=1e-5)
+
+
+def test_constants_of_a_hexagonal_crystal():
+    """C66 = (C11 − C12)/2, and nothing couples normal strains with shear, in whatever frame (Nye, Table 9)."""
+    calculator = LennardJones(epsilon=0.1, sigma=2.5, rc=9.0, smooth=True, ro=6.0)
+    atoms = relax(bulk("Mg", "hcp", a=2.8, c=4.6), calculator)
+    upright = elastic_constants(atoms, calculator, internal=False)
+    atoms.rotate(50, (1, 0.3, -2), rotate_cell=True)
+    found = elastic_constants(atoms, calculator, internal=False)
+    c = found.constants
+    np.testing.assert_allclose(c, upright.constants, atol=1e-3)
+    assert found.space_group == "P6_3/mmc (194)"
+    assert c[5, 5] == pytest.approx((c[0, 0] - c[0, 1]) / 2, rel=1e-6)
+    assert c[3, 3] == pytest.approx(c[4, 4])
+    assert np.abs(c[:3, 3:]).max() < 1e-6
+    assert c[0, 2] == pytest.approx(c[1, 2])
+    assert abs(c[2, 2] - c[0, 0]) > 0.1
+
+
+def test_turning_constants_and_back():
+    """A turn and its reverse give the constants again; the bulk modulus is an invariant."""
+    constants = np.diag([3.0, 2.0, 1.5, 0.4, 0.5, 0.6])
+    constants[0, 1] = constants[1, 0] = 0.7
+    rotation = np.linalg.qr(np.random.default_rng(1).normal(size=(3, 3)))[0]
+    there = turned(constants, rotation)
+    np.testing.assert_allclose(turned(there, rotation.T), constants, atol=1e-12)
+    assert there[:3, :3].sum() == pytest.approx(constants[:3, :3].sum())
 
 
 def test_silicon_is_cubic_and_soft_against_internal_strain(silicon, silicon_cell):

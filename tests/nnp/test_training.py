@@ -356,13 +356,13 @@ def test_test_errors_by_group(config, small_data):
     ("text", "message"),
     [
         ("[loss]\nenergy = 1.0\n", "at least one"),
-        ("[loss]\nenrgy = 1.0\n[[phases]]\n", "loss: unknown key 'enrgy'"),
-        ("[loss]\nenergy = 'a'\n[[phases]]\n", "energy must be of type float"),
-        ("[[phases]]\noptimizer = 'sgd'\n", "optimizer must be adam, soap, lbfgs or kalman"),
+        ("[loss]\nenrgy = 1.0\n[[phases]]\n", r"bad.toml, line 2: loss.enrgy is unknown"),
+        ("[loss]\nenergy = 'a'\n[[phases]]\n", "line 2: loss.energy must be a number; got 'a'"),
+        ("[[phases]]\noptimizer = 'sgd'\n", r"line 2: phases.0.optimizer must be 'adam', 'soap', 'lbfgs' or 'kalman'"),
         ("[[phases]\n", "not valid TOML"),
-        ("[[phases]]\nlr = 0.0\n", "must be positive"),
-        ("[model]\nkind = 'gap'\n[loss]\nenergy=1.0\n[[phases]]\nepochs=1\n", "model.kind must be one of"),
-        ("[model]\nwidth = 3\n[loss]\nenergy=1.0\n[[phases]]\nepochs=1\n", "model: .*'width'"),
+        ("[[phases]]\nlr = 0.0\n", "line 2: phases.0.lr must be greater than 0"),
+        ("[model]\nkind = 'gap'\n[loss]\nenergy=1.0\n[[phases]]\nepochs=1\n", "line 2: model.kind must be 'nnp'"),
+        ("[model]\nwidth = 3\n[loss]\nenergy=1.0\n[[phases]]\nepochs=1\n", "line 2: model.width is unknown"),
     ],
 )
 def test_bad_configurations(text, message, tmp_path, small_data):

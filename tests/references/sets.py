@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
 from elements import NOBLE, element_set, homonuclear, occupations, pair_set, sp_elements
-from geometries import CAPS, Geometry, capped, star, table_elements
+from geometries import CAPS, PYRAMIDAL, Geometry, X, Y, capped, diatomic, g2, merged, star, table_elements
 from metals import complex_of, complexes, metal_set
 from molecules import (
     COMPLEXES,
@@ -135,6 +136,23 @@ def pm6_d3h4() -> list[tuple[str, Geometry]]:
     return [(method, g) for g in systems for method in ("PM6", "PM6-D3H4", "PM6-D3H4X")]
 
 
+def singled_out() -> list[tuple[str, Geometry]]:
+    """What the other sets do not show: pairs of lanthanoids without parameters, helium beside d orbitals, donors that
+    are not quite water.
+    """
+    pairs = [star("Lu", "F", 3, shape=PYRAMIDAL), diatomic("Lu", "Na", 3.2, X, charge=2)]
+    pairs += [diatomic(s, "He", d, Y, charge=q) for s, d, q in (("La", 2.5, 3), ("Al", 2.0, 3), ("Cl", 2.2, 1))]
+    axes = PYRAMIDAL / np.linalg.norm(PYRAMIDAL, axis=1, keepdims=True)
+    methyl = 1.5 * axes[2] + 1.09 * np.array([-axes[0], -axes[1], [0.0, 0.0, 1.0]])
+    donor = np.vstack([np.zeros(3), 0.98 * axes[:2], 1.5 * axes[2], methyl])
+    bridges = []
+    for name, acceptor in (("H2O", g2("H2O")), ("NH3", g2("NH3"))):
+        alkyl = Geometry("CH3OH2", ("O", "H", "H", "C", "H", "H", "H"), donor, +1)
+        bridges.append(merged(f"CH3OH2+{name}", alkyl, acceptor, 2.7 * axes[0]))
+        bridges.append(merged(f"H3O+{name}", star("O", "H", 3, +1), acceptor, 2.7 * X))
+    return [("PM6", g) for g in pairs] + [("PM6-D3H4", g) for g in bridges]
+
+
 SETS = {
     "sp_methods": sp_methods,
     "pm6": pm6,
@@ -143,4 +161,5 @@ SETS = {
     "mndod": mndod,
     "older_metals": older_metals,
     "pm6_d3h4": pm6_d3h4,
+    "singled_out": singled_out,
 }
