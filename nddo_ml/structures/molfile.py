@@ -17,6 +17,7 @@ from nddo_ml.structures.record import Chunk, Lines, Record, number, shown, title
 
 _OLD_CHARGES = {1: 3, 2: 2, 3: 1, 5: -1, 6: -2, 7: -3}  # column of the atom block; 4 is a doublet radical
 _UNPAIRED = {0: 0, 1: 0, 2: 1, 3: 2}  # of RAD: none, singlet, doublet, triplet
+_COUNTS = re.compile(r"V[23]000\s*$")
 _QUERY = {"A", "Q", "X", "M", "L", "LP", "R", "R#", "*", "AH", "QH", "XH", "MH", "Pol", "ACE", "NON"}
 
 
@@ -32,16 +33,21 @@ class _Atom:
 
 
 def split(lines: Lines) -> Iterator[Chunk]:
-    """The records between lines of $$$$; empty ones at the end do not count."""
+    """The records between lines of $$$$, and mol files that follow one another without; empty ones do not count."""
     record: list[str] = []
-    first = 1
+    first, ended = 1, False
     for line in lines:
         if line.startswith("$$$$"):
             if any(part.strip() for part in record):
                 yield Chunk(record, first)
-            record, first = [], lines.number + 1
-        else:
-            record.append(line)
+            record, first, ended = [], lines.number + 1, False
+            continue
+        record.append(line)
+        if ended and _COUNTS.search(line):
+            rest = record[-4:]
+            yield Chunk(record[:-4], first)
+            record, first, ended = rest, lines.number - len(rest) + 1, False
+        ended |= re.match(r"M\s+END", line) is not None
     if any(part.strip() for part in record):
         yield Chunk(record, first)
 
@@ -52,7 +58,7 @@ def parse(chunk: Chunk) -> Record:
     Raises:
         InputError: counts, atoms or properties that cannot be read, query atoms, no atoms.
     """
-    head = next((k for k, line in enumerate(chunk.lines) if re.search(r"V[23]000\s*$", line)), 3)
+    head = next((k for k, line in enumerate(chunk.lines) if _COUNTS.search(line)), 3)
     if len(chunk.lines) <= head:
         raise InputError(f"{chunk.where(0)}: expected a mol file with a line of counts; got {len(chunk.lines)} lines")
     if "V3000" in chunk.lines[head]:
