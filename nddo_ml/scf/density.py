@@ -158,7 +158,7 @@ def rotated_orbitals(origin: SplitOrbitals, x: Tensor) -> Tensor:
         origin: orbitals without rotation.
         x: [systems, spin, V, O] mixing coefficients.
     """
-    # a triangular root of the overlap does as well as the symmetric one, which would need its eigenvalues: the density is
+    # a triangular root of the overlap does as well as the symmetric one, which needs its eigenvalues: the density is
     # that of the space, whatever orbitals span it
     eye = torch.eye(x.shape[-1], dtype=x.dtype, device=x.device)
     lower = torch.linalg.cholesky(eye + x.transpose(-1, -2) @ x)
