@@ -60,6 +60,6 @@ def private(tree: ast.Module) -> Iterator[str]:
         yield from (n for n in names if n.startswith("_") and not n.startswith("__") and n not in ALLOWED)
 
 
-@pytest.mark.parametrize("folder", ["tests", "benchmarks", "examples", "recipes"])
+@pytest.mark.parametrize("folder", ["tests", "benchmarks", "examples"])
 def test_private_names_stay_private(folder: str) -> None:
     assert {path: names for path, tree in modules(folder) if (names := sorted(private(tree)))} == {}
