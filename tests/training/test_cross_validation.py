@@ -6,14 +6,13 @@ import importlib
 import json
 import sys
 from collections import Counter
-from pathlib import Path
 
 import pytest
 from nnp_models import DATA
+from places import ROOT
 
 from nddo_ml.datasets.dataset import load_dataset
 
-ROOT = Path(__file__).parents[2]
 SAMPLE = DATA / "mlearn_si" / "train_sample.extxyz"
 RECIPE = """
 [model]

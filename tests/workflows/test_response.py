@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from ase import Atoms
 from hybrid_models import batch, hybrid, rattled
+from places import REFERENCES
 
 from nddo_ml import NDDO, InputError, Systems
 from nddo_ml.energy.properties import coulson_charges, dipole_moment
@@ -22,7 +22,7 @@ from nddo_ml.units import BOHR_ANGSTROM, HARTREE_EV
 from nddo_ml.workflows.response import dipole_derivatives, fitted_polarizability, hessian, polarizability, vibrations
 
 TIGHT = SCFOptions(tolerance=1e-10)
-STATIC = Path(__file__).parents[1] / "references" / "static.json"
+STATIC = REFERENCES / "static.json"
 
 
 def numerical_hessian(model: NDDO, systems: Systems, step: float = 1e-3) -> torch.Tensor:

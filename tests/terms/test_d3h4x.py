@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-from pathlib import Path
 
 import pytest
 import torch
 from ase.data import atomic_numbers, s22
+from places import REFERENCES
 from torch import Tensor
 
 from nddo_ml import NDDO
@@ -20,7 +20,7 @@ from nddo_ml.terms.halogen_bonds import HalogenBondsX
 from nddo_ml.terms.hydrogen_bonds import HydrogenBondsH4, HydrogenRepulsion, SoftHydrogenRepulsion
 from nddo_ml.units import EV_KCAL_MOL
 
-REFERENCE = Path(__file__).parent / "references" / "pm6_d3h4.json"
+REFERENCE = REFERENCES / "pm6_d3h4.json"
 TERMS = (DispersionD3(), HydrogenBondsH4(), HydrogenRepulsion())
 WITH_X = (*TERMS, HalogenBondsX())
 SOFT = SoftHydrogenRepulsion(1.55, 6.86, 2.23)

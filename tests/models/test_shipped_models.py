@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import torch
 from ase import Atoms
@@ -11,13 +9,14 @@ from ase.build import molecule
 from ase.data.s22 import create_s22_system, get_interaction_energy_cc
 from ase.units import kcal, mol
 from finite_differences import force_from_energies
+from places import ROOT
 
 from nddo_ml import NDDO, NNP, Systems, load_model
 from nddo_ml.datasets.dataset import load_dataset
 from nddo_ml.evaluation.tables import tabulate, with_fitted_zero
 from nddo_ml.models.saved import shipped_models
 
-SAMPLE = Path(__file__).parents[1] / "examples" / "molecules" / "displaced.extxyz"
+SAMPLE = ROOT / "examples" / "molecules" / "displaced.extxyz"
 
 
 @pytest.fixture(scope="module")

@@ -12,10 +12,9 @@ from ase import Atoms
 from ase.build import molecule
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import read, write
+from places import ROOT
 
 from nddo_ml.training.config import read_config
-
-ROOT = Path(__file__).parents[2]
 
 
 def test_recipes_can_be_read() -> None:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import torch
+from places import DATA
 
 from bp_descriptors import Scaler, SymmetryFunctions, neighbor_list, pair_vectors
 from nddo_ml import Systems
 from nddo_ml.models.nnp import NNP
 from nddo_ml.networks import ElementNetworks, NetworkShape
 
-DATA = Path(__file__).parents[1] / "data"
+__all__ = ["DATA", "make_nnp"]
 
 
 def make_nnp(elements=("H", "C", "O"), frames=None, members=1, seed=0, cutoff=4.0, hidden=(8, 8)):

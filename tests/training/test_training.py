@@ -16,6 +16,7 @@ import torch
 from ase.build import bulk
 from ase.io import read, write
 from nnp_models import DATA, make_nnp
+from places import ROOT
 
 from nddo_ml import InputError, load_model
 from nddo_ml.datasets.dataset import from_frames, load_dataset
@@ -27,7 +28,6 @@ from nddo_ml.training.loss import Loss
 from nddo_ml.training.run import train
 from nddo_ml.training.state import read_log
 
-ROOT = Path(__file__).parents[2]
 CONFIG = """
 seed = 4
 checkpoint_seconds = 0.0
