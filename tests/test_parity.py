@@ -210,3 +210,12 @@ def test_orbital_energies_equal_mopac() -> None:
         levels = torch.tensor(e["eigenvalues"][0], dtype=torch.float64)
         ours = prediction.scf.orbital_energies[k, 0, : levels.shape[0]]
         assert torch.allclose(ours, levels, atol=2e-4)
+
+
+def test_series_of_the_overlap() -> None:
+    """MOPAC's short power series in overlaps, one row of ``_SERIES`` after the other; each is worth 1e-5 to 1e-3."""
+    rows_shown = ("PM3/g2:CH4~0.1", "PM3/GeH4~0.05", "PM3/TlH4 -1", "PM3/BiH4~0.05 +1", "PM3/XeH@1.71 +1")
+    chosen = [e for e in chosen_of("sp_methods", "PM3", False) if e["id"] in rows_shown]
+    assert len(chosen) == len(rows_shown)
+    _, off = run(chosen, "PM3", False)
+    assert float(off.heat_of_formation.abs().max()) < 2e-6
