@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
@@ -46,6 +47,9 @@ Models = Annotated[
 Uhf = Annotated[
     bool, typer.Option("--uhf", help="Unrestricted singlets too, with broken spin symmetry where this is lower.")
 ]
+Solution = Annotated[
+    str, typer.Option("--solution", help="Of several solutions of the field: lowest, first, or mopac, MOPAC's.")
+]
 Json = Annotated[str | None, typer.Option("--json", metavar="OUT", help="JSON file; - is standard output.")]
 Charge = Annotated[
     int | None,
@@ -83,23 +87,26 @@ def console(stderr: bool = False) -> Console:
     return made if made.is_terminal else Console(stderr=stderr, width=140)
 
 
-def load_model(method: str, model_file: Path | None, uhf: bool = False) -> AbstractModel:
+def load_model(method: str, model_file: Path | None, uhf: bool = False, solution: str = "lowest") -> AbstractModel:
     """The NDDO method, or the trained model of a file.
 
     Raises:
-        InputError: an unknown method, a file that is no model, or --uhf with a potential.
+        InputError: an unknown method or solution, a file that is no model, or --uhf or --solution with a potential.
     """
     from nddo_ml.models.nddo import NDDO
+    from nddo_ml.scf.loop import SCFOptions
 
     if model_file is None:
-        return NDDO(method, uhf=True if uhf else None)
+        return NDDO(method, uhf=True if uhf else None, scf=SCFOptions(solution=solution))
     from nddo_ml.models.saved import load_model as load
 
     model = load(model_file)
-    if uhf:
+    if uhf or solution != "lowest":
         if not isinstance(model, NDDO):
-            raise InputError(f"--uhf needs a method or a hybrid; {model_file} is a potential without electrons")
-        model.uhf = True
+            option = "--uhf" if uhf else "--solution"
+            raise InputError(f"{option} needs a method or a hybrid; {model_file} is a potential without electrons")
+        model.uhf = True if uhf else model.uhf
+        model.scf_options = replace(model.scf_options, solution=solution, probe=None)
     return model
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nddo_ml.cli import common, output
-from nddo_ml.cli.common import Charge, Files, Json, Method, ModelFile, Multiplicity, Uhf
+from nddo_ml.cli.common import Charge, Files, Json, Method, ModelFile, Multiplicity, Solution, Uhf
 from nddo_ml.cli.output import Result
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ def energy(
     charge: Charge = None,
     multiplicity: Multiplicity = None,
     uhf: Uhf = False,
+    solution: Solution = "lowest",
     forces: Forces = False,
     json: Json = None,
     output_file: Output = None,
@@ -45,7 +46,7 @@ def energy(
       nddo-ml energy ammonium.xyz --charge 1 --forces --json -
     """
     output.check_writable(json, output_file)
-    loaded = common.load_model(method, model, uhf)
+    loaded = common.load_model(method, model, uhf, solution)
     console = common.console(stderr=True)
     report = common.Report(console)
     structures = common.read(files, report)
