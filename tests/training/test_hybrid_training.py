@@ -181,8 +181,10 @@ def test_a_field_that_fails_is_masked_and_leaves_no_trace_in_the_gradient() -> N
     assert isinstance(model, NDDO)
     model.scf_options = SCFOptions(tolerance=1e-30, max_iterations=1, max_descent=0)
     index = torch.tensor([0, 1])
-    prediction = WarmStarts(model, data.systems)(index, forces=True, stress=False)
+    starts = WarmStarts(model, data.systems)
+    prediction = starts(index, forces=True, stress=False)
     assert not bool(prediction.scf.converged.any())
+    assert starts.densities[:2] == [None, None]  # what failed starts afresh
     assert bool(prediction.energy.isnan().all())
     some, loss = data.select(index), Loss({"energy": 1.0, "forces": 1.0, "dipole": 1.0}, {})
     value = loss(prediction, some.labels, some.systems, loss.normalizers(some.labels, some.systems.atoms_per_system))
