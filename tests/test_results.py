@@ -211,7 +211,7 @@ CHARGES = {"acetate": [-1], "methylammonium": [1], "glycine_zwitterion": [-1, 1]
 
 
 def test_bond_orders_and_formal_charges_of_sdf(tmp_path):
-    """Lewis structures from PM6's bond orders; RDKit, where it is there, finds them right (valences, aromatic rings)."""
+    """Lewis structures from PM6's bond orders; RDKit, where it is there, reads the molecules that they are."""
     names = [f"examples/molecules/{name}.xyz" for name in CHARGES]
     assert call("energy", *(Path(__file__).parents[1] / n for n in names), "-m", "PM6", "-o", tmp_path / "o.sdf") == 0
     records = (tmp_path / "o.sdf").read_text().split("$$$$\n")[:-1]
