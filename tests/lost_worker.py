@@ -32,7 +32,8 @@ def main() -> None:
         try:
             command_line(["energy", source, "--json", out, "--scheduler", cluster.scheduler_address])
         except SystemExit as left:
-            assert not left.code, left.code
+            code = int(left.code or 0)
+    sys.exit(code)
 
 
 if __name__ == "__main__":
