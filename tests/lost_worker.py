@@ -26,6 +26,7 @@ def main() -> None:
 
     run.CHUNK_PAIRS = 400
     source, out = sys.argv[1:]
+    code = 1
     with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None, silence_logs=50) as cluster:
         victim = next(iter(cluster.workers.values())).pid
         Thread(target=kill_when_grown, args=(Path(out + ".part"), victim), daemon=True).start()
