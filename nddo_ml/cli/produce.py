@@ -23,7 +23,6 @@ from nddo_ml.results.journal import Journal
 from nddo_ml.results.pool import Resources
 from nddo_ml.results.run import CHUNK, Attempt, Compute, Outcome, Piece, chunks_of, run
 from nddo_ml.results.targets import Targets, check_targets
-from nddo_ml.structures.read import read_structures
 from nddo_ml.structures.structure import Refused, Structure
 
 if TYPE_CHECKING:
@@ -218,6 +217,8 @@ class Sources:
 
     def structures(self) -> Iterator[Structure | Refused]:
         """As they are read."""
+        from nddo_ml.structures.read import read_structures
+
         return read_structures(
             self.files,
             charge=self.charge,
