@@ -1,0 +1,230 @@
+"""Fields, energies and forces of a batch by the compiled core."""
+
+from __future__ import annotations
+
+import ctypes
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nddo_ml.core.library import Batch, MethodTable, Options, address, library
+from nddo_ml.core.tables import COLUMNS, N_COLUMNS, N_DIFFERENTIABLE, CoreTables
+from nddo_ml.elements import atomic_masses
+from nddo_ml.integrals.one_center import sp_radial
+from nddo_ml.methods.parameters import MAX_Z, Method, Parameters, is_metal, parameters_of
+from nddo_ml.scf.loop import SCFOptions
+from nddo_ml.scf.solve import SCFResult
+from nddo_ml.systems import Systems
+from nddo_ml.threads import map_threads
+from nddo_ml.units import Constants
+
+_KINDS = {"AM1": 1, "MNDO/d": 2, "PM6": 3}  # of the core repulsion, by parent; others are classic
+
+
+@dataclass(frozen=True)
+class CoreResult:
+    """What the core has of a batch. Rows of systems that are not ``solved`` hold nothing."""
+
+    solved: Tensor  # [systems] bool; the others are for the torch solvers
+    scf: SCFResult
+    electronic: Tensor  # [systems] eV
+    core: Tensor  # [systems] eV
+    charges: Tensor  # [atoms] e
+    dipole: Tensor  # [systems, 3] e·Å
+    gradient: Tensor | None  # [atoms, 3] eV/Å, of field and core repulsion
+    by_parameter: Tensor | None  # [atoms, N_DIFFERENTIABLE], in the order of COLUMNS
+
+
+@dataclass(frozen=True)
+class ParameterTable:
+    """Rows of parameters as the core reads them."""
+
+    values: np.ndarray  # [rows, N_COLUMNS]
+    integers: np.ndarray  # [rows, 8]: number, width, period, own core, metal, principal quantum numbers
+
+    @classmethod
+    def of(cls, numbers: Tensor, p: Parameters) -> ParameterTable:
+        """One row an atom of ``p``."""
+        values = np.zeros((numbers.shape[0], N_COLUMNS))
+        m = p.multipoles
+        radial = torch.cat((sp_radial(p.g_ss, p.g_sp, p.g_pp, p.g_p2, p.h_sp), p.slater_condon), dim=1)
+        of_columns = {"radial": radial, "separation": m.separation, "radius": m.radius, "core_radius": m.core_radius}
+        of_columns["populations"] = p.shell_populations
+        for name, column in COLUMNS.items():
+            value = of_columns[name] if name in of_columns else getattr(p, name)
+            values[:, column] = value.detach().numpy()
+        flags = (numbers, p.width, p.period, m.own_core, is_metal(p))
+        integers = torch.cat((torch.stack([f.long() for f in flags], dim=1), p.principal), dim=1)
+        return cls(values, np.ascontiguousarray(integers.numpy(), dtype=np.int32))
+
+
+@cache
+def _tables(constants: Constants) -> CoreTables:
+    return CoreTables(constants)
+
+
+@cache
+def _of_elements(method_id: int, method: _Held) -> ParameterTable:
+    numbers = torch.arange(MAX_Z)
+    zero = torch.zeros(1, dtype=torch.int64)
+    elements = Systems(
+        numbers, torch.zeros(MAX_Z, 3, dtype=torch.float64), torch.zeros_like(numbers), zero, zero + 1, zero, zero
+    )
+    return ParameterTable.of(numbers, parameters_of(elements, method.method))
+
+
+class _Held:
+    """A method as a key, by identity."""
+
+    def __init__(self, method: Method) -> None:
+        self.method = method
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Held) and other.method is self.method
+
+    def __hash__(self) -> int:
+        return id(self.method)
+
+
+def available() -> bool:
+    """Whether the core was built."""
+    return library() is not None
+
+
+def solve(
+    systems: Systems,
+    method: Method,
+    n_occupied: Tensor,
+    open_shell: Tensor,
+    options: SCFOptions,
+    *,
+    parameters: Parameters | None = None,
+    guess: Tensor | None = None,
+    forces: bool = False,
+    by_parameter: bool = False,
+) -> CoreResult:
+    """The fields of a batch, each molecule on its own, on as many threads as torch has.
+
+    Args:
+        systems: molecules; positions float64 on the CPU.
+        method: the parent method.
+        n_occupied: [systems, 2] α and β electrons.
+        open_shell: [systems] bool, which are unrestricted.
+        options: tolerance and limits.
+        parameters: of the atoms, where they are not the method's own.
+        guess: [systems, spin, M, M] densities to start from.
+        forces: whether to differentiate by positions.
+        by_parameter: whether to differentiate by parameters as well.
+    """
+    table = _of_elements(id(method), _Held(method)) if parameters is None else ParameterTable.of(systems.numbers, parameters)
+    numbers, idx = systems.numbers.numpy(), systems.system_idx.numpy()
+    row = numbers if parameters is None else np.arange(len(numbers))
+    width = table.integers[row, 1]
+    order = np.lexsort((-width, idx))
+    row = np.ascontiguousarray(row[order], dtype=np.int64)
+    n, atoms = systems.n_systems, len(numbers)
+    counts = np.bincount(idx, minlength=n)
+    first_atom = np.concatenate(([0], np.cumsum(counts)))
+    n_orbitals = np.bincount(idx, weights=width, minlength=n).astype(np.int64)
+    spins = np.where(open_shell.numpy(), 2, 1)
+    spins_out, size = int(spins.max()), int(n_orbitals.max())
+    like = np.zeros
+    arrays = {
+        "first_atom": first_atom,
+        "n_spins": spins.astype(np.int64),
+        "n_occupied": np.ascontiguousarray(n_occupied.numpy()),
+        "row": row,
+        "positions": np.ascontiguousarray(systems.positions.detach().numpy()[order]),
+        "masses": atomic_masses(systems.numbers, torch.float64).numpy()[order],
+        "guess": None if guess is None else _padded(guess, n, spins_out, size),
+        "density": like((n, spins_out, size, size)),
+        "fock": like((n, spins_out, size, size)),
+        "electronic": like(n),
+        "core": like(n),
+        "residual": like(n),
+        "charges": like(atoms),
+        "dipole": like((n, 3)),
+        "iterations": like(n, dtype=np.int64),
+        "state": like(n, dtype=np.int64),
+        "gradient": like((atoms, 3)) if forces else None,
+        "by_parameter": like((atoms, N_DIFFERENTIABLE)) if by_parameter else None,
+    }
+    _run(method, table, row, options, guess is None, arrays, (n, spins_out, size))
+    solved = torch.from_numpy(arrays["state"] == 0)
+    back = np.empty_like(order)
+    back[order] = np.arange(atoms)
+
+    def of_atoms(name: str) -> Tensor | None:
+        value = arrays[name]
+        return None if value is None else torch.from_numpy(value[back])
+
+    occupied = n_occupied if spins_out == 2 else n_occupied[:, :1]
+    scf = SCFResult(
+        density=torch.from_numpy(arrays["density"]),
+        fock=torch.from_numpy(arrays["fock"]),
+        real_rows=torch.from_numpy(np.arange(size) < n_orbitals[:, None]),
+        n_occupied=occupied,
+        converged=solved,
+        iterations=torch.from_numpy(arrays["iterations"]),
+        residual=torch.from_numpy(arrays["residual"]),
+    )
+    charges = of_atoms("charges")
+    assert charges is not None
+    return CoreResult(
+        solved,
+        scf,
+        torch.from_numpy(arrays["electronic"]),
+        torch.from_numpy(arrays["core"]),
+        charges,
+        torch.from_numpy(arrays["dipole"]),
+        of_atoms("gradient"),
+        of_atoms("by_parameter"),
+    )
+
+
+def _run(
+    method: Method,
+    table: ParameterTable,
+    row: np.ndarray,
+    options: SCFOptions,
+    fresh: bool,
+    arrays: dict[str, np.ndarray | None],
+    sizes: tuple[int, int, int],
+) -> None:
+    compiled = library()
+    assert compiled is not None
+    used = table.integers[np.unique(row)]
+    widths = set(used[:, 1].tolist())
+    shells = {(int(r[5 + l]), l) for r in used for l in range({1: 1, 4: 2, 9: 3}[int(r[1])])}
+    tables = _tables(method.constants).prepare(widths, shells)
+    pair_alpha, pair_x = method.pair_alpha.numpy(), method.pair_x.numpy()
+    of_method = MethodTable(
+        _KINDS.get(method.parent, 0),
+        *(address(a) for a in (table.values, table.integers, pair_alpha, pair_x)),
+    )
+    batch = Batch(
+        ctypes.pointer(tables),
+        ctypes.pointer(of_method),
+        Options(options.tolerance, options.max_iterations, options.history, options.probe and fresh),
+        *sizes,
+        **{name: address(array) for name, array in arrays.items()},
+    )
+    following = ctypes.c_int64(0)
+    workers = min(torch.get_num_threads(), sizes[0])
+
+    def work(_: int) -> int:
+        return int(compiled.nddo_core_solve(ctypes.byref(batch), ctypes.byref(following)))
+
+    failed = map_threads(work, range(workers), torch.device("cpu")) if workers > 1 else [work(0)]
+    if any(failed):
+        raise MemoryError("not enough memory for the field of a molecule")
+
+
+def _padded(guess: Tensor, n: int, spins: int, size: int) -> np.ndarray:
+    """Starting densities [n, spins, size, size]."""
+    if guess.shape[1] < spins:
+        guess = guess.expand(-1, spins, -1, -1)
+    return np.ascontiguousarray(guess[:, :spins, :size, :size].detach().numpy(), dtype=np.float64)
