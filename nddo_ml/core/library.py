@@ -8,7 +8,7 @@ lock, and nothing is compiled when it is used. What it computes is defined by th
 from __future__ import annotations
 
 import ctypes
-from ctypes import POINTER, Structure, c_double, c_int32, c_int64, c_void_p
+from ctypes import POINTER, Structure, c_double, c_int64, c_void_p
 from functools import cache
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
@@ -73,6 +73,7 @@ class Options(Structure):
         ("tolerance", c_double),
         ("max_iterations", c_int64),
         ("history", c_int64),
+        ("iterate", c_int64),
         ("search", c_int64),
     ]
 
@@ -122,6 +123,3 @@ def address(array: np.ndarray | None) -> int | None:
         return None
     assert array.flags.c_contiguous
     return array.ctypes.data
-
-
-__all__ = ["Batch", "MethodTable", "Options", "Tables", "address", "c_int32", "library"]

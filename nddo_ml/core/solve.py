@@ -66,27 +66,18 @@ def _tables(constants: Constants) -> CoreTables:
     return CoreTables(constants)
 
 
-@cache
-def _of_elements(method_id: int, method: _Held) -> ParameterTable:
-    numbers = torch.arange(MAX_Z)
-    zero = torch.zeros(1, dtype=torch.int64)
-    elements = Systems(
-        numbers, torch.zeros(MAX_Z, 3, dtype=torch.float64), torch.zeros_like(numbers), zero, zero + 1, zero, zero
-    )
-    return ParameterTable.of(numbers, parameters_of(elements, method.method))
+_KEPT: dict[int, tuple[Method, ParameterTable]] = {}  # by the method's identity, which lasts as long as it is kept
 
 
-class _Held:
-    """A method as a key, by identity."""
-
-    def __init__(self, method: Method) -> None:
-        self.method = method
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Held) and other.method is self.method
-
-    def __hash__(self) -> int:
-        return id(self.method)
+def _of_elements(method: Method) -> ParameterTable:
+    """One row an atomic number."""
+    kept = _KEPT.get(id(method))
+    if kept is None:
+        numbers, zero = torch.arange(MAX_Z), torch.zeros(1, dtype=torch.int64)
+        positions = torch.zeros(MAX_Z, 3, dtype=torch.float64)
+        elements = Systems(numbers, positions, torch.zeros_like(numbers), zero, zero + 1, zero, zero)
+        kept = _KEPT[id(method)] = (method, ParameterTable.of(numbers, parameters_of(elements, method)))
+    return kept[1]
 
 
 def available() -> bool:
@@ -105,6 +96,7 @@ def solve(
     guess: Tensor | None = None,
     forces: bool = False,
     by_parameter: bool = False,
+    iterate: bool = True,
 ) -> CoreResult:
     """The fields of a batch, each molecule on its own, on as many threads as torch has.
 
@@ -118,8 +110,9 @@ def solve(
         guess: [systems, spin, M, M] densities to start from.
         forces: whether to differentiate by positions.
         by_parameter: whether to differentiate by parameters as well.
+        iterate: False evaluates everything at the densities given.
     """
-    table = _of_elements(id(method), _Held(method)) if parameters is None else ParameterTable.of(systems.numbers, parameters)
+    table = _of_elements(method) if parameters is None else ParameterTable.of(systems.numbers, parameters)
     numbers, idx = systems.numbers.numpy(), systems.system_idx.numpy()
     row = numbers if parameters is None else np.arange(len(numbers))
     width = table.integers[row, 1]
@@ -152,7 +145,10 @@ def solve(
         "gradient": like((atoms, 3)) if forces else None,
         "by_parameter": like((atoms, N_DIFFERENTIABLE)) if by_parameter else None,
     }
-    _run(method, table, row, options, guess is None, arrays, (n, spins_out, size))
+    chosen = Options(
+        options.tolerance, options.max_iterations, options.history, iterate, iterate and options.probe and guess is None
+    )
+    _run(method, table, row, chosen, arrays, (n, spins_out, size))
     solved = torch.from_numpy(arrays["state"] == 0)
     back = np.empty_like(order)
     back[order] = np.arange(atoms)
@@ -189,8 +185,7 @@ def _run(
     method: Method,
     table: ParameterTable,
     row: np.ndarray,
-    options: SCFOptions,
-    fresh: bool,
+    options: Options,
     arrays: dict[str, np.ndarray | None],
     sizes: tuple[int, int, int],
 ) -> None:
@@ -208,7 +203,7 @@ def _run(
     batch = Batch(
         ctypes.pointer(tables),
         ctypes.pointer(of_method),
-        Options(options.tolerance, options.max_iterations, options.history, options.probe and fresh),
+        options,
         *sizes,
         **{name: address(array) for name, array in arrays.items()},
     )

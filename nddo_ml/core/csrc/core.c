@@ -138,14 +138,12 @@ static int solve_one(const Batch *batch, int64_t k, Arena *arena) {
     if (!set_up(f, s, arena, batch, k)) return -1;
     int64_t begin = batch->first_atom[k], spins = batch->n_spins_out, plane = batch->size * batch->size;
     build_integrals(f, arena);
-    int done;
-    if (batch->guess) {
-        copy_in(f, batch->guess + k * spins * plane, batch->size, spins, s->density);
-        done = iterate(s, 1, 1.0);
-    } else {
-        initial_density(s);
-        done = iterate(s, f->n_spins == 1 ? 1 : 6, BONDING);
-    }
+    int done = 1;
+    if (batch->guess) copy_in(f, batch->guess + k * spins * plane, batch->size, spins, s->density);
+    else initial_density(s);
+    if (!batch->options.iterate) fock_matrix(f, s->density, s->fock);
+    else if (batch->guess) done = iterate(s, 1, 1.0);
+    else done = iterate(s, f->n_spins == 1 ? 1 : 6, BONDING);
     batch->state[k] = !done ? NOT_CONVERGED : batch->options.search && is_doubtful(s) ? DOUBTFUL : DONE;
     batch->residual[k] = s->residual_size;
     batch->iterations[k] = s->iterations;
@@ -167,6 +165,14 @@ static int solve_one(const Batch *batch, int64_t k, Arena *arena) {
     free(by_parameter);
     batch->core[k] = gradient.core;
     return 0;
+}
+
+/* Eigenvalues and eigenvectors (rows of q) of a symmetric matrix [n][ld], which is overwritten; 1 where it succeeds. */
+EXPORT int64_t nddo_core_eigen(int64_t n, double *a, int64_t ld, double *d, double *q) {
+    double *scratch = malloc(sizeof(double) * 4 * (size_t)n);
+    int64_t done = scratch && eigen(n, a, ld, d, q, scratch);
+    free(scratch);
+    return done;
 }
 
 /* Works on the molecules of a batch until none is left; `next` is shared by all threads. 0, or −1 without memory. */

@@ -85,7 +85,9 @@ typedef struct {
 
 typedef struct {
     double tolerance;
-    int64_t max_iterations, history, search; /* search: doubtful molecules are left to another solver */
+    int64_t max_iterations, history;
+    int64_t iterate; /* 0: everything is evaluated at the density given */
+    int64_t search;  /* doubtful molecules are left to another solver */
 } Options;
 
 /* states of a molecule when the core leaves it */
