@@ -240,6 +240,39 @@ INLINE void fock_of_sp_s(const double *w, const double *charge_a, double *on_a, 
     }
 }
 
+/* s and p on both */
+INLINE void fock_of_sp_sp(const double *w, const double *charge_a, double *on_a, const double *total_b, double *on_b,
+                          int spins, const double *density, double *fock, int64_t ld, int64_t plane, int64_t ra,
+                          int64_t rb) {
+    static const int one[10] = {0, 1, 2, 3, 1, 2, 2, 3, 3, 3}, two[10] = {0, 0, 0, 0, 1, 1, 2, 1, 2, 3};
+    v4 *on = (v4 *)on_b;
+    const v4 *t = (const v4 *)total_b, *block = (const v4 *)w;
+    v4 sum[4] = {on[0], on[1], on[2], on[3]};
+    for (int i = 0; i < 10; i++) {
+        const v4 *row = block + 4 * i, q = wide(charge_a[i]);
+        v4 potential = row[0] * t[0] + row[1] * t[1] + row[2] * t[2] + row[3] * t[3];
+        for (int s = 0; s < 4; s++) sum[s] += q * row[s];
+        on_a[i] += (potential[0] + potential[1]) + (potential[2] + potential[3]);
+    }
+    for (int s = 0; s < 4; s++) on[s] = sum[s];
+    for (int spin = 0; spin < spins; spin++) {
+        const double *p = density + spin * plane + ra * ld + rb;
+        double *g = fock + spin * plane;
+        v4 x[4] = {wide(0), wide(0), wide(0), wide(0)};
+        for (int i = 0; i < 10; i++) {
+            const v4 *row = block + 4 * i;
+            const double *pm = p + one[i] * ld, *pn = p + two[i] * ld;
+            for (int s = 0; s < 4; s++) x[one[i]] += wide(pn[s]) * row[s];
+            if (one[i] == two[i]) continue;
+            for (int s = 0; s < 4; s++) x[two[i]] += wide(pm[s]) * row[s];
+        }
+        for (int m = 0; m < 4; m++) {
+            *(v4 *)(g + (ra + m) * ld + rb) -= x[m];
+            for (int l = 0; l < 4; l++) g[(rb + l) * ld + ra + m] -= x[m][l];
+        }
+    }
+}
+
 /* the exchange of an atom with itself, and its own Coulomb potential */
 static void fock_of_atom(const Field *f, int a, const double *density, double *fock) {
     const OneCenter *o = &f->tables->one_center[n_shells(f->width[a]) - 1];
@@ -312,7 +345,9 @@ static void fock_matrix(Field *f, const double *density, double *fock) {
             switch (kind_of(wa, wb)) {
             case 0: PAIR(1, 1); break;
             case 1: fock_of_sp_s(w, qa, va, total[at_b], on + at_b, spins, density, fock, ld, plane, ra, rb); break;
-            case 2: PAIR(4, 4); break;
+            case 2:
+                fock_of_sp_sp(w, qa, va, total + at_b, on + at_b, spins, density, fock, ld, plane, ra, rb);
+                break;
             case 3: PAIR(9, 1); break;
             case 4: PAIR(9, 4); break;
             default: PAIR(9, 9);

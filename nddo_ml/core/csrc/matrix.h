@@ -73,26 +73,26 @@ static void transpose(int64_t rows, int64_t cols, const double *a, int64_t lda, 
         for (int64_t j = 0; j < cols; j++) b[j * ldb + i] = a[i * lda + j];
 }
 
-/* lower Cholesky factor in place; 0 where the matrix is not positive definite */
+/* upper factor U of UᵀU in place of the upper triangle; 0 where the matrix is not positive definite */
 static int cholesky(int64_t n, double *a, int64_t ld) {
-    for (int64_t i = 0; i < n; i++) {
-        for (int64_t j = 0; j < i; j++)
-            a[i * ld + j] = (a[i * ld + j] - dot(j, a + i * ld, a + j * ld)) / a[j * ld + j];
-        double d = a[i * ld + i] - dot(i, a + i * ld, a + i * ld);
-        if (!(d > 0)) return 0;
-        a[i * ld + i] = sqrt(d);
+    for (int64_t k = 0; k < n; k++) {
+        double *row = a + k * ld;
+        if (!(row[k] > 0)) return 0;
+        double inverse = 1.0 / sqrt(row[k]);
+        for (int64_t j = k; j < n; j++) row[j] *= inverse;
+        for (int64_t i = k + 1; i < n; i++) axpy(n - i, -row[i], row + i, a + i * ld + i);
     }
     return 1;
 }
 
-/* Y in place of B in L Y = B, rows of B of `cols` elements */
-static void solve_lower(int64_t n, const double *l, int64_t ldl, int64_t cols, double *b, int64_t ldb) {
+/* Y in place of B in Uᵀ Y = B, rows of B of `cols` elements */
+static void solve_lower(int64_t n, const double *u, int64_t ldu, int64_t cols, double *b, int64_t ldb) {
     for (int64_t first = 0; first < n; first += 4) {
         int64_t last = first + 4 < n ? first + 4 : n;
-        if (first) multiply(last - first, cols, first, l + first * ldl, ldl, 1, b, ldb, b + first * ldb, ldb, -1);
+        if (first) multiply(last - first, cols, first, u + first, 1, ldu, b, ldb, b + first * ldb, ldb, -1);
         for (int64_t i = first; i < last; i++) {
-            for (int64_t j = first; j < i; j++) axpy(cols, -l[i * ldl + j], b + j * ldb, b + i * ldb);
-            double inverse = 1.0 / l[i * ldl + i];
+            for (int64_t j = first; j < i; j++) axpy(cols, -u[j * ldu + i], b + j * ldb, b + i * ldb);
+            double inverse = 1.0 / u[i * ldu + i];
             for (int64_t k = 0; k < cols; k++) b[i * ldb + k] *= inverse;
         }
     }
