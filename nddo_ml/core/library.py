@@ -84,11 +84,11 @@ class Batch(Structure):
         ("method", POINTER(MethodTable)),
         ("options", Options),
         *((n, c_int64) for n in ("n_systems", "n_spins_out", "size")),
-        *((n, _int64) for n in ("first_atom", "n_spins", "n_occupied", "row")),
+        *((n, _int64) for n in ("first_atom", "first_pair", "n_spins", "n_occupied", "row")),
         *((n, _double) for n in ("positions", "masses", "guess")),
         *((n, _double) for n in ("density", "fock", "electronic", "core", "residual", "charges", "dipole")),
         *((n, _int64) for n in ("iterations", "state")),
-        *((n, _double) for n in ("gradient", "by_parameter")),
+        *((n, _double) for n in ("gradient", "by_parameter", "factors", "by_factor")),
     ]
 
 

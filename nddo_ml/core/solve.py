@@ -36,6 +36,7 @@ class CoreResult:
     dipole: Tensor  # [systems, 3] e·Å
     gradient: Tensor | None  # [atoms, 3] eV/Å, of field and core repulsion
     by_parameter: Tensor | None  # [atoms, N_DIFFERENTIABLE], in the order of COLUMNS
+    by_factor: Tensor | None  # [pairs, N_FACTORS], like the factors
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,7 @@ def solve(
     options: SCFOptions,
     *,
     parameters: Parameters | None = None,
+    factors: Tensor | None = None,
     guess: Tensor | None = None,
     forces: bool = False,
     by_parameter: bool = False,
@@ -107,9 +109,10 @@ def solve(
         open_shell: [systems] bool, which are unrestricted.
         options: tolerance and limits.
         parameters: of the atoms, where they are not the method's own.
+        factors: [pairs, N_FACTORS] of the overlaps (l_a, l_b, m) and of the core repulsion, see :func:`pair_rows`.
         guess: [systems, spin, M, M] densities to start from.
         forces: whether to differentiate by positions.
-        by_parameter: whether to differentiate by parameters as well.
+        by_parameter: whether to differentiate by parameters and factors as well.
         iterate: False evaluates everything at the densities given.
     """
     table = _of_elements(method) if parameters is None else ParameterTable.of(systems.numbers, parameters)
@@ -127,6 +130,7 @@ def solve(
     like = np.zeros
     arrays = {
         "first_atom": first_atom,
+        "first_pair": np.concatenate(([0], np.cumsum(counts * (counts - 1) // 2))),
         "n_spins": spins.astype(np.int64),
         "n_occupied": np.ascontiguousarray(n_occupied.numpy()),
         "row": row,
@@ -144,6 +148,8 @@ def solve(
         "state": like(n, dtype=np.int64),
         "gradient": like((atoms, 3)) if forces else None,
         "by_parameter": like((atoms, N_DIFFERENTIABLE)) if by_parameter else None,
+        "factors": None if factors is None else np.ascontiguousarray(factors.detach().numpy()),
+        "by_factor": np.zeros(factors.shape) if by_parameter and factors is not None else None,
     }
     chosen = Options(
         options.tolerance, options.max_iterations, options.history, iterate, iterate and options.probe and guess is None
@@ -178,6 +184,7 @@ def solve(
         torch.from_numpy(arrays["dipole"]),
         of_atoms("gradient"),
         of_atoms("by_parameter"),
+        None if arrays["by_factor"] is None else torch.from_numpy(arrays["by_factor"]),
     )
 
 

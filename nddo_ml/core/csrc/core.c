@@ -53,6 +53,7 @@ static void set_up_atoms(Field *f, State *s, Arena *arena, const Batch *batch, i
     f->n_atoms = (int)(batch->first_atom[k + 1] - begin);
     f->n_spins = (int)batch->n_spins[k];
     f->positions = batch->positions + 3 * begin;
+    f->factors = batch->factors ? batch->factors + batch->first_pair[k] * N_FACTORS : NULL;
     f->parameters = NEW(const double *, f->n_atoms);
     f->integers = NEW(const int32_t *, f->n_atoms);
     f->width = NEW(int, 3 * f->n_atoms);
@@ -154,15 +155,14 @@ static int solve_one(const Batch *batch, int64_t k, Arena *arena) {
     }
     batch->electronic[k] = energy_of(s);
     charges_and_dipole(f, batch, k, s->density);
-    double **by_parameter = NULL;
-    if (batch->by_parameter) {
-        by_parameter = (double **)malloc(sizeof(double *) * (size_t)f->n_atoms);
-        if (!by_parameter) return -1;
-        for (int a = 0; a < f->n_atoms; a++) by_parameter[a] = batch->by_parameter + (begin + a) * P_DIFFERENTIABLE;
-    }
-    Gradient gradient = {0.0, batch->gradient ? batch->gradient + 3 * begin : NULL, by_parameter};
+    int64_t pairs = batch->first_pair[k];
+    Gradient gradient = {
+        0.0,
+        batch->gradient ? batch->gradient + 3 * begin : NULL,
+        batch->by_parameter ? batch->by_parameter + begin * P_DIFFERENTIABLE : NULL,
+        batch->by_factor ? batch->by_factor + pairs * N_FACTORS : NULL,
+    };
     differentiate(f, s->density, &gradient, arena);
-    free(by_parameter);
     batch->core[k] = gradient.core;
     return 0;
 }

@@ -24,6 +24,8 @@
 #define N_NODES 24
 #define N_SHELLS 24  /* (n − 1)·3 + l, n up to 8 */
 #define HISTORY_LIMIT 16
+#define MAX_OVERLAPS 14 /* (la, lb, m) of two atoms with d orbitals: ss sp sd ps pp2 pd2 ds dp2 dd3 */
+#define N_FACTORS 15
 
 /* columns of a row of parameters */
 enum {
@@ -98,7 +100,7 @@ typedef struct { /* molecules one after another, the atoms of each in the order 
     const MethodTable *method;
     Options options;
     int64_t n_systems, n_spins_out, size; /* of the density written: [systems][n_spins_out][size][size] */
-    const int64_t *first_atom, *n_spins, *n_occupied; /* [systems + 1], [systems], [systems][2] */
+    const int64_t *first_atom, *first_pair, *n_spins, *n_occupied; /* [systems + 1] twice, [systems], [systems][2] */
     const int64_t *row;                   /* [atoms] of the method's table */
     const double *positions, *masses;     /* [atoms][3] Å, [atoms] */
     const double *guess;                  /* like the density, or NULL */
@@ -106,6 +108,8 @@ typedef struct { /* molecules one after another, the atoms of each in the order 
     int64_t *iterations, *state;
     double *gradient;                     /* [atoms][3] eV/Å, or NULL */
     double *by_parameter;                 /* [atoms][P_DIFFERENTIABLE], or NULL */
+    const double *factors;                /* [pairs][N_FACTORS] of overlaps (la, lb, m) and core repulsion, or NULL */
+    double *by_factor;                    /* like the factors, or NULL */
 } Batch;
 
 typedef struct { /* scratch memory that grows */

@@ -19,6 +19,7 @@ typedef struct {
     double *one_center, *two_center; /* [atoms] nonzeros; [pairs] products of a × width_b² */
     int64_t *one_at;
     Overlap *overlap;
+    const double *factors;           /* [pairs][N_FACTORS], or NULL */
     double *h;                       /* [orbitals][ld] core Hamiltonian, eV */
     double *charge, *potential, *full; /* scratch of the Fock matrix */
     double *kept_along[SPECIES * SPECIES * 2], *kept_apart[SPECIES * SPECIES * 2];
@@ -87,15 +88,20 @@ static const PairTable *places_of(Field *f, int a, int b, Arena *arena, double *
     return t;
 }
 
-/* ½ (β_μ + β_λ) times the overlap in the local frame, [width_a][width_b] */
-static void local_resonance(const Field *f, int a, int b, const Overlap *s, size_t at, double *out) {
+INLINE double factor_of(const Field *f, int64_t pair, int which) {
+    return f->factors ? f->factors[pair * N_FACTORS + which] : 1.0;
+}
+
+/* ½ (β_μ + β_λ) times the overlap of pair k in the local frame, [width_a][width_b] */
+static void local_resonance(const Field *f, int a, int b, int64_t k, double *out) {
+    const Overlap *s = f->overlap + f->overlap_at[k];
     int wa = f->width[a], wb = f->width[b], count = 0;
     memset(out, 0, sizeof(double) * (size_t)(wa * wb));
     for (int la = 0; la < n_shells(wa); la++)
         for (int lb = 0; lb < n_shells(wb); lb++) {
             double beta = 0.5 * (f->parameters[a][P_BETA + la] + f->parameters[b][P_BETA + lb]);
             for (int m = 0; m <= (la < lb ? la : lb); m++, count++) {
-                double value = beta * *(const double *)((const char *)(s + count) + at);
+                double value = beta * s[count].value * factor_of(f, k, count);
                 for (int second = 0; second <= (m > 0); second++)
                     out[orbital_of(la, m, second) * wb + orbital_of(lb, m, second)] = value;
             }
@@ -155,7 +161,7 @@ static void build_pair(Field *f, int a, int b, int64_t k, Arena *arena) {
     Overlap *overlap = f->overlap + f->overlap_at[k];
     local_overlaps(tab, r / tab->bohr, f->parameters[a] + P_ZETA, f->norm + 3 * a, f->integers[a] + I_PRINCIPAL, sa,
                    f->parameters[b] + P_ZETA, f->norm + 3 * b, f->integers[b] + I_PRINCIPAL, sb, overlap);
-    local_resonance(f, a, b, overlap, offsetof(Overlap, value), small);
+    local_resonance(f, a, b, k, small);
     rotate_orbitals(&rotation, wa, wb, 0, small, turned);
     for (int i = 0; i < wa; i++)
         for (int j = 0; j < wb; j++) {

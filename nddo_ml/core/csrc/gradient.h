@@ -6,7 +6,8 @@
 typedef struct {
     double core;
     double *by_position;  /* [atoms][3] eV/Å, or NULL */
-    double **by_parameter; /* [atoms] rows of P_DIFFERENTIABLE, or NULL */
+    double *by_parameter; /* [atoms][P_DIFFERENTIABLE], or NULL */
+    double *by_factor;    /* [pairs][N_FACTORS], or NULL */
 } Gradient;
 
 /* Weights of the two-centre integrals: P_μν P_λσ − Σ_σ P_μλ P_νσ over the members of packed products */
@@ -109,7 +110,8 @@ static double two_electron_slope(Field *f, int a, int b, double r, const Rotatio
 
 /* Resonance integrals: by the distance (eV/bohr), torques, parameters */
 static double resonance_slope(Field *f, int a, int b, int64_t k, double r, const Rotation *rotation,
-                              const double *density, double torque[2], double *by_a, double *by_b) {
+                              const double *density, double torque[2], double *by_a, double *by_b,
+                              double *by_factor) {
     const Tables *tab = f->tables;
     int wa = f->width[a], wb = f->width[b], count = 0;
     double weights[81], turned[81], local[81], slope = 0.0, scale = f->n_spins == 1 ? 4.0 : 2.0;
@@ -131,6 +133,8 @@ static double resonance_slope(Field *f, int a, int b, int64_t k, double r, const
                 double w = 0.0;
                 for (int second = 0; second <= (m > 0); second++)
                     w += turned[orbital_of(la, m, second) * wb + orbital_of(lb, m, second)];
+                if (by_factor) by_factor[count] += w * beta * o->value;
+                w *= factor_of(f, k, count);
                 slope += w * beta * ((na + nb + 1) * o->value - p * o->by_mu + t * o->by_nu) / r;
                 if (!by_a) continue;
                 by_a[P_BETA + la] += 0.5 * w * o->value, by_b[P_BETA + lb] += 0.5 * w * o->value;
@@ -139,7 +143,7 @@ static double resonance_slope(Field *f, int a, int b, int64_t k, double r, const
             }
         }
     if (wa > 1) {
-        local_resonance(f, a, b, s, offsetof(Overlap, value), local);
+        local_resonance(f, a, b, k, local);
         add_torque(&tab->orbital[n_shells(wa) - 1], &tab->orbital[n_shells(wb) - 1], wa, wb, wb, local, turned, torque);
     }
     return slope;
@@ -179,21 +183,25 @@ static void differentiate(Field *f, const double *density, Gradient *g, Arena *a
     if (g->by_position)
         for (int a = 0; a < n; a++) charges_of_atom(f, a, density, f->charge + f->charge_at[a], total + at);
     if (g->by_parameter)
-        for (int a = 0; a < n; a++) one_center_parameters(f, a, density, g->by_parameter[a]);
+        for (int a = 0; a < n; a++) one_center_parameters(f, a, density, g->by_parameter + a * P_DIFFERENTIABLE);
     for (int a = 0; a < n; a++)
         for (int b = a + 1; b < n; b++, k++) {
             double u[3], distance, torque[2] = {0, 0};
-            double *by_a = g->by_parameter ? g->by_parameter[a] : NULL, *by_b = by_a ? g->by_parameter[b] : NULL;
+            double *by_a = g->by_parameter ? g->by_parameter + a * P_DIFFERENTIABLE : NULL;
+            double *by_b = by_a ? g->by_parameter + b * P_DIFFERENTIABLE : NULL;
+            double *by_factor = g->by_factor ? g->by_factor + k * N_FACTORS : NULL;
+            double factor = factor_of(f, k, MAX_OVERLAPS);
             vector_between(f, a, b, u, &distance);
-            Repulsion repulsion = repulsion_of(f, a, b, distance, by_a, by_b);
-            g->core += repulsion.energy;
+            Repulsion repulsion = repulsion_of(f, a, b, distance, factor, by_a, by_b);
+            g->core += factor * repulsion.energy;
+            if (by_factor) by_factor[MAX_OVERLAPS] = repulsion.energy;
             if (!g->by_position) continue;
             Rotation rotation;
             rotation_to(f->tables, u, n_shells(f->width[a]), &rotation);
             double r = distance / f->tables->bohr;
             double slope = two_electron_slope(f, a, b, r, &rotation, density, arena, torque, by_a, by_b);
-            slope += resonance_slope(f, a, b, k, r, &rotation, density, torque, by_a, by_b);
-            double along = slope / f->tables->bohr + repulsion.by_distance;
+            slope += resonance_slope(f, a, b, k, r, &rotation, density, torque, by_a, by_b, by_factor);
+            double along = slope / f->tables->bohr + factor * repulsion.by_distance;
             double x = torque[1] / distance, y = -torque[0] / distance;
             for (int c = 0; c < 3; c++) {
                 double d = x * rotation.frame[0][c] + y * rotation.frame[1][c] + along * u[c];

@@ -6,7 +6,6 @@
 
 #define MAX_TERMS 512
 #define MAX_UNIQUE 256
-#define MAX_OVERLAPS 14 /* (la, lb, m) of two atoms with d orbitals: ss sp sd ps pp2 pd2 ds dp2 dd3 */
 
 INLINE int kind_of(int width_a, int width_b) {
     int a = n_shells(width_a) - 1, b = n_shells(width_b) - 1;

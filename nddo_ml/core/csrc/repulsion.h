@@ -47,8 +47,8 @@ static int is_pair(int a, int b, int one, int two) { return (a == one && b == tw
 
 static int is_lanthanoid(int z) { return z > 56 && z < 72; }
 
-/* Energy of a pair at r Å. by_a and by_b, where not NULL, take the derivatives by the atoms' parameters. */
-static Repulsion repulsion_of(const Field *f, int a, int b, double r, double *by_a, double *by_b) {
+/* Energy of a pair at r Å. by_a and by_b, where not NULL, take `factor` times the derivatives by the atoms' parameters. */
+static Repulsion repulsion_of(const Field *f, int a, int b, double r, double factor, double *by_a, double *by_b) {
     const MethodTable *m = f->method;
     const double *pa = f->parameters[a], *pb = f->parameters[b];
     int za = f->integers[a][I_NUMBER], zb = f->integers[b][I_NUMBER];
@@ -59,7 +59,7 @@ static Repulsion repulsion_of(const Field *f, int a, int b, double r, double *by
     int diatomic = isfinite(alpha) && fabs(x) > 1e-5;
     double bracket = 1.0, d_bracket = 0.0, gauss = 0.0, d_gauss = 0.0, extra = 0.0, d_extra = 0.0;
     double alpha_a = 0.0, alpha_b = 0.0; /* derivatives of the bracket by the atoms' α */
-    double weight = charges / r;
+    double weight = charges / r, scale = factor * weight;
     if (m->kind == PM6) {
         if (diatomic) {
             int square_ = (za == 1 && (zb == 6 || zb == 7 || zb == 8)) || (zb == 1 && (za == 6 || za == 7 || za == 8));
@@ -77,9 +77,9 @@ static Repulsion repulsion_of(const Field *f, int a, int b, double r, double *by
         } else {
             double k = is_lanthanoid(za) || is_lanthanoid(zb) ? 3.0 : 2.18, g = 10.0 * exp(-k * r);
             bracket += g, d_bracket -= k * g;
-            gauss += gaussians(pa, 4, r, &d_gauss, weight, by_a) + gaussians(pb, 4, r, &d_gauss, weight, by_b);
+            gauss += gaussians(pa, 4, r, &d_gauss, scale, by_a) + gaussians(pb, 4, r, &d_gauss, scale, by_b);
         }
-        gauss += gaussians(pa, 1, r, &d_gauss, weight, by_a) + gaussians(pb, 1, r, &d_gauss, weight, by_b);
+        gauss += gaussians(pa, 1, r, &d_gauss, scale, by_a) + gaussians(pb, 1, r, &d_gauss, scale, by_b);
         extra = 1e-8 * power((pow(za, 0.3333) + pow(zb, 0.3333)) / r, 12);
         d_extra = -12.0 * extra / r;
     } else if (m->kind == MNDOD) {
@@ -106,13 +106,13 @@ static Repulsion repulsion_of(const Field *f, int a, int b, double r, double *by
             int z = k ? zb : za, partner = k ? za : zb;
             const double *own = f->tables->boron + partner * 6;
             if (m->kind == AM1 && z == 5 && !isnan(own[0])) gauss += boron_gaussians(own, r, &d_gauss);
-            else gauss += gaussians(k ? pb : pa, 4, r, &d_gauss, weight, k ? by_b : by_a);
+            else gauss += gaussians(k ? pb : pa, 4, r, &d_gauss, scale, k ? by_b : by_a);
         }
     }
     if (by_a) {
-        double by_rho = -cube * rho * bracket;
+        double by_rho = -factor * cube * rho * bracket;
         by_a[P_CORE_RADIUS] += by_rho, by_b[P_CORE_RADIUS] += by_rho;
-        by_a[P_ALPHA] += coulomb * alpha_a, by_b[P_ALPHA] += coulomb * alpha_b;
+        by_a[P_ALPHA] += factor * coulomb * alpha_a, by_b[P_ALPHA] += factor * coulomb * alpha_b;
     }
     Repulsion result = {coulomb * bracket + weight * gauss + extra,
                         -cube * r / (bohr * bohr) * bracket + coulomb * d_bracket +
