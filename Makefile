@@ -2,10 +2,14 @@
 #                hybrid, its parent and the pure potential compared, figures in demo/
 # make test      format, lint, types, imports, and every test that is not slow
 # make test-all  the same with the slow tests
+# make docs      the documentation site in docs/_build/html, warnings are errors, links are checked
+# make gallery   the pictures of the site drawn anew
+# make test-lowest  tests that are not slow with the lowest versions that pyproject.toml allows (Python 3.11)
 # make bench     the benchmarks of the engine, JSON on standard output
 # make clean     remove the environment and everything that is built
 
 VENV ?= .venv
+LOWEST ?= .venv-lowest
 PYTHON ?= $(firstword $(shell command -v python3.11 python3.12 python3.13 python3))
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check install -c constraints.txt
@@ -14,7 +18,7 @@ CHNO := acetate aspirin azulene benzene benzyl_radical caffeine ethanol glycine_
 	methylammonium nicotine oxygen_triplet tempo_radical water
 RECIPE := pyproject.toml constraints.txt
 
-.PHONY: demo test test-all lint bench clean
+.PHONY: demo test test-all test-lowest lint docs gallery bench clean
 
 demo: $(VENV)/.installed
 	$(BIN)/nddo-ml energy examples/molecules/*.xyz --method AM1
@@ -38,6 +42,18 @@ test: lint
 test-all: lint
 	$(BIN)/python -m pytest
 
+# Newer packages than these warn of things that older ones of the same environment still do: warnings are no errors here.
+test-lowest: $(LOWEST)/.installed
+	$(LOWEST)/bin/python -m pytest -m "not slow" -o filterwarnings=default
+
+docs: $(VENV)/.installed-docs
+	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going -j auto -b html docs docs/_build/html
+	$(BIN)/python docs/check_links.py docs/_build/html
+
+gallery: $(VENV)/.installed
+	$(BIN)/python docs/gallery.py
+	$(BIN)/nddo-ml compare examples/molecules/displaced.extxyz --summary --figures docs/images
+
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -48,7 +64,7 @@ bench: $(VENV)/.installed-bench
 	for name in latency throughput scaling robustness; do $(BIN)/python -m benchmarks.$$name || exit 1; done
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache runs demo
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache runs demo docs/_build $(LOWEST)
 
 $(VENV)/bin/python:
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'nddo-ml needs Python 3.11 or later')"
@@ -66,3 +82,12 @@ $(VENV)/.installed-dev: $(RECIPE) | $(VENV)/bin/python
 $(VENV)/.installed-bench: $(RECIPE) | $(VENV)/bin/python
 	$(PIP) -e ".[bench,dev,label,solids]"
 	touch $@ $(VENV)/.installed $(VENV)/.installed-dev
+
+$(VENV)/.installed-docs: $(RECIPE) | $(VENV)/bin/python
+	$(PIP) -e ".[dev,docs,label,solids]"
+	touch $@ $(VENV)/.installed $(VENV)/.installed-dev
+
+$(LOWEST)/.installed: pyproject.toml constraints-lowest.txt
+	python3.11 -m venv $(LOWEST)
+	$(LOWEST)/bin/python -m pip --quiet --disable-pip-version-check install -c constraints-lowest.txt -e ".[dev,label,solids]"
+	touch $@

@@ -48,10 +48,10 @@ def main() -> None:
         "parent, energy and forces": lambda: parent(systems, forces=True),
         "hybrid, energy": lambda: hybrid(systems),
         "hybrid, energy and forces": lambda: hybrid(systems, forces=True),
-        "step on energies and dipoles": lambda: step(hybrid, systems, False, None),
-        "the same from the last density": lambda: step(hybrid, systems, False, density),
-        "step on energies, dipoles and forces": lambda: step(hybrid, systems, True, None),
-        "the same with forces from the last density": lambda: step(hybrid, systems, True, density),
+        "step on energies and dipoles": lambda: step(hybrid, systems, forces=False, start=None),
+        "the same from the last density": lambda: step(hybrid, systems, forces=False, start=density),
+        "step on energies, dipoles and forces": lambda: step(hybrid, systems, forces=True, start=None),
+        "the same with forces from the last density": lambda: step(hybrid, systems, forces=True, start=density),
     }
     times = {name: measure(call, arguments.repeats) for name, call in work.items()}
     per_molecule = {name: spread([1000 * t / systems.n_systems for t in values]) for name, values in times.items()}
@@ -72,10 +72,10 @@ def main() -> None:
     finish(report, arguments.out)
 
 
-def step(model: NDDO, systems: Systems, forces: bool, guess: torch.Tensor | None) -> None:
+def step(model: NDDO, systems: Systems, *, forces: bool, start: torch.Tensor | None) -> None:
     """Prediction, loss and its gradient by the weights."""
     model.train()
-    prediction = model(systems, forces=forces, guess=guess)
+    prediction = model(systems, forces=forces, start=start)
     loss = prediction.energy.square().sum() + prediction.dipole.square().sum()
     if forces:
         loss = loss + prediction.forces.square().sum()

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from vesin import NeighborList
 
+from bp_descriptors.runs import ranks, starts
+
 _ALL_PAIRS_ATOMS = 192  # molecules up to this size are searched by all pairs, larger ones by a cell list
 _CHUNK = 4_000_000  # candidate pairs held at once by the all-pairs search
 _SLACK = 1e-9  # relative widening of the library's search, so that this module alone decides what is inside
@@ -109,7 +111,7 @@ def _all_pairs(
     order = torch.argsort(system_idx, stable=True)
     order = order[chosen[system_idx[order]]]
     n_of_atom = counts[system_idx[order]]
-    first_of_system = torch.cumsum(counts * chosen, 0) - counts * chosen
+    first_of_system = starts(counts * chosen)
     first = first_of_system[system_idx[order]]
     ends = torch.cumsum(n_of_atom, 0)
     found_i, found_j = [order[:0]], [order[:0]]
@@ -119,8 +121,7 @@ def _all_pairs(
         stop = max(start + 1, int(torch.searchsorted(ends, done + _CHUNK, right=True)))
         n = n_of_atom[start:stop]
         row = torch.repeat_interleave(torch.arange(start, stop, device=x.device), n)
-        rank = torch.arange(row.shape[0], device=x.device) - torch.repeat_interleave(torch.cumsum(n, 0) - n, n)
-        i, j = order[row], order[first[row] + rank]
+        i, j = order[row], order[first[row] + ranks(n)]
         keep = ((x[j] - x[i]).square().sum(1) < cutoff**2) & (i != j)
         found_i.append(i[keep])
         found_j.append(j[keep])

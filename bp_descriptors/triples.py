@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from bp_descriptors.runs import ranks
+
 
 @dataclass(frozen=True)
 class Triples:
@@ -30,8 +32,7 @@ def triples_of(i: Tensor) -> Triples:
     index = torch.arange(i.shape[0], device=i.device)
     later = end - index - 1  # neighbours of the same centre that come after this one
     a = torch.repeat_interleave(index, later)
-    first = torch.cumsum(later, 0) - later
-    b = a + 1 + torch.arange(a.shape[0], device=i.device) - first[a]
+    b = a + 1 + ranks(later)
     if order is None:
         return Triples(a, b)
     a, b = order[a], order[b]

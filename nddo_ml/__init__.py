@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from nddo_ml.systems import Systems
     from nddo_ml.workflows.calculator import NDDOCalculator
 
+    __version__: str
+
 __all__ = [
     "NDDO",
     "NNP",
@@ -39,7 +41,6 @@ __all__ = [
     "load_model",
     "save_model",
 ]
-__version__ = "0.1.0"
 
 _MODULES = {
     "NDDO": "models.nddo",
@@ -62,6 +63,8 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return import_module("importlib.metadata").version("nddo-ml")
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -2,8 +2,13 @@
 
 import torch
 from ase.data import atomic_masses as ase_masses
-from ase.data import atomic_numbers, chemical_symbols
+from ase.data import atomic_numbers, chemical_symbols, ground_state_magnetic_moments
 from torch import Tensor
+
+# Atomic numbers of the elements that formulas single out
+HYDROGEN, HELIUM, BORON, CARBON, NITROGEN, OXYGEN, FLUORINE, NEON = 1, 2, 5, 6, 7, 8, 9, 10
+SODIUM, ALUMINIUM, SILICON, SULFUR, CHLORINE, BROMINE, MOLYBDENUM, IODINE = 11, 13, 14, 16, 17, 35, 42, 53
+BARIUM, HAFNIUM, PLUTONIUM, OGANESSON = 56, 72, 94, 118
 
 
 def symbol_of(number: int) -> str:
@@ -41,3 +46,8 @@ def covalent_radii(numbers: Tensor, dtype: torch.dtype) -> Tensor:
     table = [float(v) for v in _COVALENT_RADII.split()]
     radii[: len(table)] = torch.tensor(table, dtype=dtype)
     return radii.to(numbers.device)[numbers]
+
+
+def ground_state_multiplicity(number: int) -> int:
+    """2S + 1 of the neutral atom, from ASE's table of magnetic moments."""
+    return round(float(ground_state_magnetic_moments[number])) + 1

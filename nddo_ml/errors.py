@@ -1,4 +1,12 @@
-"""The package's exceptions: every user's mistake ends in one of these, with one clear sentence."""
+"""The package's exceptions: every user's mistake ends in one of these, one sentence each. Warnings are told as such."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TextIO
 
 
 class NDDOMLError(Exception):
@@ -23,3 +31,22 @@ class ResponseError(NDDOMLError, RuntimeError):
     def __init__(self, message: str, systems: list[int]) -> None:
         super().__init__(message)
         self.systems = systems
+
+
+@contextmanager
+def warnings_as_sentences() -> Iterator[None]:
+    """Within it, warnings go to standard error as one sentence, without the place in the code."""
+
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        (file or sys.stderr).write(f"warning: {message}\n")
+
+    with warnings.catch_warnings():
+        warnings.showwarning = show
+        yield

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
+from operator import attrgetter
 from types import ModuleType
 from typing import Any
 
@@ -48,7 +49,7 @@ MOVED: Mapping[str, tuple[str, ...]] = {
     "peptide": ("terms.peptide",),
     "pm6_terms": ("terms.pm6",),
     "properties": ("energy.properties", "scf.density"),
-    "report": ("evaluation.report",),
+    "report": ("evaluation.figures",),
     "response": ("workflows.response",),
     "scan": ("compare.scan",),
     "scf_loops": ("scf.loop",),
@@ -63,8 +64,20 @@ MOVED: Mapping[str, tuple[str, ...]] = {
     "training.parallel": ("training.processes",),
     "training.predictor": ("predictors.cached", "predictors.direct", "predictors.choose"),
     "training.readers": ("datasets.readers",),
-    "training.references": ("datasets.references",),
+    "training.references": ("datasets.zeros",),
     "training.stress_order": ("datasets.stress_order",),
+}
+
+# Old name -> module and name of what it is called now.
+RENAMED: Mapping[str, tuple[str, str]] = {
+    "dataset.take": ("systems", "Systems.select_with_atoms"),
+    "density.Reference": ("scf.density", "SplitOrbitals"),
+    "density.occupied_reference": ("scf.density", "canonical_orbitals"),
+    "density.reference": ("scf.density", "split_orbitals"),
+    "nddo.Field": ("models.nddo", "Hamiltonian"),
+    "scf_loops.electronic_energy": ("scf.loop", "field_energy"),
+    "training.readers.read_structures": ("datasets.readers", "read_labelled_frames"),
+    "training.references.fit_references": ("datasets.zeros", "fit_zeros"),
 }
 
 
@@ -72,15 +85,16 @@ def names_from(old: str, *new: str) -> Callable[[str], Any]:
     """A module's ``__getattr__`` that finds names of the module ``old`` in the modules ``new``, with a warning."""
 
     def find(name: str) -> Any:
-        for place in new:
+        renamed = RENAMED.get(f"{old}.{name}")
+        for place, now in [renamed] if renamed else [(place, name) for place in new]:
             module = import_module(f"nddo_ml.{place}")
-            if not name.startswith("__") and hasattr(module, name):
+            if not name.startswith("__") and hasattr(module, now.partition(".")[0]):
                 warnings.warn(
-                    f"nddo_ml.{old}.{name} is now nddo_ml.{place}.{name}; the old name goes with version 0.3",
+                    f"nddo_ml.{old}.{name} is now nddo_ml.{place}.{now}; the old name goes with version 0.3",
                     DeprecationWarning,
                     stacklevel=2,
                 )
-                return getattr(module, name)
+                return attrgetter(now)(module)
         raise AttributeError(f"module 'nddo_ml.{old}' has no attribute {name!r}")
 
     return find

@@ -26,6 +26,7 @@ ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
     "harmonic": lambda x: x * x,
     "silu": nn.functional.silu,
 }
+MOST_NODES = 10_000  # of a hidden layer; a file that asks for more is damaged
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,8 @@ class NetworkShape:
         for name in self.activations:
             if name not in ACTIVATIONS:
                 raise InputError(f"activation must be one of {', '.join(ACTIVATIONS)}; got {name!r}")
-        if self.n_inputs < 1 or min((1, *self.hidden, self.n_outputs)) < 1:
-            raise InputError(f"a network's layers need at least one node each; got {self}")
+        if self.n_inputs < 1 or min((1, *self.hidden, self.n_outputs)) < 1 or max((1, *self.hidden)) > MOST_NODES:
+            raise InputError(f"a network's layers have 1 to {MOST_NODES} nodes each; got {self}")
 
     @classmethod
     def uniform(

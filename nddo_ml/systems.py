@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nddo_ml.elements import symbol_of
+from bp_descriptors.runs import ranks, starts
+from nddo_ml.elements import OGANESSON, symbol_of
 from nddo_ml.errors import InputError
 
 if TYPE_CHECKING:
@@ -46,6 +47,24 @@ class Systems:
     def atoms_per_system(self) -> Tensor:
         """Number of atoms in each system, [systems] int64."""
         return torch.bincount(self.system_idx, minlength=self.n_systems)
+
+    @property
+    def lowest_multiplicity(self) -> Tensor:
+        """Singlet or doublet, whichever the number of electrons allows, [systems] int64."""
+        protons = torch.zeros_like(self.charge).index_add(0, self.system_idx, self.numbers)
+        return 1 + (protons - self.charge) % 2
+
+    @property
+    def charged_or_open(self) -> Tensor:
+        """Ions and open shells, [systems] bool; a doublet that a periodic cell's electrons force is none."""
+        # an odd number of electrons in a periodic cell says nothing of its bands
+        least = torch.where(self.pbc.any(dim=1), self.lowest_multiplicity, 1)
+        return (self.charge != 0) | (self.multiplicity > least)
+
+    @property
+    def places(self) -> Tensor:
+        """Place of each atom within its system, counted from zero, [atoms] int64."""
+        return places(self.system_idx, self.atoms_per_system)
 
     @classmethod
     def build(
@@ -167,23 +186,34 @@ class Systems:
         return self.select_with_atoms(index)[0]
 
     def select_with_atoms(self, index: Tensor) -> tuple[Systems, Tensor]:
-        """As :meth:`select`, and the indices [n] of its atoms in this batch."""
+        """As :meth:`select`, and the indices [n] of its atoms in this batch; a system may be taken several times.
+
+        Raises:
+            InputError: an index beyond the batch, or none.
+        """
         index = torch.as_tensor(index, dtype=torch.int64, device=self.numbers.device)
-        new_of_old = torch.full((self.n_systems,), -1, dtype=torch.int64, device=self.numbers.device)
-        new_of_old[index] = torch.arange(index.shape[0], device=self.numbers.device)
-        new_idx = new_of_old[self.system_idx]
-        atoms = torch.nonzero(new_idx >= 0).squeeze(1)
-        atoms = atoms[torch.argsort(new_idx[atoms], stable=True)]
+        self._check_index(index)
+        sizes = self.atoms_per_system
+        atoms = torch.argsort(self.system_idx, stable=True)  # contiguous by system
+        taken = sizes[index]
+        atoms = atoms[torch.repeat_interleave(starts(sizes)[index], taken) + ranks(taken)]
         chosen = Systems(
             self.numbers[atoms],
             self.positions[atoms],
-            new_idx[atoms],
+            torch.repeat_interleave(torch.arange(index.shape[0], device=index.device), taken),
             self.charge[index],
             self.multiplicity[index],
             self.cell[index],
             self.pbc[index],
         )
         return chosen, atoms
+
+    def _check_index(self, index: Tensor) -> None:
+        if index.ndim != 1 or not index.numel():
+            raise InputError(f"expected the indices of one or more systems; got shape {list(index.shape)}")
+        bad = index[(index < 0) | (index >= self.n_systems)].tolist()
+        if bad:
+            raise InputError(f"expected indices of systems from 0 to {self.n_systems - 1}; got {bad[0]}")
 
     def with_positions(self, positions: Tensor, cell: Tensor | None = None) -> Systems:
         """The same systems at other positions [atoms, 3] Å (and cells); not validated again."""
@@ -236,9 +266,9 @@ def _validate(s: Systems) -> None:
     empty = torch.nonzero(s.atoms_per_system == 0).squeeze(1).tolist()
     if empty or int(s.system_idx.min()) < 0:
         raise InputError(f"every system must have at least one atom; systems {empty} have none")
-    bad = torch.nonzero((s.numbers < 1) | (s.numbers > 118)).squeeze(1).tolist()
+    bad = torch.nonzero((s.numbers < 1) | (s.numbers > OGANESSON)).squeeze(1).tolist()
     if bad:
-        raise InputError(f"{_where(s, bad[0])}: atomic number must lie in 1..118; got {int(s.numbers[bad[0]])}")
+        raise InputError(f"{_where(s, bad[0])}: atomic number must lie in 1..{OGANESSON}; got {int(s.numbers[bad[0]])}")
     bad = torch.nonzero(~torch.isfinite(s.positions).all(dim=1)).squeeze(1).tolist()
     if bad:
         xyz = [float(x) for x in s.positions[bad[0]]]
@@ -291,8 +321,13 @@ def _validate_distances(s: Systems) -> None:
 def _where(s: Systems, atom: int) -> str:
     """Address of a flat atom index: system, index within it, element."""
     k = int(s.system_idx[atom])
-    local = int((s.system_idx[:atom] == k).sum())
-    return f"system {k}, atom {local} ({symbol_of(int(s.numbers[atom]))})"
+    return f"system {k}, atom {int(s.places[atom])} ({symbol_of(int(s.numbers[atom]))})"
+
+
+def places(system_idx: Tensor, counts: Tensor) -> Tensor:
+    """Place of each atom [atoms] within its system, where the systems have ``counts`` atoms."""
+    order = torch.argsort(system_idx, stable=True)
+    return torch.empty_like(system_idx).index_copy(0, order, ranks(counts))
 
 
 def require_molecules(systems: Systems, term: str) -> None:
@@ -300,23 +335,3 @@ def require_molecules(systems: Systems, term: str) -> None:
     periodic = torch.nonzero(systems.pbc.any(dim=1)).squeeze(1).tolist()
     if periodic:
         raise InputError(f"system {periodic[0]}: {term} is for molecules; got a periodic cell")
-
-
-def take(s: Systems, index: Tensor) -> tuple[Systems, Tensor]:
-    """The systems ``index`` of a batch whose atoms are contiguous by system, and the atoms' indices."""
-    sizes = s.atoms_per_system
-    starts = torch.cumsum(sizes, 0) - sizes
-    n = sizes[index]
-    offset = torch.repeat_interleave(starts[index] - (torch.cumsum(n, 0) - n), n)
-    atoms = torch.arange(int(n.sum())) + offset
-    system_idx = torch.repeat_interleave(torch.arange(index.shape[0]), n)
-    systems = Systems(
-        s.numbers[atoms],
-        s.positions[atoms],
-        system_idx,
-        s.charge[index],
-        s.multiplicity[index],
-        s.cell[index],
-        s.pbc[index],
-    )
-    return systems, atoms

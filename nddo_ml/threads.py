@@ -5,14 +5,26 @@ Many small matrices use two cores better as two pieces of work than as matrix pr
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import TypeVar
 
 import torch
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+
+@cache
+def alone_after_fork() -> None:
+    """Have torch work with one thread in every process that is forked from this one.
+
+    A parent's threads are not there in its forked child, whose first work for several would wait for them for ever.
+    """
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
 
 
 def map_threads(function: Callable[[T], R], items: Sequence[T], device: torch.device, large: bool = False) -> list[R]:

@@ -17,7 +17,7 @@ import torch
 from ase import Atoms
 
 from nddo_ml import NDDO, Systems, load_model
-from nddo_ml.terms.catalog import METHOD_TERMS
+from nddo_ml.terms.catalog import terms_of
 from nddo_ml.terms.hydrogen_bonds import HydrogenBondsH4
 from nddo_ml.units import EV_KCAL_MOL, HARTREE_EV
 
@@ -50,7 +50,7 @@ def factor(dimers: list[Atoms], model: NDDO) -> tuple[float, np.ndarray, np.ndar
     systems = Systems.from_ase(frames)
     brought, published = (
         next(term for term in terms if isinstance(term, HydrogenBondsH4)).energy(systems)
-        for terms in (model.all_terms, METHOD_TERMS[model.method.name])
+        for terms in (model.all_terms, terms_of(model.method.name))
     )
     energies = torch.stack((model(systems).energy - brought, published)).detach().numpy() * EV_KCAL_MOL
     field, bonds = energies.reshape(2, -1, 3) @ [1, -1, -1]

@@ -1,4 +1,4 @@
-"""A cheap model for fast tests of what surrounds a model: Morse pairs, with the call signature of NDDO."""
+"""A cheap model for fast tests of what surrounds a model: Morse pairs, with the calls of NDDO."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from nddo_ml.derivatives import forces_from_positions
 from nddo_ml.errors import SCFConvergenceError
-from nddo_ml.models.base import AbstractModel, Prediction
+from nddo_ml.models.base import AbstractModel, Capabilities, Prediction
 from nddo_ml.systems import Systems
 
 RADII = {1: 0.31, 6: 0.76, 7: 0.71, 8: 0.66}  # Å
@@ -22,7 +22,7 @@ class FakeSCF:
 
     density: Tensor  # [systems, 1, M, M]
     converged: Tensor  # [systems]
-    iterations: Tensor  # [systems]; 1 where a guess was given, else 10
+    iterations: Tensor  # [systems]; 1 where a start was given, else 10
     homo: Tensor  # [systems] eV
     lumo: Tensor  # [systems] eV
 
@@ -46,15 +46,25 @@ class MorseModel(AbstractModel):
         self.width = width
         self.failing = failing
         self.calls: list[int] = []  # systems of each call
-        self.guesses: list[bool] = []  # whether a guess was given
+        self.starts: list[bool] = []  # whether a start was given
+
+    @property
+    def capabilities(self) -> Capabilities:
+        properties = frozenset({"energy", "forces", "charges", "dipole"})
+        return Capabilities(self.elements, periodic=False, charge=True, spin=True, properties=properties, density=True)
 
     def forward(
-        self, systems: Systems, *, forces: bool = False, stress: bool = False, guess: Tensor | None = None
+        self,
+        systems: Systems,
+        *,
+        forces: bool = False,
+        stress: bool = False,
+        start: Tensor | None = None,
+        on_failure: str = "raise",
     ) -> Prediction:
         """Energies and forces; a density-like tensor in ``scf``."""
-        self.check_elements(systems)
         self.calls.append(systems.n_systems)
-        self.guesses.append(guess is not None)
+        self.starts.append(start is not None)
         if failed := self.failing(len(self.calls), systems):
             raise SCFConvergenceError("the SCF did not converge", failed)
         positions = systems.positions.detach().requires_grad_(forces)
@@ -69,7 +79,7 @@ class MorseModel(AbstractModel):
         scf = FakeSCF(
             torch.zeros(n, 1, size, size, dtype=positions.dtype),
             torch.ones(n, dtype=torch.bool),
-            torch.full((n,), 10 if guess is None else 1),
+            torch.full((n,), 10 if start is None else 1),
             torch.full((n,), -10.0),
             torch.full((n,), torch.nan),
         )

@@ -56,7 +56,7 @@ def test_last_density_is_the_guess_of_the_same_molecule_only():
     other = molecule("CH4")
     other.calc = calculator
     other.get_forces()
-    assert model.guesses == [False, True, False]
+    assert model.starts == [False, True, False]
 
 
 def test_charge_and_multiplicity_come_from_arguments_or_info():

@@ -14,7 +14,7 @@ from torch import Tensor
 from nddo_ml import NDDO
 from nddo_ml.errors import InputError
 from nddo_ml.systems import Systems
-from nddo_ml.terms.catalog import METHOD_TERMS, terms_from_config, terms_to_config
+from nddo_ml.terms.catalog import terms_from_config, terms_of, terms_to_config
 from nddo_ml.terms.dispersion import DispersionD3
 from nddo_ml.terms.halogen_bonds import HalogenBondsX
 from nddo_ml.terms.hydrogen_bonds import HydrogenBondsH4, HydrogenRepulsion, SoftHydrogenRepulsion
@@ -106,14 +106,17 @@ def test_d3h4_of_other_methods_binds_s22(method: str) -> None:
 def test_a_term_takes_the_place_of_the_methods_own() -> None:
     systems = named("water_dmso", "glycine")
     none = HydrogenBondsH4(0.0, 0.0, 0.0, 0.0)
-    own = next(term for term in METHOD_TERMS["RM1-D3H4"] if isinstance(term, HydrogenBondsH4))
+    own = next(term for term in terms_of("RM1-D3H4") if isinstance(term, HydrogenBondsH4))
     without = NDDO("RM1-D3H4", terms=(none,))(systems).energy
     torch.testing.assert_close(without + own.energy(systems), NDDO("RM1-D3H4")(systems).energy, atol=1e-9, rtol=0)
     both = (DispersionD3(alpha=20.0), none)
     assert terms_from_config(terms_to_config(both)) == both
-    for unsaved in ((SOFT,), (none, none)):
-        with pytest.raises(InputError, match=r"one DispersionD3, HydrogenBondsH4 each; got"):
+    assert terms_from_config(terms_to_config((SOFT,))) == (SOFT,)
+    for unsaved in ((object(),), (none, none)):
+        with pytest.raises(InputError, match=r"one DispersionD3, HydrogenBondsH4, .* each; got"):
             terms_to_config(unsaved)
+    with pytest.raises(InputError, match=r"energy terms are dispersion, .*; got 'gravity'"):
+        terms_from_config({"gravity": {}})
 
 
 def test_batch_equals_loop_in_any_order() -> None:

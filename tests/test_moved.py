@@ -10,7 +10,8 @@ import nddo_ml
 from nddo_ml.moved import MOVED
 
 OLD = {  # names that users of 0.1 may import, by module
-    "nddo": ["NDDO"],
+    "nddo": ["NDDO", "Field"],
+    "density": ["Reference", "reference", "diagonalize"],
     "nnp": ["NNP"],
     "calculator": ["NDDOCalculator"],
     "checkpoint": ["load_model", "open_model", "save_atomically"],
@@ -20,6 +21,9 @@ OLD = {  # names that users of 0.1 may import, by module
     "loss": ["errors"],
     "methods": ["METHODS"],
     "models": ["AbstractModel", "Prediction"],
+    "scf_loops": ["electronic_energy"],
+    "training.readers": ["read_structures"],
+    "training.references": ["fit_references"],
     "scf": ["SCFOptions", "SCFResult"],
     "energy": ["electronic_energy"],
     "evaluation": ["tabulate"],

@@ -67,7 +67,7 @@ def test_finished_systems_leave_the_batch():
     assert sizes == sorted(sizes, reverse=True)
     assert sizes[0] == len(NAMES)
     assert sizes[-1] < len(NAMES) - 1
-    assert all(model.guesses[1:])
+    assert all(model.starts[1:])
 
 
 def test_step_limit_says_what_is_not_converged():

@@ -101,11 +101,11 @@ def test_starting_density_saves_iterations() -> None:
     atoms = molecule("C6H6")
     model = NDDO("AM1")
     cold = model(Systems.from_ase(atoms))
-    warm = model(Systems.from_ase(atoms), guess=cold.scf.density)
+    warm = model(Systems.from_ase(atoms), start=cold.scf.density)
     assert int(warm.scf.iterations) < int(cold.scf.iterations) / 2
     assert torch.allclose(cold.energy, warm.energy, atol=1e-9)
     with pytest.raises(InputError, match="starting density must have shape"):
-        model(Systems.from_ase(atoms), guess=cold.scf.density[0])
+        model(Systems.from_ase(atoms), start=cold.scf.density[0])
 
 
 def test_uhf_of_a_closed_shell_equals_rhf_and_stretched_h2_dissociates() -> None:

@@ -39,7 +39,7 @@ def at_start(frames: list[Atoms], spins: int) -> tuple[FockBuilder, Iterate, Ten
     systems = Systems.from_ase(frames)
     model = NDDO("AM1")
     with torch.no_grad():
-        field = model.field(systems)
+        field = model.hamiltonian(systems)
     builder = FockBuilder.from_integrals(field.integrals)
     n_occupied = occupations(systems, model.method)[:, :spins]
     density = initial_density(builder.layout, field.parameters.shell_populations, n_occupied)

@@ -6,7 +6,7 @@ import torch
 from ase import Atoms
 from ase.build import bulk, molecule
 
-from nddo_ml import InputError, Systems
+from nddo_ml import NDDO, InputError, Systems
 
 
 def three() -> Systems:
@@ -121,3 +121,27 @@ def test_info_that_is_no_whole_number(value):
     atoms.info["charge"] = value
     with pytest.raises(InputError, match=r"info\['charge'\] must be a whole number"):
         Systems.from_ase(atoms)
+
+
+def test_a_system_may_be_selected_several_times():
+    systems = Systems.from_ase([molecule("H2O"), molecule("NH3"), molecule("CH4")])
+    chosen, atoms = systems.select_with_atoms(torch.tensor([2, 0, 2]))
+    assert chosen.atoms_per_system.tolist() == [5, 3, 5]
+    assert torch.equal(chosen.positions, systems.positions[atoms])
+    single = NDDO("AM1")(systems).energy
+    torch.testing.assert_close(NDDO("AM1")(chosen).energy, single[[2, 0, 2]], rtol=0, atol=1e-8)
+
+
+@pytest.mark.parametrize("index", [[], [3], [-1], [[0]]])
+def test_systems_that_are_not_there_cannot_be_selected(index):
+    systems = Systems.from_ase([molecule("H2O"), molecule("NH3"), molecule("CH4")])
+    with pytest.raises(InputError, match="expected"):
+        systems.select(torch.tensor(index, dtype=torch.int64))
+
+
+def test_places_within_systems_that_are_interleaved():
+    one = torch.tensor([1, 1, 1, 8])
+    systems = Systems.build(
+        one, torch.rand(4, 3, dtype=torch.float64) * 9, torch.tensor([1, 0, 1, 0]), multiplicity=[1, 2]
+    )
+    assert systems.places.tolist() == [0, 0, 1, 1]

@@ -16,7 +16,7 @@ from rich.table import Table
 from benchmarks.common import Report, note
 from nddo_ml.compare.figures import draw_curves
 from nddo_ml.compare.scan import Curve, scan
-from nddo_ml.evaluation.report import new_figure, save_figure
+from nddo_ml.evaluation.figures import new_figure, save_figure
 from nddo_ml.models.base import AbstractModel
 from nddo_ml.units import EV_KCAL_MOL
 from nddo_ml.workflows.coordinates import Coordinate
@@ -112,7 +112,7 @@ def force_along(curve: Curve, coordinate: Coordinate) -> np.ndarray:
 
 def draw(cases: dict[str, list[Curve]], path: Path) -> None:
     """A panel a case, the distance on a logarithmic scale."""
-    figure = new_figure(len(cases))
+    figure = new_figure(4.0 * len(cases), 3.8)
     for ax, (case, curves) in zip(np.atleast_1d(figure.subplots(1, len(cases))), cases.items(), strict=True):
         draw_curves(ax, "distance, Å", [(c.answers, c.values, c.relative("fragments")) for c in curves])
         energies = np.concatenate([c.relative("fragments").numpy() for c in curves[:1]]) * EV_KCAL_MOL

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
+from typing import Annotated
 
 import typer
 
@@ -45,11 +46,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     Exit codes: 0 all done; 1 some calculation did not converge; 2 some input was wrong (the rest is done).
     """
-    from nddo_ml.errors import NDDOMLError
+    from nddo_ml.errors import NDDOMLError, warnings_as_sentences
 
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        build_app(arguments)(args=list(arguments), prog_name="nddo-ml")
+        with warnings_as_sentences():
+            build_app(arguments)(args=list(arguments), prog_name="nddo-ml")
     except NDDOMLError as error:
         typer.secho(f"error: {error}", err=True, fg="red")
         sys.exit(2)
@@ -72,8 +74,8 @@ def _show_version(wanted: bool) -> None:
 
 
 def _general(
-    version: bool = typer.Option(
-        False, "--version", help="Print the version and leave.", callback=_show_version, is_eager=True
-    ),
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and leave.", callback=_show_version, is_eager=True)
+    ] = False,
 ) -> None:
     """Options that stand before a command."""

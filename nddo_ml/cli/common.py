@@ -97,9 +97,7 @@ def load_model(method: str, model_file: Path | None, uhf: bool = False) -> Abstr
 
     model = load(model_file)
     if uhf:
-        if not isinstance(model, NDDO):
-            raise InputError(f"--uhf needs a method or a hybrid; {model_file} is a potential without electrons")
-        model.uhf = True
+        model.unrestrict()
     return model
 
 
@@ -111,15 +109,14 @@ def open_models(names: Sequence[str] | None, uhf: bool = False) -> list[Abstract
     Raises:
         InputError: a name that is none of these.
     """
-    from nddo_ml.models.nddo import NDDO
     from nddo_ml.models.open import open_model
 
     unrestricted = True if uhf else None
     models: list[AbstractModel] = []
     for name in names or SHIPPED:
         model = open_model(name, unrestricted)
-        if not names and isinstance(model, NDDO):
-            models.append(NDDO(model.method.name, uhf=unrestricted))
+        if not names and model.parent is not None:
+            models.append(model.parent)
         if model.name in [m.name for m in models]:
             model.name = str(name)
         models.append(model)

@@ -19,7 +19,7 @@ from nddo_ml.datasets.dataset import from_frames
 from nddo_ml.errors import InputError
 from nddo_ml.io import Structure, addressed
 from nddo_ml.labelling.level import Level
-from nddo_ml.systems import Systems, take
+from nddo_ml.systems import Systems
 from nddo_ml.units import DEBYE_PER_E_ANGSTROM, EV_KCAL_MOL
 
 SHOWN = 24  # structures in the table; JSON has all
@@ -164,7 +164,8 @@ def record(comparison: Comparison, structures: list[Structure]) -> dict[str, Any
 
 def result(answers: Answers, comparison: Comparison, k: int) -> dict[str, Any]:
     """What one source says of one structure."""
-    _, atoms = take(comparison.data.systems, comparison.data.systems.charge.new_tensor([k]))
+    systems = comparison.data.systems
+    _, atoms = systems.select_with_atoms(systems.charge.new_tensor([k]))
     vector = None if answers.dipole is None else _item(answers.dipole * DEBYE_PER_E_ANGSTROM, k)
     outside = None if answers.extrapolations is None else answers.extrapolations.get(k)
     return {
@@ -220,8 +221,8 @@ def summary_table(comparison: Comparison) -> Table:
         cells.append("–" if a.extrapolations is None else f"{len(a.extrapolations)} of {len(comparison.data)}")
         for q in quantities:
             error = errors[a.name].get(q) if a in judged else None
-            mark = "*" if error and len(judged) > 1 and error["mae"] == best[q] else ""
-            cells.append(f"{error['mae']:.3g}{mark}" if error else "–")
+            star = "*" if error and len(judged) > 1 and error["mae"] == best[q] else ""
+            cells.append(f"{error['mae']:.3g}{star}" if error else "–")
         table.add_row(*cells)
     if quantities and len(judged) > 1:
         table.caption = "* nearest to the reference. energy: after a fit of per-element energies."

@@ -53,9 +53,9 @@ def evaluate(
     tables = tabulate(loaded, data, batch)
     errors = {"model": model, "files": [str(f) for f in files], **summarize(tables, data)}
     if plot is not None:
-        from nddo_ml.evaluation.report import parity
+        from nddo_ml.evaluation.figures import parity, save_figure
 
-        parity(tables, data.groups, plot, title=loaded.name)
+        save_figure(parity(tables, data, title=loaded.name), plot)
     if json == "-":
         typer.echo(json_module.dumps(errors, indent=1))
         return

@@ -29,7 +29,7 @@ def methods(json: Annotated[bool, typer.Option("--json", help="JSON on standard 
             "name": method.name,
             "description": method.description,
             "elements": [symbol_of(z) for z in sorted(method.elements)],
-            "reference": method.reference,
+            "reference": method.citation,
         }
         for method in METHODS.values()
     ]

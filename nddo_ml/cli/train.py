@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 MILLI = {"energy": "meV/atom", "forces": "meV/Å", "stress": "meV/Å³", "dipole": "me·Å", "charges": "me"}
 
-ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="TOML file, for example recipes/solid.toml.")]
+ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="TOML file, for example silicon.toml.")]
 TrainFiles = Annotated[
     list[Path] | None,
     typer.Option("--train", metavar="FILE", help="Training data, instead of the configuration's."),
@@ -51,18 +51,17 @@ def train(
     """Train a model; a run that was interrupted goes on where it was.
 
     The folder gets model.pt, log.jsonl (one JSON object an epoch), checkpoint.pt,
-    learning_curves.png, parity plots and, with test data, errors.json.
+    report.html, learning_curves.png, parity plots and, with test data, errors.json.
 
     Examples:
 
-      nddo-ml train recipes/solid.toml --train si.extxyz --output runs/si
+      nddo-ml train silicon.toml --train si.extxyz --output runs/si
 
-      torchrun --nproc-per-node 2 -m nddo_ml train recipes/solid.toml --train si.extxyz
+      torchrun --nproc-per-node 2 -m nddo_ml train silicon.toml --train si.extxyz
     """
-    from nddo_ml.datasets.checks import warnings_as_sentences
     from nddo_ml.training.config import read_config
     from nddo_ml.training.run import train as run
-    from nddo_ml.training.summary import write_figures
+    from nddo_ml.training.summary import write_summary
 
     overrides = _overrides(settings or [])
     for key, files in (("train", train_files), ("validation", validation), ("test", test)):
@@ -72,11 +71,11 @@ def train(
         overrides["output"] = str(output)
     chosen = read_config(config, overrides)
     err = Console(stderr=True)
-    with _bar(err) as bar, warnings_as_sentences():
+    with _bar(err) as bar:
         tell = _Teller(bar, chosen)
         result = run(chosen, restart=restart, on_epoch=tell)
     if tell.is_first:
-        write_figures(chosen, result.model)
+        write_summary(chosen, result.model)
         err.print(f"model: {result.path}", highlight=False)
         if result.test_errors:
             from nddo_ml.cli.evaluate import error_table

@@ -12,11 +12,12 @@ import torch
 from torch import Tensor
 
 from nddo_ml.datasets.dataset import Dataset, from_frames
+from nddo_ml.elements import ground_state_multiplicity
 from nddo_ml.errors import InputError
 from nddo_ml.models.base import AbstractModel
-from nddo_ml.models.nddo import NDDO
-from nddo_ml.models.nnp import NNP, SystemExtrapolation
-from nddo_ml.systems import Systems, take
+from nddo_ml.models.extrapolation import SystemExtrapolation
+from nddo_ml.models.prediction import Prediction
+from nddo_ml.systems import Systems
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -88,24 +89,11 @@ def model_answers(
         seconds=seconds / len(data),
         failures=failures,
         unconverged=frozenset(unconverged),
-        extrapolations=_extrapolations(model, data, failures) if isinstance(model, NNP) else None,
-        atoms=atom_energies(model, elements),
+        extrapolations=_extrapolations(model, data, failures) if model.capabilities.training_range else None,
+        atoms=model.isolated_energies(elements),
         atoms_extrapolated=_extrapolates_at_atoms(model, elements),
         **table.given(),
     )
-
-
-def atom_energies(model: AbstractModel, elements: Sequence[int]) -> dict[int, float]:
-    """Energies, eV, of isolated neutral atoms in the multiplicity of their ground state; those the model knows."""
-    systems = _lone_atoms(model, elements)
-    return {} if systems is None else dict(zip(systems.numbers.tolist(), model(systems).energy.tolist(), strict=True))
-
-
-def ground_state_multiplicity(number: int) -> int:
-    """2S + 1 of the neutral atom, from ASE's table of magnetic moments."""
-    from ase.data import ground_state_magnetic_moments
-
-    return round(float(ground_state_magnetic_moments[number])) + 1
 
 
 def label_answers(data: Dataset) -> Answers | None:
@@ -113,7 +101,7 @@ def label_answers(data: Dataset) -> Answers | None:
     labels, systems = data.labels, data.systems
     values: dict[str, Any] = {}
     for name in ("energy", "forces", "dipole", "charges"):
-        here = labels.weights[name] > 0
+        here = labels.has(name)
         here = here[systems.system_idx] if name in PER_ATOM else here
         if bool(here.any()):
             value = labels.values[name]
@@ -184,7 +172,7 @@ class _Table:
 
     def fill(self, index: Tensor, prediction: Any) -> None:
         """Keep a prediction for the structures ``index``, its atoms contiguous by structure."""
-        _, atoms = take(self.systems, index)
+        _, atoms = self.systems.select_with_atoms(index)
         for name, values in self.values.items():
             value = getattr(prediction, name)
             if value is not None:
@@ -195,22 +183,9 @@ class _Table:
         return {k: v if k == "energy" or not bool(v.isnan().all()) else None for k, v in self.values.items()}
 
 
-def _lone_atoms(model: AbstractModel, elements: Sequence[int]) -> Systems | None:
-    """Each element that the model knows, alone; None if there is none."""
-    known = [z for z in elements if z in model.elements]
-    if not known:
-        return None
-    return Systems.build(
-        torch.tensor(known),
-        torch.zeros(len(known), 3, dtype=torch.float64),
-        torch.arange(len(known)),
-        multiplicity=[ground_state_multiplicity(z) for z in known],
-    )
-
-
 def _extrapolates_at_atoms(model: AbstractModel, elements: Sequence[int]) -> bool:
-    lone = _lone_atoms(model, elements)
-    return isinstance(model, NNP) and lone is not None and bool(model.extrapolation(lone))
+    atoms = model.isolated_atoms(elements)
+    return atoms is not None and bool(model.extrapolation(atoms))
 
 
 def _timed(call: Callable[[], T]) -> tuple[float, T]:
@@ -220,15 +195,14 @@ def _timed(call: Callable[[], T]) -> tuple[float, T]:
     return time.perf_counter() - start, result
 
 
-def _predict(model: AbstractModel, systems: Systems) -> Any:
-    options = {"on_failure": "mask"} if isinstance(model, NDDO) else {}
-    return model(systems, forces=True, **options)
+def _predict(model: AbstractModel, systems: Systems) -> Prediction:
+    return model(systems, forces=True, on_failure="mask")
 
 
 def _attempts(model: AbstractModel, systems: Systems, index: Tensor) -> list[tuple[Tensor, Any]]:
     """Predictions of parts of ``index``; for a structure that the model refuses, the reason."""
     try:
-        return [(index, _predict(model, take(systems, index)[0]))]
+        return [(index, _predict(model, systems.select_with_atoms(index)[0]))]
     except InputError as error:
         if len(index) == 1:
             return [(index, _reason(error))]
@@ -244,13 +218,13 @@ def _portions(systems: Systems) -> Iterator[Tensor]:
         yield order[portion == k]
 
 
-def _extrapolations(model: NNP, data: Dataset, failures: dict[int, str]) -> dict[int, Extrapolation]:
+def _extrapolations(model: AbstractModel, data: Dataset, failures: dict[int, str]) -> dict[int, Extrapolation]:
     """Structures with symmetry functions outside the training data's range."""
     found: dict[int, list[SystemExtrapolation]] = {}
     good = torch.tensor([k for k in range(len(data)) if k not in failures], dtype=torch.int64)
     for index in good.split(64):
         if len(index):
-            for entry in model.extrapolation(take(data.systems, index)[0]):
+            for entry in model.extrapolation(data.systems.select_with_atoms(index)[0]):
                 found.setdefault(int(index[entry.system]), []).append(entry)
     result = {}
     for k, entries in found.items():

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from nddo_ml.compare.answers import Answers, label_answers, model_answers, pyscf_answers
 from nddo_ml.datasets.dataset import Dataset, from_frames
-from nddo_ml.datasets.references import fit_references
+from nddo_ml.datasets.zeros import fit_zeros
 from nddo_ml.elements import symbol_of
 from nddo_ml.errors import InputError
 from nddo_ml.models.base import AbstractModel
@@ -154,6 +154,6 @@ def elementwise_part(energy: Tensor, data: Dataset) -> Tensor:
     """Σ_Z n_Z e_Z [structures] with e_Z fitted to energies [structures] by least squares; NaN takes no part."""
     known = ~energy.isnan()
     labels = replace(data.labels, weights={**data.labels.weights, "energy": known.to(torch.float64)})
-    here = replace(data, labels=labels, references=("",) * len(data))
-    zeros = fit_references(here, energy.nan_to_num())[""]
+    here = replace(data, labels=labels, zeros=("",) * len(data))
+    zeros = fit_zeros(here, energy.nan_to_num())[""]
     return data.composition @ torch.tensor([zeros[z] for z in data.elements], dtype=torch.float64)

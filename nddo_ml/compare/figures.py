@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+import torch
 from torch import Tensor
 
-from nddo_ml.compare.comparison import ZEROS, Comparison, deviations, elementwise_part
-from nddo_ml.evaluation.report import colours, new_figure, save_figure
+from nddo_ml.compare.comparison import ZEROS, Comparison, deviations, elementwise_part, formulas, relative_energies
+from nddo_ml.evaluation.figures import colours, diagonal, new_figure, note, save_figure
 from nddo_ml.units import DEBYE_PER_E_ANGSTROM, EV_KCAL_MOL
 from nddo_ml.workflows.coordinates import scan_of
 
@@ -19,8 +21,9 @@ if TYPE_CHECKING:
 
     from nddo_ml.compare.answers import Answers
 
-UNITS = {"energy": "kcal/mol", "forces": "kcal/mol/Å", "dipole": "D", "charges": "e"}
-SCALES = {"energy": EV_KCAL_MOL, "forces": EV_KCAL_MOL, "dipole": DEBYE_PER_E_ANGSTROM, "charges": 1.0}
+UNITS = {"relative energy": "kcal/mol", "energy": "kcal/mol", "forces": "kcal/mol/Å", "dipole": "D", "charges": "e"}
+SCALES = {"forces": EV_KCAL_MOL, "dipole": DEBYE_PER_E_ANGSTROM, "charges": 1.0}
+_PANEL = 2.7  # inches
 
 
 def write_figures(comparison: Comparison, frames: Sequence[Atoms], folder: Path) -> list[Path]:
@@ -46,26 +49,31 @@ def write_figures(comparison: Comparison, frames: Sequence[Atoms], folder: Path)
 
 
 def parity(comparison: Comparison, reference: Answers, others: Sequence[Answers], path: Path) -> None:
-    """Every quantity of the sources against the reference's, with the MAE of each; energies at fitted zeros."""
-    data = comparison.data
-    shown = {q: [(a, _values(q, a, reference, comparison)) for a in others if _has(q, a, reference)] for q in UNITS}
-    shown = {q: sources for q, sources in shown.items() if sources}
-    figure = new_figure(max(1, len(shown)))
-    axes = figure.subplots(1, max(1, len(shown)), squeeze=False)[0]
-    colour = dict(zip([a.name for a in others], colours(len(others)), strict=True))
-    for ax, (quantity, sources) in zip(axes, shown.items(), strict=False):
-        x = _values(quantity, reference, reference, comparison)
-        for answers, y in sources:
-            mae = deviations(answers, reference, data).get(quantity, {}).get("mae")
-            label = answers.name if mae is None else f"{answers.name}, MAE {mae:.3g}"
-            ax.plot(x, y, ".", ms=4, alpha=0.6, color=colour[answers.name], label=label, rasterized=True)
-        low, high = float(x[~x.isnan()].min()), float(x[~x.isnan()].max())
-        ax.axline((low, low), slope=1, color="black", lw=0.6)
-        ax.set_xlim(low - 0.03 * (high - low or 1), high + 0.03 * (high - low or 1))
-        ax.set_title(f"{quantity}, {UNITS[quantity]}")
-        ax.set_xlabel(reference.name)
-        ax.grid(alpha=0.25, lw=0.4)
-        ax.legend(frameon=False, fontsize="small", markerscale=2)
+    """Every source against the reference, a column a source and a row a quantity, on the same axes, with the MAE.
+
+    Energies are relative to the first structure of the same formula; where no formula has a second one, to per-element
+    energies fitted to the reference, at zeros fitted to it.
+    """
+    shown = _quantities(comparison, reference, others)
+    figure = new_figure(_PANEL * len(others) + 0.4, _PANEL * max(1, len(shown)) + 0.3)
+    axes = figure.subplots(max(1, len(shown)), len(others), squeeze=False)
+    for row, (quantity, (x, values)) in zip(axes, shown.items(), strict=False):
+        seen = np.concatenate([v.numpy() for v in values if v is not None])
+        for ax, answers, y, colour in zip(row, others, values, colours(len(others)), strict=True):
+            if y is None:
+                ax.set(xticks=[], yticks=[])
+                ax.spines[:].set_visible(False)
+                ax.text(0.5, 0.5, f"no {quantity}", ha="center", va="center", transform=ax.transAxes, color="gray")
+                continue
+            ax.plot(x, y, ".", ms=4, alpha=0.6, color=colour, rasterized=True)
+            diagonal(ax, x.numpy(), seen)
+            mae = deviations(answers, reference, comparison.data).get(quantity, {}).get("mae")
+            if mae is not None:
+                note(ax, f"MAE {mae:.3g}")
+        row[0].set_ylabel(f"{quantity}, {UNITS[quantity]}")
+    for ax, answers in zip(axes[0], others, strict=True):
+        ax.set_title(answers.name)
+    figure.supxlabel(reference.name, fontsize="medium")
     save_figure(figure, path)
 
 
@@ -80,7 +88,7 @@ def curves(
         path: PNG file.
         relative_to: what the energies are relative to.
     """
-    figure = new_figure(1)
+    figure = new_figure(5.0, 3.8)
     ax = figure.subplots()
     draw_curves(ax, label, lines)
     ax.set_ylabel(f"energy, kcal/mol{f', relative to {ZEROS.get(relative_to, relative_to)}' if relative_to else ''}")
@@ -104,18 +112,33 @@ def draw_curves(ax: Axes, label: str, lines: Sequence[tuple[Answers, Sequence[fl
     ax.legend(frameon=False, fontsize="small")
 
 
-def _has(quantity: str, answers: Answers, reference: Answers) -> bool:
-    values = [getattr(source, quantity) for source in (answers, reference)]
-    if any(v is None for v in values):
-        return False
-    return not bool((values[0] - values[1]).isnan().all())
+def _quantities(
+    comparison: Comparison, reference: Answers, others: Sequence[Answers]
+) -> dict[str, tuple[Tensor, list[Tensor | None]]]:
+    """Values of the reference and of every other source (None where it has none), flat, by quantity."""
+    names = formulas(comparison.data)
+    second = torch.tensor([name in names[:k] for k, name in enumerate(names)])
+    energy = "relative energy" if bool(second.any()) else "energy"
+    found = {}
+    for quantity in (energy, *SCALES):
+        values = [_values(quantity, a, reference, comparison, second) for a in (reference, *others)]
+        if values[0] is not None and any(v is not None for v in values[1:]):
+            found[quantity] = (values[0], values[1:])
+    return found
 
 
-def _values(quantity: str, answers: Answers, reference: Answers, comparison: Comparison) -> Tensor:
-    """Flat values; energies relative to per-element energies fitted to the reference's."""
-    if quantity == "energy":
-        data = comparison.data
+def _values(
+    quantity: str, answers: Answers, reference: Answers, comparison: Comparison, second: Tensor
+) -> Tensor | None:
+    """Flat values of a source in the units shown; None where it or the reference has none."""
+    data = comparison.data
+    if quantity == "relative energy":
+        values = relative_energies(answers, data, "first")[second] * EV_KCAL_MOL
+    elif quantity == "energy":
         moved = answers.energy + elementwise_part(reference.energy - answers.energy, data)
-        return (moved - elementwise_part(reference.energy, data)) * EV_KCAL_MOL
-    values: Tensor = getattr(answers, quantity)
-    return values.reshape(-1) * SCALES[quantity]
+        values = (moved - elementwise_part(reference.energy, data)) * EV_KCAL_MOL
+    elif getattr(answers, quantity) is None:
+        return None
+    else:
+        values = getattr(answers, quantity).reshape(-1) * SCALES[quantity]
+    return None if bool(values.isnan().all()) else values

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from nddo_ml.compare.answers import Answers, ground_state_multiplicity, model_answers
+from nddo_ml.compare.answers import Answers, model_answers
 from nddo_ml.compare.comparison import ZEROS, relative_energies
 from nddo_ml.datasets.dataset import Dataset, from_frames
+from nddo_ml.elements import ground_state_multiplicity
 from nddo_ml.errors import InputError, SCFConvergenceError
-from nddo_ml.models.base import AbstractModel, Prediction
-from nddo_ml.models.nddo import NDDO
+from nddo_ml.models.base import AbstractModel, Capabilities, Prediction
 from nddo_ml.systems import Systems
 from nddo_ml.workflows.coordinates import Coordinate
 
@@ -81,9 +81,9 @@ def scan(
             frames, relaxed = made.frames, made.relaxed
         data = from_frames(frames)
         elements = data.elements if relative_to == "atoms" else ()
-        along = AlongCurve(model) if isinstance(model, NDDO) else model
+        along = AlongCurve(model) if model.capabilities.density else model
         answers = model_answers(along, data, elements, advance if fmax is None else None)
-        limit = None if parts is None else float(model(Systems.from_ase(parts)).energy.sum())
+        limit = None if parts is None else _energy_apart(model, parts)
         curves.append(Curve(list(values), frames, data, answers, relaxed, limit))
     return curves
 
@@ -96,31 +96,53 @@ class AlongCurve(AbstractModel):
     that do not converge are masked.
     """
 
-    periodic = False
-
-    def __init__(self, model: NDDO) -> None:
+    def __init__(self, model: AbstractModel) -> None:
         super().__init__()
         self.model = model
         self.name = model.name
         self.elements = model.elements
+        self.periodic = model.periodic
 
-    def forward(self, systems: Systems, *, forces: bool = False, stress: bool = False) -> Prediction:
-        """As that of the model."""
-        best: Prediction = self.model(systems, on_failure="mask")
+    @property
+    def capabilities(self) -> Capabilities:
+        """Those of the model."""
+        return self.model.capabilities
+
+    def forward(
+        self,
+        systems: Systems,
+        *,
+        forces: bool = False,
+        stress: bool = False,
+        start: Tensor | None = None,
+        on_failure: str = "mask",
+    ) -> Prediction:
+        """As that of the model; fields that do not converge are always masked."""
+        best = self.model(systems, start=start, on_failure="mask")
         if best.scf is None or systems.n_systems == 1 or len(set(systems.atoms_per_system.tolist())) > 1:
-            return self.model(systems, forces=forces, stress=stress, on_failure="mask")
+            return self.model(systems, forces=forces, stress=stress, start=start, on_failure="mask")
         energy, density = best.energy.nan_to_num(nan=torch.inf), best.scf.density.clone()
         for _ in range(systems.n_systems):
             fallen = False
             for step in (1, -1):
-                trial = self.model(systems, guess=density.roll(step, 0), on_failure="mask")
+                trial = self.model(systems, start=density.roll(step, 0), on_failure="mask")
                 lower = trial.energy.nan_to_num(nan=torch.inf) < energy - ENERGY_NOISE
+                if trial.scf is None or not bool(lower.any()):
+                    continue
                 energy = torch.where(lower, trial.energy, energy)
                 density[lower] = trial.scf.density[lower]
-                fallen |= bool(lower.any())
+                fallen = True
             if not fallen:
                 break
-        return self.model(systems, forces=forces, stress=stress, guess=density, on_failure="mask")
+        return self.model(systems, forces=forces, stress=stress, start=density, on_failure="mask")
+
+
+def _energy_apart(model: AbstractModel, parts: Sequence[Atoms]) -> float:
+    """Sum of the fragments' energies; their spins, which were assumed here, are kept from a model that knows none."""
+    systems = Systems.from_ase(parts)
+    if not model.capabilities.spin:
+        systems = replace(systems, multiplicity=torch.ones_like(systems.multiplicity))
+    return float(model(systems).energy.sum())
 
 
 @dataclass(frozen=True)

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TextIO
 
 import torch
 from ase.data import covalent_radii
 from torch import Tensor
 
+from bp_descriptors.runs import starts
 from nddo_ml.datasets.contacts import nearest_contacts
 from nddo_ml.datasets.dataset import Dataset
 from nddo_ml.units import BOHR_ANGSTROM, EV_KCAL_MOL, HARTREE_EV
@@ -23,25 +20,6 @@ GRADIENTS = "energies rise where forces point: gradients instead of forces? F = 
 
 class UnitsWarning(UserWarning):
     """Numbers whose size suggests another unit than the one declared."""
-
-
-@contextmanager
-def warnings_as_sentences() -> Iterator[None]:
-    """Within it, warnings go to standard error as one sentence, without the place in the code."""
-
-    def show(
-        message: Warning | str,
-        category: type[Warning],
-        filename: str,
-        lineno: int,
-        file: TextIO | None = None,
-        line: str | None = None,
-    ) -> None:
-        (file or sys.stderr).write(f"warning: {message}\n")
-
-    with warnings.catch_warnings():
-        warnings.showwarning = show
-        yield
 
 
 def check_dataset(dataset: Dataset) -> list[str]:
@@ -58,24 +36,24 @@ def check_dataset(dataset: Dataset) -> list[str]:
     return found
 
 
-def check_against_forces(said: LinearPrediction, dataset: Dataset) -> str | None:
+def check_against_forces(from_forces: LinearPrediction, dataset: Dataset) -> str | None:
     """Warn (UnitsWarning) of energies or stresses that contradict the forces, in sign or by a factor of a unit.
 
     Compared with a potential fitted to the forces alone, which know nothing of the volume: energies an atom but
     for what is quadratic in the volume, with coefficients for each element, and the diagonal of the stress but
     for its mean. No verdict where they hardly go together.
     """
-    message = _energies_and_forces(said, dataset) or _stress_and_forces(said, dataset)
+    message = _energies_and_forces(from_forces, dataset) or _stress_and_forces(from_forces, dataset)
     if message:
         where = dataset.origins[0].rsplit(", frame", 1)[0]
         warnings.warn(f"{where}: {message}", UnitsWarning, stacklevel=2)
     return message
 
 
-def _energies_and_forces(said: LinearPrediction, dataset: Dataset) -> str | None:
-    k = torch.tensor(said.structures)
-    here = dataset.labels.weights["energy"][k] > 0
-    k, predicted = k[here], said.energy[here]
+def _energies_and_forces(from_forces: LinearPrediction, dataset: Dataset) -> str | None:
+    k = torch.tensor(from_forces.structures)
+    here = dataset.labels.has("energy")[k]
+    k, predicted = k[here], from_forces.energy[here]
     if len(k) < 6 + 3 * len(dataset.elements):
         return None
     sizes = dataset.systems.atoms_per_system[k]
@@ -95,12 +73,12 @@ def _energies_and_forces(said: LinearPrediction, dataset: Dataset) -> str | None
     return None
 
 
-def _stress_and_forces(said: LinearPrediction, dataset: Dataset) -> str | None:
-    k = torch.tensor(said.structures)
-    here = (dataset.labels.weights["stress"][k] > 0) & said.stress.isfinite().all(2).all(1)
+def _stress_and_forces(from_forces: LinearPrediction, dataset: Dataset) -> str | None:
+    k = torch.tensor(from_forces.structures)
+    here = (dataset.labels.has("stress")[k]) & from_forces.stress.isfinite().all(2).all(1)
     if int(here.sum()) < 10:
         return None
-    both = torch.stack([said.stress[here], dataset.labels.values["stress"][k[here]]]).diagonal(dim1=2, dim2=3)
+    both = torch.stack([from_forces.stress[here], dataset.labels.values["stress"][k[here]]]).diagonal(dim1=2, dim2=3)
     predicted, labels = (both - both.mean(2, keepdim=True)).flatten(1)
     correlation, slope = _line(predicted, labels)
     if correlation < -0.5:
@@ -135,7 +113,7 @@ def _lengths(dataset: Dataset) -> str | None:
 
 
 def _energies(dataset: Dataset) -> str | None:
-    here = dataset.labels.weights["energy"] > 0
+    here = dataset.labels.has("energy")
     if not bool(here.any()):
         return None
     z = torch.tensor(dataset.elements, dtype=torch.float64)
@@ -175,14 +153,14 @@ def _work(dataset: Dataset) -> tuple[Tensor, Tensor]:
     """Mean force times displacement, and the energy's decrease, of neighbouring similar structures; eV."""
     s, labels = dataset.systems, dataset.labels
     sizes = s.atoms_per_system
-    starts = torch.cumsum(sizes, 0) - sizes
-    both = (labels.weights["energy"] > 0) & (labels.weights["forces"] > 0)
+    first = starts(sizes)
+    both = (labels.has("energy")) & (labels.has("forces"))
     work, change = [], []
     for k in range(min(len(dataset) - 1, 400)):
         n = int(sizes[k])
         if not bool(both[k] & both[k + 1]) or n != int(sizes[k + 1]) or not torch.equal(s.cell[k], s.cell[k + 1]):
             continue
-        a, b = slice(int(starts[k]), int(starts[k]) + n), slice(int(starts[k + 1]), int(starts[k + 1]) + n)
+        a, b = (slice(int(first[m]), int(first[m]) + n) for m in (k, k + 1))
         step = s.positions[b] - s.positions[a]
         if torch.equal(s.numbers[a], s.numbers[b]) and float(step.norm(dim=1).max()) < 0.3:
             mean = 0.5 * (labels.values["forces"][a] + labels.values["forces"][b])
@@ -192,7 +170,7 @@ def _work(dataset: Dataset) -> tuple[Tensor, Tensor]:
 
 
 def _stress(dataset: Dataset) -> str | None:
-    here = dataset.labels.weights["stress"] > 0
+    here = dataset.labels.has("stress")
     if not bool(here.any()):
         return None
     size = float(dataset.labels.values["stress"][here].norm(dim=(1, 2)).median())

@@ -7,7 +7,6 @@ from torch import Tensor
 
 from bp_descriptors import neighbor_list, pair_vectors
 from nddo_ml.datasets.dataset import Dataset
-from nddo_ml.systems import take
 
 LARGEST = 6.0  # Å; atoms farther apart are no neighbours here
 SAMPLE = 200  # structures looked at
@@ -15,7 +14,7 @@ SAMPLE = 200  # structures looked at
 
 def nearest_contacts(dataset: Dataset) -> tuple[Tensor, Tensor, Tensor]:
     """Distance in Å of each atom that has a neighbour to its nearest one, and both atomic numbers."""
-    some, _ = take(dataset.systems, torch.arange(len(dataset))[:: max(1, len(dataset) // SAMPLE)])
+    some, _ = dataset.systems.select_with_atoms(torch.arange(len(dataset))[:: max(1, len(dataset) // SAMPLE)])
     pairs = neighbor_list(some.positions, LARGEST, some.system_idx, some.cell, some.pbc)
     distance = pair_vectors(some.positions, pairs, some.system_idx, some.cell).norm(dim=1)
     start = torch.full((some.n_atoms,), torch.inf, dtype=distance.dtype)

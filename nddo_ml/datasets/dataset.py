@@ -14,10 +14,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nddo_ml.datasets.readers import read_structures
+from bp_descriptors import neighbor_list
+from nddo_ml.datasets.readers import read_labelled_frames
 from nddo_ml.elements import symbol_of
 from nddo_ml.errors import InputError
-from nddo_ml.systems import Systems, take
+from nddo_ml.systems import MIN_DISTANCE, Systems
 from nddo_ml.units import BOHR_ANGSTROM, EV_KCAL_MOL, HARTREE_EV
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class Source:
     length_unit: str = "angstrom"
     weight: float = 1.0  # multiplies every structure's weight
     group: str | None = None  # group of all its structures; None: from the frame
-    reference: str = ""  # data sets of one reference share their per-element energies
+    reference: str = ""  # name of their zero of energy: data of one name share their per-element energies
 
     def __post_init__(self) -> None:
         for name, value, known in (
@@ -73,6 +74,10 @@ class Labels:
     values: dict[str, Tensor]  # per system or per atom, units of LABELS
     weights: dict[str, Tensor]  # [systems], zero where missing
 
+    def has(self, name: str) -> Tensor:
+        """Which systems have this label, [systems] bool."""
+        return self.weights[name] > 0
+
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> Labels:
         """The same on another device."""
         return Labels(
@@ -89,7 +94,7 @@ class Dataset:
     labels: Labels
     groups: tuple[str, ...]  # one a structure
     origins: tuple[str, ...]  # "file, frame n", one a structure
-    references: tuple[str, ...]  # one a structure: which set of per-element energies applies
+    zeros: tuple[str, ...]  # one a structure: the name of its zero of energy, a set of per-element energies
 
     def __len__(self) -> int:
         return len(self.groups)
@@ -97,7 +102,7 @@ class Dataset:
     @property
     def present(self) -> tuple[str, ...]:
         """Labels that at least one structure has."""
-        return tuple(name for name in LABELS if bool((self.labels.weights[name] > 0).any()))
+        return tuple(name for name in LABELS if bool((self.labels.has(name)).any()))
 
     @property
     def elements(self) -> tuple[int, ...]:
@@ -110,13 +115,15 @@ class Dataset:
         counts = torch.zeros(len(self), len(self.elements), dtype=torch.float64)
         lookup = {z: k for k, z in enumerate(self.elements)}
         column = torch.tensor([lookup[z] for z in self.systems.numbers.tolist()])
-        counts.index_put_((self.systems.system_idx, column), torch.ones(len(column), dtype=torch.float64), True)
+        counts.index_put_(
+            (self.systems.system_idx, column), torch.ones(len(column), dtype=torch.float64), accumulate=True
+        )
         return counts
 
     def select(self, index: Tensor | Sequence[int]) -> Dataset:
         """The structures ``index``, in this order."""
         index = torch.as_tensor(index, dtype=torch.int64)
-        systems, atoms = take(self.systems, index)
+        systems, atoms = self.systems.select_with_atoms(index)
         values = {k: v[atoms] if LABELS[k][0] else v[index] for k, v in self.labels.values.items()}
         weights = {k: v[index] for k, v in self.labels.weights.items()}
         pick = index.tolist()
@@ -125,8 +132,20 @@ class Dataset:
             Labels(values, weights),
             tuple(self.groups[k] for k in pick),
             tuple(self.origins[k] for k in pick),
-            tuple(self.references[k] for k in pick),
+            tuple(self.zeros[k] for k in pick),
         )
+
+    def of_groups(self, groups: Sequence[str], excluded: Sequence[str]) -> Dataset:
+        """The structures of some groups (none named: of all) without those of excluded ones.
+
+        Raises:
+            InputError: a group that no structure has, or nothing that is left.
+        """
+        self._check_groups([*groups, *excluded])
+        keep = [k for k, g in enumerate(self.groups) if (not groups or g in groups) and g not in excluded]
+        if not keep:
+            raise InputError(f"no structure is left of {len(self)} when groups are chosen and excluded")
+        return self if len(keep) == len(self) else self.select(keep)
 
     def weighted(self, group_weights: Mapping[str, float]) -> Dataset:
         """The same structures with their weights multiplied by group.
@@ -134,14 +153,16 @@ class Dataset:
         Raises:
             InputError: a group that no structure has.
         """
-        unknown = sorted(set(group_weights) - set(self.groups))
-        if unknown:
-            raise InputError(
-                f"no structure is of group {unknown[0]!r}; there are {', '.join(sorted(set(self.groups)))}"
-            )
+        self._check_groups(group_weights)
         factor = torch.tensor([float(group_weights.get(g, 1.0)) for g in self.groups], dtype=torch.float64)
         weights = {k: v * factor for k, v in self.labels.weights.items()}
         return replace(self, labels=Labels(self.labels.values, weights))
+
+    def _check_groups(self, names: Iterable[str]) -> None:
+        unknown = sorted(set(names) - set(self.groups))
+        if unknown:
+            known = ", ".join(sorted(set(self.groups)))
+            raise InputError(f"no structure is of group {unknown[0]!r}; there are {known:.200}")
 
 
 def load_dataset(sources: Iterable[Source | str | Path]) -> Dataset:
@@ -154,7 +175,7 @@ def load_dataset(sources: Iterable[Source | str | Path]) -> Dataset:
     for entry in sources:
         source = entry if isinstance(entry, Source) else Source(str(entry))
         found: set[str] = set()
-        for number, (atoms, raw) in enumerate(read_structures(source.path, source.keys)):
+        for number, (atoms, raw) in enumerate(read_labelled_frames(source.path, source.keys)):
             origin = f"{source.path}, frame {number}"
             frames.append((_scaled(atoms, source), _checked_labels(atoms, raw, source, origin), source, origin))
             found |= raw.keys()
@@ -262,9 +283,10 @@ def _assemble(frames: Sequence[tuple[Atoms, dict[str, np.ndarray], Source, str]]
             raise InputError(f"{origin}: periodic lattice vectors must be independent; got {lattice.tolist()}")
         try:
             Systems.from_ase(atoms)
-        except InputError as error:
+        except (InputError, OverflowError) as error:
             raise InputError(f"{origin}: {str(error).removeprefix('system 0, ').removeprefix('system 0: ')}") from None
     systems = Systems.from_ase([atoms for atoms, *_ in frames])
+    _check_overlaps(systems, [origin for *_, origin in frames])
     values, weights = {}, {}
     for name, (per_atom, shape, *_) in LABELS.items():
         parts = [
@@ -284,6 +306,22 @@ def _assemble(frames: Sequence[tuple[Atoms, dict[str, np.ndarray], Source, str]]
     )
 
 
+def _check_overlaps(systems: Systems, origins: Sequence[str]) -> None:
+    """Refuse atoms that are on one spot, or on their own image's, through a cell's boundary."""
+    periodic = torch.nonzero(systems.pbc.any(dim=1)).squeeze(1)
+    for part in periodic.split(256):
+        some, _ = systems.select_with_atoms(part)
+        pairs = neighbor_list(some.positions, MIN_DISTANCE, some.system_idx, some.cell, some.pbc)
+        if pairs.n_pairs:
+            a, b = sorted((int(pairs.i[0]), int(pairs.j[0])))
+            k = int(some.system_idx[a])
+            first = int((some.system_idx < k).sum())
+            raise InputError(
+                f"{origins[int(part[k])]}: atoms {a - first} and {b - first} are on one spot through the boundary: "
+                f"they are nearer than {MIN_DISTANCE} Å"
+            )
+
+
 def _weight(atoms: Atoms, source: Source, origin: str) -> float:
     weight = atoms.info.get("weight", 1.0)
     if not isinstance(weight, int | float | np.number) or not 0 <= float(weight) < float("inf"):
@@ -299,6 +337,6 @@ def _group(atoms: Atoms, source: Source) -> str:
 
 def describe(dataset: Dataset) -> str:
     """One line: structures, atoms, elements, labels with the number of structures that have them."""
-    labels = ", ".join(f"{name} ({int((dataset.labels.weights[name] > 0).sum())})" for name in dataset.present)
+    labels = ", ".join(f"{name} ({int((dataset.labels.has(name)).sum())})" for name in dataset.present)
     symbols = " ".join(symbol_of(z) for z in dataset.elements)
     return f"{len(dataset)} structures, {dataset.systems.n_atoms} atoms of {symbols}; labels: {labels or 'none'}"

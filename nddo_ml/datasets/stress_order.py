@@ -72,12 +72,12 @@ def message(orders: Mapping[str, Order]) -> str:
     return f"stress labels have off-diagonal components exchanged ({'; '.join(parts)})"
 
 
-def orders_by_forces(said: LinearPrediction, dataset: Dataset) -> dict[str, Order]:
+def orders_by_forces(from_forces: LinearPrediction, dataset: Dataset) -> dict[str, Order]:
     """:func:`find_orders` against a potential that was fitted to the forces alone."""
-    chosen = [n for n, k in enumerate(said.structures) if dataset.labels.weights["stress"][k] > 0]
-    used = [said.structures[n] for n in chosen]
+    chosen = [n for n, k in enumerate(from_forces.structures) if dataset.labels.has("stress")[k]]
+    used = [from_forces.structures[n] for n in chosen]
     groups = [dataset.groups[k] for k in used]
-    return find_orders(said.stress[chosen], dataset.labels.values["stress"][used], groups)
+    return find_orders(from_forces.stress[chosen], dataset.labels.values["stress"][used], groups)
 
 
 def _off_diagonal(stress: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from torch.autograd.function import once_differentiable
 from nddo_ml.energy.functional import flat_integrals, fock_weights
 from nddo_ml.errors import ResponseError
 from nddo_ml.integrals.build import Integrals
-from nddo_ml.scf.density import Reference, dot, from_rotation, norm, occupied_reference, to_rotation
+from nddo_ml.scf.density import SplitOrbitals, canonical_orbitals, dot, from_rotation, norm, to_rotation
 from nddo_ml.scf.fock import FockBuilder
 from nddo_ml.scf.solve import SCFResult
 
@@ -122,9 +122,9 @@ def density_response(
     change = torch.zeros_like(perturbation)
     if not wanted.numel():
         return change
-    ref = occupied_reference(scf.fock, scf.density, scf.real_rows, scf.n_occupied).select(wanted)
+    origin = canonical_orbitals(scf.fock, scf.density, scf.real_rows, scf.n_occupied).select(wanted)
     some = builder if wanted.numel() == perturbation.shape[0] else builder.select(wanted)
-    z, residual = solve_response(some, ref, to_rotation(ref, perturbation[wanted]), options)
+    z, residual = solve_response(some, origin, to_rotation(origin, perturbation[wanted]), options)
     solved = residual <= options.tolerance
     if not bool(solved.all()):
         names = systems[wanted[~solved]].tolist()
@@ -136,12 +136,12 @@ def density_response(
             raise ResponseError(message, names)
         _LOG.warning("%s; they have no response in this gradient", message)
     z = torch.where(solved[:, None, None, None], z, 0.0)
-    return change.index_copy(0, wanted, -from_rotation(ref, z))
+    return change.index_copy(0, wanted, -from_rotation(origin, z))
 
 
 @torch.no_grad()
 def solve_response(
-    builder: FockBuilder, ref: Reference, right: Tensor, options: ResponseOptions
+    builder: FockBuilder, origin: SplitOrbitals, right: Tensor, options: ResponseOptions
 ) -> tuple[Tensor, Tensor]:
     """Solve ``A Z = right`` by preconditioned conjugate residuals, all systems at once.
 
@@ -150,21 +150,21 @@ def solve_response(
 
     Args:
         builder: Fock matrices of the batch.
-        ref: orbitals of the converged field.
+        origin: orbitals of the converged field.
         right: [systems, spin, V, O].
         options: tolerance and limit.
 
     Returns:
         Z [systems, spin, V, O] and the residuals [systems], relative to the right-hand sides.
     """
-    present = torch.isfinite(ref.gap)
-    gap = torch.where(present, ref.gap, 0.0)
+    present = torch.isfinite(origin.gap)
+    gap = torch.where(present, origin.gap, 0.0)
     inverse = torch.where(present, 1 / gap.clamp(min=_MIN_GAP), 0.0)
 
     scale = norm(right).clamp(min=1e-300)
     x, r = torch.zeros_like(right), right
     z = inverse * r
-    az = builder.orbital_hessian(ref, gap, z)
+    az = builder.orbital_hessian(origin, gap, z)
     p, ap, product = z, az, dot(z, az)
     residual = torch.ones_like(scale)
     for _ in range(options.max_iterations):
@@ -175,7 +175,7 @@ def solve_response(
         residual = norm(r) / scale
         if not bool((residual > options.tolerance).any()):
             break
-        az = builder.orbital_hessian(ref, gap, z)
+        az = builder.orbital_hessian(origin, gap, z)
         old, product = product, dot(z, az)
         turn = _ratio(product, old, running)
         p, ap = z + turn * p, az + turn * ap

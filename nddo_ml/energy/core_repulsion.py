@@ -1,29 +1,45 @@
-"""Core–core repulsion of the MNDO family: one function a form, and which method has which."""
+"""Core–core repulsion of the MNDO family: one function a form, by the names that methods call them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from nddo_ml.elements import (
+    ALUMINIUM,
+    BARIUM,
+    BORON,
+    BROMINE,
+    CARBON,
+    CHLORINE,
+    FLUORINE,
+    HAFNIUM,
+    HYDROGEN,
+    IODINE,
+    MOLYBDENUM,
+    NITROGEN,
+    OXYGEN,
+    SILICON,
+    SODIUM,
+)
 from nddo_ml.integrals.build import Integrals
 from nddo_ml.integrals.layout import PairGroup
 from nddo_ml.methods.parameters import Method, Parameters
 
-_H, _B, _C, _N, _O, _NA, _AL, _SI = 1, 5, 6, 7, 8, 11, 13, 14
 # AM1: pair-wise Gaussians (K, L in 1/Å², M in Å) of boron with these elements replace boron's own.
 # Dewar, Jie & Zoebisch, Organometallics 7, 513 (1988).
 AM1_BORON_GAUSSIANS = {
-    (1,): ((0.412253, 10.0, 0.832586), (-0.149917, 6.0, 1.186220)),
-    (6,): ((0.261751, 8.0, 1.063995), (0.050275, 5.0, 1.936492)),
-    (9, 17, 35, 53): ((0.359244, 9.0, 0.819351), (0.074729, 9.0, 1.574414)),
+    (HYDROGEN,): ((0.412253, 10.0, 0.832586), (-0.149917, 6.0, 1.186220)),
+    (CARBON,): ((0.261751, 8.0, 1.063995), (0.050275, 5.0, 1.936492)),
+    (FLUORINE, CHLORINE, BROMINE, IODINE): ((0.359244, 9.0, 0.819351), (0.074729, 9.0, 1.574414)),
 }
 
 
 @dataclass(frozen=True)
-class _Pairs:
+class CorePairs:
     """Pairs of atoms of one group, as the core–core functions need them."""
 
     a: Tensor  # [pairs] atoms
@@ -59,13 +75,13 @@ def core_repulsion(
     Args:
         numbers: [atoms] atomic numbers.
         parameters: [atoms] each.
-        method: the parent method, for its diatomic parameters.
+        method: for the name of its function and its diatomic parameters.
         integrals: of the same geometry.
         factors: a pair group: [pairs], what multiplies the repulsion; None multiplies with one.
     """
     layout = integrals.layout
     energy = integrals.core_charge.new_zeros(layout.n_systems)
-    function = _FUNCTIONS.get(method.parent, classic_energy)
+    function = CORE_REPULSIONS[method.info.core_repulsion]
     factors = [None] * len(layout.pair_groups) if factors is None else factors
     for group, r, factor in zip(layout.pair_groups, integrals.distance, factors, strict=True):
         of_pairs = function(parameters, _pairs(numbers, parameters, method, group, r))
@@ -74,13 +90,13 @@ def core_repulsion(
     return energy
 
 
-def _pairs(numbers: Tensor, p: Parameters, method: Method, group: PairGroup, r: Tensor) -> _Pairs:
+def _pairs(numbers: Tensor, p: Parameters, method: Method, group: PairGroup, r: Tensor) -> CorePairs:
     z_a, z_b = numbers[group.a], numbers[group.b]
     charges = p.core_charge[group.a] * p.core_charge[group.b]
     radius = p.multipoles.core_radius[group.a] + p.multipoles.core_radius[group.b]
     gamma = p.constants.hartree_ev * torch.rsqrt((r / p.constants.bohr_angstrom) ** 2 + radius**2)
     alpha, x = (t.to(r.device)[z_a, z_b].to(r.dtype) for t in (method.pair_alpha, method.pair_x))
-    return _Pairs(
+    return CorePairs(
         group.a,
         group.b,
         z_a,
@@ -94,7 +110,7 @@ def _pairs(numbers: Tensor, p: Parameters, method: Method, group: PairGroup, r: 
     )
 
 
-def classic_energy(p: Parameters, pairs: _Pairs) -> Tensor:
+def classic_energy(p: Parameters, pairs: CorePairs) -> Tensor:
     """MNDO, AM1, PM3 and RM1: atomic exponents and Gaussians, or diatomic parameters, [pairs] eV.
 
     With ``f_X = exp(−α_X R)``, times R/Å where X is the N or O of an N–H or O–H pair::
@@ -109,7 +125,7 @@ def classic_energy(p: Parameters, pairs: _Pairs) -> Tensor:
     return _classic(p, pairs, gaussians)
 
 
-def _classic(p: Parameters, pairs: _Pairs, gaussians: Tensor) -> Tensor:
+def _classic(p: Parameters, pairs: CorePairs, gaussians: Tensor) -> Tensor:
     decay = _atomic_decay(p, pairs)
     if bool(pairs.diatomic.any()):
         decay = torch.where(pairs.diatomic, 2 * pairs.x * torch.exp(-pairs.alpha * pairs.r), decay)
@@ -117,20 +133,20 @@ def _classic(p: Parameters, pairs: _Pairs, gaussians: Tensor) -> Tensor:
     return pairs.coulomb * (1 + decay) + pairs.charges * gaussians / pairs.r
 
 
-def am1_energy(p: Parameters, pairs: _Pairs) -> Tensor:
+def am1_energy(p: Parameters, pairs: CorePairs) -> Tensor:
     """AM1: :func:`classic_energy`, but for boron's Gaussians and the molybdenum–hydrogen pair, [pairs] eV."""
     gaussians = _gaussians(p, pairs.a, pairs.r) + _gaussians(p, pairs.b, pairs.r)
     for atoms, z, partner in ((pairs.a, pairs.z_a, pairs.z_b), (pairs.b, pairs.z_b, pairs.z_a)):
         gaussians = gaussians + _boron_gaussians(p, atoms, z, partner, pairs.r)
     energy = _classic(p, pairs, gaussians)
-    hydride = pairs.of(42, _H)
+    hydride = pairs.of(MOLYBDENUM, HYDROGEN)
     if not bool(hydride.any()):
         return energy
     special = pairs.coulomb * (1 + 2 * pairs.r * pairs.x * torch.exp(-pairs.alpha * pairs.r))
     return torch.where(hydride, special, energy)
 
 
-def mndod_energy(p: Parameters, pairs: _Pairs) -> Tensor:
+def mndod_energy(p: Parameters, pairs: CorePairs) -> Tensor:
     """MNDO/d: :func:`classic_energy`, where Na, Mg and Al have another exponent with some partners, [pairs] eV.
 
     Source: Thiel & Voityuk, J. Phys. Chem. 100, 616 (1996).
@@ -138,14 +154,14 @@ def mndod_energy(p: Parameters, pairs: _Pairs) -> Tensor:
     decay = _atomic_decay(p, pairs)
     if bool(pairs.diatomic.any()):
         special = torch.exp(-pairs.alpha * pairs.r)
-        metal_a = (pairs.z_a >= _NA) & (pairs.z_a <= _AL)
+        metal_a = (pairs.z_a >= SODIUM) & (pairs.z_a <= ALUMINIUM)
         partner = torch.exp(-torch.where(metal_a, p.alpha[pairs.b], p.alpha[pairs.a]) * pairs.r)
         partner = torch.where(pairs.z_a == pairs.z_b, special, partner)
         decay = torch.where(pairs.diatomic, special + partner, decay)
     return pairs.coulomb * (1 + decay)
 
 
-def pm6_energy(p: Parameters, pairs: _Pairs) -> Tensor:
+def pm6_energy(p: Parameters, pairs: CorePairs) -> Tensor:
     """PM6: diatomic parameters for every pair, [pairs] eV.
 
     ``E_AB = Z_A Z_B γ (1 + 2 x_AB exp(−α_AB (R + 0.0003 R⁶)) + g) + Z_A Z_B / R Σ_A,B K exp(−L (R − M)²) +
@@ -154,13 +170,13 @@ def pm6_energy(p: Parameters, pairs: _Pairs) -> Tensor:
     the first twice, as in MOPAC. Source: Stewart, J. Mol. Model. 13, 1173 (2007).
     """
     r = pairs.r
-    exponent = torch.where(pairs.of(_H, (_C, _N, _O)), r**2, r + 0.0003 * r**6)
+    exponent = torch.where(pairs.of(HYDROGEN, (CARBON, NITROGEN, OXYGEN)), r**2, r + 0.0003 * r**6)
     bracket = 2 * pairs.x * torch.exp(-pairs.alpha * exponent)
-    bracket = bracket + torch.where(pairs.of(_C, _C), 9.278465 * torch.exp(-5.983752 * r), 0.0)
-    bracket = bracket - torch.where(pairs.of(_SI, _O), 7e-4 * torch.exp(-((r - 2.9) ** 2)), 0.0)
+    bracket = bracket + torch.where(pairs.of(CARBON, CARBON), 9.278465 * torch.exp(-5.983752 * r), 0.0)
+    bracket = bracket - torch.where(pairs.of(SILICON, OXYGEN), 7e-4 * torch.exp(-((r - 2.9) ** 2)), 0.0)
     gaussians = _gaussians(p, pairs.a, r, 1) + _gaussians(p, pairs.b, r, 1)
     if not bool(pairs.diatomic.all()):
-        lanthanoid = ((pairs.z_a > 56) & (pairs.z_a < 72)) | ((pairs.z_b > 56) & (pairs.z_b < 72))
+        lanthanoid = _is_lanthanoid(pairs.z_a) | _is_lanthanoid(pairs.z_b)
         generic = 10 * torch.exp(-torch.where(lanthanoid, 3.0, 2.18) * r)
         bracket = torch.where(pairs.diatomic, bracket, generic)
         more = gaussians + _gaussians(p, pairs.a, r) + _gaussians(p, pairs.b, r)
@@ -169,10 +185,19 @@ def pm6_energy(p: Parameters, pairs: _Pairs) -> Tensor:
     return pairs.coulomb * (1 + bracket) + pairs.charges * gaussians / r + 1e-8 * (size / r) ** 12
 
 
-_FUNCTIONS = {"AM1": am1_energy, "MNDO/d": mndod_energy, "PM6": pm6_energy}
+CORE_REPULSIONS: Mapping[str, Callable[[Parameters, CorePairs], Tensor]] = {
+    "classic": classic_energy,
+    "AM1": am1_energy,
+    "MNDO/d": mndod_energy,
+    "PM6": pm6_energy,
+}
 
 
-def _atomic_decay(p: Parameters, pairs: _Pairs) -> Tensor:
+def _is_lanthanoid(z: Tensor) -> Tensor:
+    return (z > BARIUM) & (z < HAFNIUM)
+
+
+def _atomic_decay(p: Parameters, pairs: CorePairs) -> Tensor:
     """``f_A + f_B`` of atomic exponents."""
     return _decay(p.alpha[pairs.a], pairs.z_a, pairs.z_b, pairs.r) + _decay(
         p.alpha[pairs.b], pairs.z_b, pairs.z_a, pairs.r
@@ -182,7 +207,7 @@ def _atomic_decay(p: Parameters, pairs: _Pairs) -> Tensor:
 def _decay(alpha: Tensor, z: Tensor, partner: Tensor, r: Tensor) -> Tensor:
     """exp(−αR), times R/Å for N and O bound to hydrogen."""
     bare = torch.exp(-alpha * r)
-    return torch.where((partner == _H) & ((z == _N) | (z == _O)), r * bare, bare)
+    return torch.where((partner == HYDROGEN) & ((z == NITROGEN) | (z == OXYGEN)), r * bare, bare)
 
 
 def _gaussians(p: Parameters, atoms: Tensor, r: Tensor, n: int = 4) -> Tensor:
@@ -195,7 +220,7 @@ def _boron_gaussians(p: Parameters, atoms: Tensor, z: Tensor, partner: Tensor, r
     """What boron's Gaussians with this partner add to boron's own, zero for other pairs."""
     total = torch.zeros_like(r)
     for partners, terms in AM1_BORON_GAUSSIANS.items():
-        mask = (z == _B) & torch.isin(partner, torch.tensor(partners, device=r.device))
+        mask = (z == BORON) & torch.isin(partner, torch.tensor(partners, device=r.device))
         if bool(mask.any()):
             own = _gaussians(p, atoms, r)
             special = sum(k * torch.exp(-l * (r - m) ** 2) for k, l, m in terms)

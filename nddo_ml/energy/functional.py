@@ -10,6 +10,7 @@ from torch import Tensor
 from nddo_ml.integrals.build import Integrals, core_rows
 from nddo_ml.integrals.layout import PairGroup
 from nddo_ml.integrals.packing import exchange_index, pack_charges
+from nddo_ml.scf.density import spins_a_matrix, total_density
 
 
 @dataclass(frozen=True)
@@ -72,8 +73,8 @@ def energy_weights(integrals: Integrals, density: Tensor) -> EnergyWeights:
     layout = integrals.layout
     n_spin = density.shape[1]
     flat = density.transpose(0, 1).reshape(n_spin, -1)
-    total = 2 * flat[0] if n_spin == 1 else flat.sum(dim=0)
-    scale = 2.0 if n_spin == 1 else 1.0
+    total = total_density(density).reshape(-1)
+    scale = spins_a_matrix(density)
     charge = [pack_charges(total[g.block]) for g in layout.atom_groups]
     one = []
     for group, q in zip(layout.atom_groups, charge, strict=True):
@@ -107,7 +108,7 @@ def fock_weights(integrals: Integrals, density: Tensor, direction: Tensor) -> li
     """
     size = direction.abs().flatten(1).amax(dim=1).clamp(min=1e-300)
     unit = direction / size[:, None, None, None]
-    factor = size * (0.25 if density.shape[1] == 1 else 0.5)
+    factor = 0.5 * size / spins_a_matrix(density)
     plus, minus = (energy_weights(integrals, density + s * unit).flat for s in (1, -1))
     layout = integrals.layout
     atoms = [*[g.atoms for g in layout.atom_groups] * 2, *[g.a for g in layout.pair_groups] * 2]

@@ -9,6 +9,7 @@ from nddo_ml.integrals.angular import SHELL, product_multipoles
 from nddo_ml.integrals.layout import OrbitalLayout
 from nddo_ml.integrals.packing import packed_pairs
 from nddo_ml.methods.parameters import PD_SEPARATION, SP_SEPARATION, Parameters
+from nddo_ml.systems import places
 
 
 def atomic_populations(layout: OrbitalLayout, density: Tensor) -> Tensor:
@@ -86,10 +87,7 @@ def bond_orders(layout: OrbitalLayout, density: Tensor) -> Tensor:
     """
     idx = layout.system_idx
     counts = torch.bincount(idx, minlength=layout.n_systems)
-    order = torch.argsort(idx, stable=True)
-    local = torch.empty_like(idx)
-    first = torch.cumsum(counts, 0) - counts
-    local[order] = torch.arange(idx.shape[0], device=idx.device) - first[idx[order]]
+    local = places(idx, counts)
     most = int(counts.max())
     orders = density.new_zeros(layout.n_systems, most, most)
     flat = density.reshape(-1)

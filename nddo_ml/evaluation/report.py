@@ -1,108 +1,235 @@
-"""Figures of a training: learning curves and parity plots, as PNG."""
+"""The report of a training as one HTML page that needs nothing else: its pictures stand inside."""
 
 from __future__ import annotations
 
+import base64
+import json
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
-from nddo_ml.evaluation.tables import UNITS, Table
+from nddo_ml.datasets.dataset import LABELS, Dataset, describe
+from nddo_ml.elements import symbol_of
+from nddo_ml.evaluation.figures import MILLI, learning_curves, parity, png
+from nddo_ml.evaluation.tables import UNITS, Table, summarize
+from nddo_ml.models.base import AbstractModel
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-COLOURS = ("#2a5d9c", "#c8553d", "#3d8b63", "#8a6bb1", "#b58b2a", "#4a4a4a")
-MILLI = ("energy_per_atom", "stress")  # shown in thousandths of the unit
+TEMPLATE = files("nddo_ml") / "data" / "report.html"
+_WORST = 8  # structures in the tables of the worst
+_PIXELS = 90  # an inch of a figure
+_BATCH = 64  # structures asked at once for extrapolations
 
 
-def learning_curves(logs: Mapping[str, Sequence[Mapping[str, Any]]], path: Path) -> None:
-    """Loss and validation errors against the epoch, one line a log; phases are told apart by a thin line."""
-    entries = [e for log in logs.values() for e in log]
-    labels = sorted({name for e in entries for name in e.get("valid_mae", {})})
-    figure = new_figure(1 + len(labels))
-    axes = figure.subplots(1, 1 + len(labels), squeeze=False)[0]
-    for colour, (name, log) in zip(colours(len(logs)), logs.items(), strict=True):
-        epochs = [e["epoch"] for e in log]
-        axes[0].plot(epochs, [e["train_loss"] for e in log], color=colour, lw=0.8, alpha=0.5)
-        checked = [e for e in log if "valid_loss" in e]
-        x = [e["epoch"] for e in checked]
-        axes[0].plot(x, [e["valid_loss"] for e in checked], color=colour, lw=1.4, label=name)
-        for ax, label in zip(axes[1:], labels, strict=True):
-            values = [(e["epoch"], e["valid_mae"][label]) for e in checked if label in e["valid_mae"]]
-            ax.plot(*zip(*values, strict=True), color=colour, lw=1.2)
-        for change in [b["epoch"] for a, b in pairwise(log) if a["phase"] != b["phase"]]:
-            for ax in axes:
-                ax.axvline(change, color=colour, lw=0.5, ls=":")
-    axes[0].set_title("loss: training (pale), validation")
-    for ax, label in zip(axes[1:], labels, strict=True):
-        unit = UNITS["energy_per_atom" if label == "energy" else label]
-        ax.set_title(f"validation MAE of {label}, {unit}")
-    for ax in axes:
-        ax.set_xlabel("epoch")
-        ax.set_yscale("log")
-        ax.grid(alpha=0.25, which="both", lw=0.4)
-    if len(logs) > 1:
-        axes[0].legend(frameon=False)
-    save_figure(figure, path)
+@dataclass(frozen=True)
+class Part:
+    """Structures of a training and what the model says of them."""
+
+    data: Dataset
+    tables: Mapping[str, Table]
 
 
-def parity(tables: Mapping[str, Table], groups: Sequence[str], path: Path, title: str = "") -> None:
-    """Predicted against reference values of each label, coloured by group, with MAE and RMSE."""
-    shown = {k: t for k, t in tables.items() if k != "energy"} or dict(tables)
-    figure = new_figure(len(shown))
-    axes = figure.subplots(1, len(shown), squeeze=False)[0]
-    names = sorted(set(groups))
-    for ax, (label, table) in zip(axes, shown.items(), strict=True):
-        group_of = np.asarray([names.index(g) for g in groups])[table.structure.numpy()]
-        scale, unit = (1000, f"m{UNITS[label]}") if label in MILLI else (1, UNITS[label])
-        x, y = table.reference.numpy() * scale, table.predicted.numpy() * scale
-        for k, (name, colour) in enumerate(zip(names, colours(len(names)), strict=True)):
-            here = group_of == k
-            ax.plot(x[here], y[here], ".", ms=3, alpha=0.6, color=colour, label=name, rasterized=True)
-        low, high = min(x.min(), y.min()), max(x.max(), y.max())
-        ax.plot([low, high], [low, high], color="black", lw=0.6)
-        errors = table.errors()
-        ax.set_title(f"{label.replace('_', ' ')}, {unit}")
-        note = f"MAE {errors['mae'] * scale:.3g}\nRMSE {errors['rmse'] * scale:.3g}"
-        ax.text(0.04, 0.96, note, transform=ax.transAxes, va="top")
-        ax.set_xlabel("reference")
-        ax.grid(alpha=0.25, lw=0.4)
-    axes[0].set_ylabel("predicted")
-    if len(names) > 1:
-        axes[-1].legend(frameon=False, markerscale=2, loc="lower right", fontsize="small")
-    if title:
-        figure.suptitle(title)
-    save_figure(figure, path)
+@dataclass(frozen=True)
+class Picture:
+    """A figure that stands in the page itself."""
+
+    address: str  # of the image: its PNG file in base64
+    width: int  # pixels on the screen
+
+    @classmethod
+    def of(cls, figure: Figure) -> Picture:
+        data = base64.b64encode(png(figure)).decode("ascii")
+        return cls(f"data:image/png;base64,{data}", round(figure.get_figwidth() * _PIXELS))
 
 
-def curve(ax: Axes, x: Sequence[float], lines: Mapping[str, Sequence[float]]) -> None:
-    """Several lines over one abscissa with a legend."""
-    for colour, (name, values) in zip(colours(len(lines)), lines.items(), strict=True):
-        ax.plot(x, values, color=colour, lw=1.3, label=name)
-    ax.grid(alpha=0.25, lw=0.4)
-    ax.legend(frameon=False)
+@dataclass(frozen=True)
+class Row:
+    """Errors of one label in all, of a group or of an element, in the unit shown."""
+
+    name: str
+    unit: str
+    mae: float
+    rmse: float
+    largest: float
+    n: int
+    share: float  # of the largest MAE among its like, 0 to 1: the length of a bar
 
 
-def new_figure(n: int) -> Figure:
-    """A figure for ``n`` panels beside each other."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+def write_report(
+    path: Path,
+    model: AbstractModel,
+    parts: Mapping[str, Part],
+    logs: Mapping[str, Sequence[Mapping[str, Any]]],
+    configuration: Mapping[str, Any],
+) -> None:
+    """Write the page: what was trained, learning curves, errors and parity of every part, where it extrapolates.
 
-    figure = Figure(figsize=(4.0 * n, 3.8), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
+    Args:
+        path: HTML file.
+        model: the trained model.
+        parts: "train", "test", … in the order of the page.
+        logs: entries of every member's log, by name.
+        configuration: plain data, shown as it is.
+    """
+    from jinja2 import Environment, StrictUndefined  # takes a moment, and only a finished training needs it
 
-
-def save_figure(figure: Figure, path: Path) -> None:
-    """Write a figure as PNG; its folder is made."""
+    page = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    page.filters["figures"] = lambda value: f"{value:.3g}"
+    text = page.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
+        model=model.name,
+        facts=_facts(model, parts, logs),
+        headline=_headline(parts),
+        curves=Picture.of(learning_curves(logs)),
+        parts={name: _sections(model, part) for name, part in parts.items()},
+        configuration=json.dumps(configuration, indent=2, default=str, ensure_ascii=False),
+    )
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=150)
+    path.write_text(text, encoding="utf-8")
 
 
-def colours(n: int) -> list[str]:
-    """Colours of ``n`` lines."""
-    return [COLOURS[k % len(COLOURS)] for k in range(n)]
+def _facts(
+    model: AbstractModel, parts: Mapping[str, Part], logs: Mapping[str, Sequence[Mapping[str, Any]]]
+) -> dict[str, str]:
+    """What stands in the table at the head of the page."""
+    epochs = [log[-1]["epoch"] for log in logs.values() if log]
+    seconds = [log[-1]["seconds"] for log in logs.values() if log]
+    weights = sum(p.numel() for p in model.parameters())
+    facts = {
+        "class": type(model).__name__,
+        "elements": " ".join(symbol_of(z) for z in sorted(model.elements)),
+        "weights": f"{weights:,}",
+        "trained models": str(len(logs)),
+        "epochs": ", ".join(str(e) for e in epochs),
+        "best epoch": ", ".join(str(log[-1].get("best_epoch", "–")) for log in logs.values() if log),
+        "time": ", ".join(f"{s:.0f} s" for s in seconds),
+    }
+    failed = sum(e.get("not_converged", 0) for log in logs.values() for e in log)
+    if failed:
+        facts["fields that did not converge"] = str(failed)
+    return facts | {f"{name} data": describe(part.data) for name, part in parts.items()}
+
+
+def _headline(parts: Mapping[str, Part]) -> list[tuple[str, str, str]]:
+    """Label, value and part of the numbers at the top: errors of the last part, the test where there is one."""
+    if not parts:
+        return []
+    name, part = list(parts.items())[-1]
+    return [(row.name, f"{row.mae:.3g} {row.unit}", name) for row in _rows(part) if row.name != "energy"]
+
+
+def _sections(model: AbstractModel, part: Part) -> dict[str, Any]:
+    return {
+        "parity": Picture.of(parity(part.tables, part.data)),
+        "labels": _rows(part),
+        "groups": _by_group(part),
+        "elements": _by_element(part),
+        "worst": _worst(part),
+        "extrapolation": _extrapolation(model, part.data),
+        "notes": [e["note"] for e in summarize(part.tables, part.data)["labels"].values() if "note" in e],
+    }
+
+
+def _row(name: str, label: str, errors: Mapping[str, float], most: float = 0.0) -> Row:
+    scale, unit = (1000, f"m{UNITS[label]}") if label in MILLI else (1, UNITS[label])
+    share = errors["mae"] / most if most else 0.0
+    return Row(
+        name, unit, errors["mae"] * scale, errors["rmse"] * scale, errors["max"] * scale, int(errors["n"]), share
+    )
+
+
+def _rows(part: Part) -> list[Row]:
+    return [_row(label.replace("_", " "), label, table.errors()) for label, table in part.tables.items()]
+
+
+def _by_group(part: Part) -> dict[str, list[Row]]:
+    """Rows of every label by group; empty with a single group."""
+    found = {}
+    for label, entry in summarize(part.tables, part.data)["labels"].items():
+        groups = entry.get("groups", {})
+        if groups and label != "energy":
+            most = max(e["mae"] for e in groups.values())
+            found[label.replace("_", " ")] = [_row(g, label, e, most) for g, e in groups.items()]
+    return found
+
+
+def _by_element(part: Part) -> dict[str, list[Row]]:
+    """Rows of the labels that atoms have, by element."""
+    found = {}
+    for label, table in part.tables.items():
+        if label not in LABELS or not LABELS[label][0]:
+            continue
+        numbers = _numbers(table, part.data)
+        errors = {}
+        for z in numbers.unique().tolist():
+            chosen = numbers == z
+            errors[z] = Table(table.predicted[chosen], table.reference[chosen], table.structure[chosen]).errors()
+        most = max(e["mae"] for e in errors.values())
+        found[label] = [_row(symbol_of(z), label, e, most) for z, e in errors.items()]
+    return found
+
+
+def _numbers(table: Table, data: Dataset) -> torch.Tensor:
+    """Atomic number of every value of a label that atoms have, [values]: a structure's atoms keep their order."""
+    structures, counts = table.structure.unique_consecutive(return_counts=True)
+    parts = []
+    for k, n in zip(structures.tolist(), counts.tolist(), strict=True):
+        numbers = data.systems.numbers[data.systems.system_idx == k]
+        parts.append(numbers.repeat_interleave(n // len(numbers)))
+    return torch.cat(parts)
+
+
+def _worst(part: Part) -> dict[str, list[tuple[str, str, str]]]:
+    """Origin, group and error of the structures with the largest errors, by label."""
+    found = {}
+    for label in ("energy_per_atom", "forces"):
+        if label not in part.tables:
+            continue
+        table = part.tables[label]
+        largest = np.zeros(len(part.data))
+        np.maximum.at(largest, table.structure.numpy(), (table.predicted - table.reference).abs().numpy())
+        scale, unit = (1000, f"m{UNITS[label]}") if label in MILLI else (1, UNITS[label])
+        order = np.argsort(-largest, kind="stable")[:_WORST].tolist()
+        found[f"{label.replace('_', ' ')}, largest error, {unit}"] = [
+            (_short(part.data.origins[k]), part.data.groups[k], f"{largest[k] * scale:.3g}") for k in order
+        ]
+    return found
+
+
+def _short(origin: str) -> str:
+    """File and frame without the folder."""
+    return origin.rpartition("/")[2]
+
+
+def _extrapolation(model: AbstractModel, data: Dataset) -> dict[str, Any] | None:
+    """How many structures leave the range of the training data, and the worst; None for a model that cannot tell."""
+    report = getattr(model, "extrapolation", None)
+    if report is None:
+        return None
+    worst: dict[int, tuple[float, Any]] = {}
+    for index in torch.arange(len(data)).split(_BATCH):
+        for e in report(data.select(index).systems):
+            excess = max(e.value - e.high, e.low - e.value) / ((e.high - e.low) or 1.0)
+            structure = int(index[e.system])
+            if excess > worst.get(structure, (0.0, None))[0]:
+                worst[structure] = (excess, e)
+    order = sorted(worst, key=lambda k: -worst[k][0])[:_WORST]
+    return {
+        "outside": len(worst),
+        "structures": len(data),
+        "worst": [
+            (
+                _short(data.origins[k]),
+                f"{worst[k][1].atom} ({worst[k][1].element})",
+                worst[k][1].function,
+                f"{worst[k][0]:.2g}",
+            )
+            for k in order
+        ],
+    }

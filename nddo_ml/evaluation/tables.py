@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from nddo_ml.datasets.dataset import LABELS, Dataset
-from nddo_ml.datasets.references import fit_references, to_common_zero
 from nddo_ml.datasets.stress_order import find_orders, message, reordered
+from nddo_ml.datasets.zeros import fit_zeros, to_common_zero
 from nddo_ml.elements import symbol_of
 from nddo_ml.errors import InputError
 from nddo_ml.evaluation.residuals import errors, label_weights
@@ -65,7 +65,7 @@ def tabulate(
     parts: dict[str, list[Table]] = {}
     for index in torch.arange(len(dataset)).split(batch):
         some = dataset.select(index)
-        wants = {name: bool((some.labels.weights[name] > 0).any()) for name in LABELS}
+        wants = {name: bool((some.labels.has(name)).any()) for name in LABELS}
         try:
             prediction = predictor(index, forces=wants["forces"], stress=wants["stress"])
         except InputError as error:
@@ -140,7 +140,7 @@ def _frame_of(some: Dataset, model: AbstractModel) -> str:
 
 
 def fitted_zeros(model: AbstractModel, dataset: Dataset, batch: int = 128) -> dict[str, dict[int, float]]:
-    """Per-element energies, eV, of each reference of the data relative to the model's zero, by least squares.
+    """Per-element energies, eV, of each zero of the data relative to the model's zero, by least squares.
 
     Structures whose SCF does not converge take no part.
     """
@@ -153,7 +153,7 @@ def fitted_zeros(model: AbstractModel, dataset: Dataset, batch: int = 128) -> di
         if prediction.scf is not None:
             weights[index] *= prediction.scf.converged.cpu().to(weights)
     labels = replace(dataset.labels, weights={**dataset.labels.weights, "energy": weights})
-    return fit_references(replace(dataset, labels=labels), difference)
+    return fit_zeros(replace(dataset, labels=labels), difference)
 
 
 def with_fitted_zero(model: AbstractModel, dataset: Dataset, batch: int = 128) -> Dataset:

@@ -78,7 +78,9 @@ class Corrections(nn.Module):
         super().__init__()
         for member in members:
             if not isinstance(member, Correction):
-                raise InputError(f"expected a correction, such as ParameterCorrection(features); got {type(member).__name__}")
+                raise InputError(
+                    f"expected a correction, such as ParameterCorrection(features); got {type(member).__name__}"
+                )
         self.members = nn.ModuleList(members)
 
     def __len__(self) -> int:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from bp_descriptors import Scaler, SymmetryFunctions, neighbor_list, pair_vectors
 from bp_descriptors.cutoffs import Cutoff
 from bp_descriptors.geometry import norm
-from nddo_ml.elements import covalent_radii, number_of
+from nddo_ml.elements import HYDROGEN, covalent_radii, number_of
 from nddo_ml.systems import Systems
 
 _STRONG = 1.2  # bonds up to this length in sums of covalent radii count fully,
@@ -38,13 +38,12 @@ class Links:
     @classmethod
     def of(cls, systems: Systems, i: Tensor, j: Tensor, distance: Tensor) -> Links:
         """Links of a batch whose pairs i, j [pairs] (both orders) are ``distance`` apart."""
-        counts = systems.atoms_per_system
-        place = torch.arange(systems.n_atoms, device=i.device) - (counts.cumsum(0) - counts)[systems.system_idx]
+        place = systems.places
         radius = covalent_radii(systems.numbers, distance.dtype)
-        hydrogen = (systems.numbers == 1).long()
+        hydrogen = (systems.numbers == HYDROGEN).long()
         broken = distance.new_tensor(_BROKEN)[hydrogen[i] + hydrogen[j]]
         strength = _FALL((distance / (radius[i] + radius[j]) - _STRONG) / (broken - _STRONG))
-        n = int(counts.max())
+        n = int(systems.atoms_per_system.max())
         bonds = distance.new_zeros(systems.n_systems, n, n).index_put(
             (systems.system_idx[i], place[i], place[j]), strength**_SHARP
         )

@@ -139,8 +139,8 @@ def _pair_blocks(
     beta_a, beta_b = _by_orbital(beta, pair.a, pair.width_a), _by_orbital(beta, pair.b, pair.width_b)
     resonance = 0.5 * (beta_a[:, :, None] + beta_b[:, None, :]) * overlap
     resonance = resonance if factor is None else resonance * factor
-    blocks = rotate_blocks(_local_blocks(r_bohr, p, pair), direction, widths, True)
-    return blocks, rotate_blocks(resonance, direction, widths, False), r
+    blocks = rotate_blocks(_local_blocks(r_bohr, p, pair), direction, widths, products=True)
+    return blocks, rotate_blocks(resonance, direction, widths, products=False), r
 
 
 def _local_blocks(r_bohr: Tensor, p: Parameters, pair: PairGroup) -> Tensor:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from bp_descriptors.runs import ranks, starts
+
 
 @dataclass(frozen=True)
 class AtomGroup:
@@ -70,9 +72,8 @@ def build_layout(system_idx: Tensor, width: Tensor, n_systems: int, size: int | 
     order = order[torch.argsort(system_idx[order], stable=True)]
     widths, idx = width[order], system_idx[order]
     n_orbitals = torch.zeros(n_systems, dtype=torch.int64, device=device).index_add(0, idx, widths)
-    start = torch.cumsum(n_orbitals, 0) - n_orbitals
     first_row = torch.empty_like(width)
-    first_row[order] = torch.cumsum(widths, 0) - widths - start[idx]
+    first_row[order] = starts(widths) - starts(n_orbitals)[idx]
     size = int(n_orbitals.max()) if size is None else size
     a, b = _all_pairs(torch.bincount(idx, minlength=n_systems))
     a, b = order[a], order[b]  # a comes first in `order`, so width[a] >= width[b]
@@ -110,6 +111,4 @@ def _all_pairs(counts: Tensor) -> tuple[Tensor, Tensor]:
     end = torch.repeat_interleave(stop, counts)
     partners = end - position - 1
     i = torch.repeat_interleave(position, partners)
-    first = torch.cumsum(partners, 0) - partners
-    j = torch.arange(i.shape[0], device=device) - first[i] + i + 1
-    return i, j
+    return i, i + 1 + ranks(partners)

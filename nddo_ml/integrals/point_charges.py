@@ -63,7 +63,7 @@ _APART: dict[int | None, int] = {1: 7, 2: 8}  # columns of the radii of sp and p
 
 
 @cache
-def models(product: Product, with_d: bool, apart: bool) -> tuple[Model, ...]:
+def models(product: Product, *, with_d: bool, apart: bool) -> tuple[Model, ...]:
     """Multipoles of a product.
 
     Args:

@@ -114,7 +114,7 @@ def _symmetrized(outer: Tensor, size: int) -> Tensor:
     return outer[:, rows] @ _symmetrizer(size).to(outer)
 
 
-def rotate_blocks(blocks: Tensor, direction: Tensor, widths: tuple[int, int], products: bool) -> Tensor:
+def rotate_blocks(blocks: Tensor, direction: Tensor, widths: tuple[int, int], *, products: bool) -> Tensor:
     """Blocks of pairs from the local to the Cartesian frame, ``D_A B D_Bᵀ``, differentiable by blocks and direction.
 
     Args:
@@ -125,7 +125,8 @@ def rotate_blocks(blocks: Tensor, direction: Tensor, widths: tuple[int, int], pr
         products: whether rows and columns are products of orbitals.
     """
     rotations = _rotations(direction.detach(), widths, products, blocks.shape)
-    return _RotateBlocks.apply(blocks, direction, rotations, _generators(blocks, widths, products), False)
+    transposed = False
+    return _RotateBlocks.apply(blocks, direction, rotations, _generators(blocks, widths, products), transposed)
 
 
 def _rotations(direction: Tensor, widths: tuple[int, int], products: bool, shape: torch.Size) -> list[Tensor]:

@@ -90,13 +90,13 @@ def _interactions(pa: Product, pb: Product, wide_a: bool, wide_b: bool) -> list[
     apart = with_d or CORE in (pa, pb)
     xy = (2, 1)
     if not with_d and pa == xy and pb == xy:  # rotational invariance about the pair
-        x, y = models((1, 1), False, False), models((2, 2), False, False)
+        x, y = (models(product, with_d=False, apart=False) for product in ((1, 1), (2, 2)))
         same, mixed = ((x, x), (y, y)), ((x, y), (y, x))
         return [(a, b, w) for pairs, w in ((same, 0.25), (mixed, -0.25)) for f, g in pairs for a in f for b in g]
     return [
         (a, b, a.weight * b.weight)
-        for a in models(pa, with_d, apart and wide_a)
-        for b in models(pb, with_d, apart and wide_b)
+        for a in models(pa, with_d=with_d, apart=apart and wide_a)
+        for b in models(pb, with_d=with_d, apart=apart and wide_b)
         if a.symmetry == b.symmetry
     ]
 

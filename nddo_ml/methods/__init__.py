@@ -2,4 +2,4 @@
 
 from nddo_ml.moved import names_from
 
-__getattr__ = names_from("methods", "methods.tables")
+__getattr__ = names_from("methods", "methods.tables", "methods.published")

@@ -12,6 +12,7 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
+from nddo_ml.methods.published import MethodInfo
 from nddo_ml.systems import Systems
 from nddo_ml.units import Constants
 
@@ -48,10 +49,7 @@ class Multipoles:
 class Method:
     """A parameter table: one row an element, indexed by atomic number; absent values are zero."""
 
-    name: str
-    parent: str  # the method whose field and core repulsion it has, often itself
-    description: str
-    reference: str
+    info: MethodInfo  # what else makes the method
     scalars: dict[str, Tensor]  # name -> [MAX_Z]
     gaussians: dict[str, Tensor]  # K (dimensionless), L (1/Å²), M (Å) -> [MAX_Z, 4]
     pair_alpha: Tensor  # [MAX_Z, MAX_Z] 1/Å; NaN where the pair has no diatomic parameters
@@ -61,11 +59,20 @@ class Method:
     principal: Tensor  # [MAX_Z, 3] int64, principal quantum numbers of s, p, d
     period: Tensor  # [MAX_Z] int64, row of the periodic table
     width: Tensor  # [MAX_Z] int64, orbitals of an atom: 0 (element absent), 1, 4, 9
-    constants: Constants  # what the method is evaluated with
     slater_condon: Tensor  # [MAX_Z, 12] eV, see Parameters
     multipoles: Multipoles  # fields [MAX_Z, ...] of the unshifted table
     isolated_energy: Tensor  # [MAX_Z] eV, electronic energy of the neutral atom in the method's convention
     heat_of_atomization: Tensor  # [MAX_Z] kcal/mol
+
+    @property
+    def name(self) -> str:
+        """Of the method."""
+        return self.info.name
+
+    @property
+    def constants(self) -> Constants:
+        """What the method is evaluated with."""
+        return self.info.constants
 
     @property
     def elements(self) -> frozenset[int]:

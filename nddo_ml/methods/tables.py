@@ -1,117 +1,21 @@
-"""Methods: what there is, and the reading of their tables (``data/*.csv``, sources in ``data/SOURCES.md``)."""
+"""The tables of methods as tensors, with all that follows from them."""
 
 from __future__ import annotations
 
-import csv
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
-from importlib import resources
 
 import torch
 from torch import Tensor
 
 from nddo_ml.errors import InputError
 from nddo_ml.methods.derived import d_slater_condon
+from nddo_ml.methods.files import element_rows, rows
 from nddo_ml.methods.multipoles import solve_multipoles
 from nddo_ml.methods.parameters import GAUSSIANS, MAX_Z, SCALARS, Method, Multipoles, Parameters
+from nddo_ml.methods.published import METHODS
 from nddo_ml.methods.slater_condon import F0_DD, F0_SD, F2_DD, F4_DD, G2_SD, RADIAL_TERMS, SP_TERMS, slater_condon
-from nddo_ml.units import CODATA_2018, MNDO_ERA, Constants
-
-
-@dataclass(frozen=True)
-class MethodInfo:
-    """What a user wants to know of a method before it is loaded."""
-
-    name: str
-    table: str  # file name in data/, without the ending
-    description: str
-    reference: str
-    constants: Constants = CODATA_2018
-    with_d: bool = True  # False: the table's elements with d orbitals were never published and are left out
-    parent: str = ""  # the method whose field and core repulsion it has, if not its own
-
-    @property
-    def elements(self) -> frozenset[int]:
-        """Atomic numbers that the method knows."""
-        return load_method(self.name).elements
-
-
-_INFOS = (
-    MethodInfo(
-        "MNDO",
-        "mndo",
-        "modified neglect of diatomic overlap",
-        "Dewar & Thiel, J. Am. Chem. Soc. 99, 4899 (1977); Stewart, J. Mol. Model. 10, 155 (2004)",
-        with_d=False,
-    ),
-    MethodInfo(
-        "AM1",
-        "am1",
-        "Austin Model 1",
-        "Dewar, Zoebisch, Healy & Stewart, J. Am. Chem. Soc. 107, 3902 (1985); Stewart, J. Mol. Model. 10, 155 (2004)",
-    ),
-    MethodInfo(
-        "AM1-D3H4",
-        "am1",
-        "AM1 with D3 dispersion and H4 hydrogen bonds",
-        "Řezáč & Hobza, J. Chem. Theory Comput. 8, 141 (2012)",
-        parent="AM1",
-    ),
-    MethodInfo(
-        "PM3",
-        "pm3",
-        "Parametric Method 3",
-        "Stewart, J. Comput. Chem. 10, 209 (1989); 12, 320 (1991); J. Mol. Model. 10, 155 (2004)",
-    ),
-    MethodInfo(
-        "PM3-D3H4",
-        "pm3",
-        "PM3 with D3 dispersion and H4 hydrogen bonds",
-        "Řezáč & Hobza, J. Chem. Theory Comput. 8, 141 (2012)",
-        parent="PM3",
-    ),
-    MethodInfo(
-        "RM1",
-        "rm1",
-        "Recife Model 1",
-        "Rocha, Freire, Simas & Stewart, J. Comput. Chem. 27, 1101 (2006)",
-    ),
-    MethodInfo(
-        "RM1-D3H4",
-        "rm1",
-        "RM1 with D3 dispersion and H4 hydrogen bonds",
-        "Řezáč & Hobza, J. Chem. Theory Comput. 8, 141 (2012)",
-        parent="RM1",
-    ),
-    MethodInfo(
-        "MNDO/d",
-        "mndod",
-        "MNDO with d orbitals for second-row and heavier main-group elements",
-        "Thiel & Voityuk, Theor. Chim. Acta 81, 391 (1992); 93, 315 (1996); J. Phys. Chem. 100, 616 (1996)",
-        MNDO_ERA,
-    ),
-    MethodInfo(
-        "PM6",
-        "pm6",
-        "Parametric Method 6, d orbitals and diatomic core terms for 70 elements",
-        "Stewart, J. Mol. Model. 13, 1173 (2007)",
-    ),
-    MethodInfo(
-        "PM6-D3H4",
-        "pm6",
-        "PM6 with D3 dispersion and H4 hydrogen bonds",
-        "Řezáč & Hobza, J. Chem. Theory Comput. 8, 141 (2012)",
-        parent="PM6",
-    ),
-    MethodInfo(
-        "PM6-D3H4X",
-        "pm6",
-        "PM6-D3H4 with halogen bonds",
-        "Brahmkshatriya et al., Curr. Comput.-Aided Drug Des. 9, 118 (2013)",
-        parent="PM6",
-    ),
-)
-METHODS: dict[str, MethodInfo] = {info.name: info for info in _INFOS}
+from nddo_ml.units import Constants
 
 
 @cache
@@ -128,10 +32,8 @@ def load_method(name: str) -> Method:
     scalars = {key: torch.zeros(MAX_Z, dtype=torch.float64) for key in SCALARS}
     gaussians = {key: torch.zeros(MAX_Z, GAUSSIANS, dtype=torch.float64) for key in "KLM"}
     width = torch.zeros(MAX_Z, dtype=torch.int64)
-    for row in _read(info.table):
+    for row in element_rows(info.table, with_d=info.with_d):
         z = int(row["Z"])
-        if not row["zeta_s"] or not bool(elements["principal"][z, 0]) or (row.get("zeta_d") and not info.with_d):
-            continue
         for key in SCALARS:
             scalars[key][z] = float(row.get(key) or 0.0)
         for key in "KLM":
@@ -141,10 +43,7 @@ def load_method(name: str) -> Method:
     table = _table_parameters(scalars, gaussians, elements, width, info.constants)
     pair_alpha, pair_x = _pair_tables(info.table)
     return Method(
-        name=info.name,
-        parent=info.parent or info.name,
-        description=info.description,
-        reference=info.reference,
+        info=info,
         scalars={key: getattr(table, key) for key in SCALARS},
         gaussians=gaussians,
         pair_alpha=pair_alpha,
@@ -154,7 +53,6 @@ def load_method(name: str) -> Method:
         principal=table.principal,
         period=table.period,
         width=width,
-        constants=info.constants,
         slater_condon=table.slater_condon,
         multipoles=table.multipoles,
         isolated_energy=isolated_energy(table, elements["occupation"]),
@@ -162,16 +60,11 @@ def load_method(name: str) -> Method:
     )
 
 
-def _read(table: str) -> list[dict[str, str]]:
-    text = resources.files("nddo_ml").joinpath("data", f"{table}.csv").read_text(encoding="utf-8")
-    return list(csv.DictReader(text.splitlines()))
-
-
 @cache
 def polarizability_volumes(name: str) -> Tensor:
     """Fitted polarisability volumes of the atoms in a method, [MAX_Z] Å³; zeros where the table has none."""
     volumes = torch.zeros(MAX_Z, dtype=torch.float64)
-    for row in _read(METHODS[name].table):
+    for row in rows(METHODS[name].table):
         volumes[int(row["Z"])] = float(row.get("polvol") or 0.0)
     return volumes
 
@@ -185,7 +78,7 @@ def _element_data() -> dict[str, Tensor]:
         "heat_of_atomization": torch.zeros(MAX_Z, dtype=torch.float64),
         "main_group": torch.ones(MAX_Z, dtype=torch.bool),
     }
-    for row in _read("elements"):
+    for row in rows("elements"):
         z = int(row["Z"])
         data["core_charge"][z] = float(row["core_charge"])
         data["occupation"][z] = torch.tensor([float(row[f"occ_{l}"]) for l in "spd"], dtype=torch.float64)
@@ -198,11 +91,10 @@ def _element_data() -> dict[str, Tensor]:
 def _pair_tables(table: str) -> tuple[Tensor, Tensor]:
     alpha = torch.full((MAX_Z, MAX_Z), float("nan"), dtype=torch.float64)
     x = torch.zeros(MAX_Z, MAX_Z, dtype=torch.float64)
-    if resources.files("nddo_ml").joinpath("data", f"{table}_pairs.csv").is_file():
-        for row in _read(f"{table}_pairs"):
-            a, b = int(row["Z_a"]), int(row["Z_b"])
-            alpha[a, b] = alpha[b, a] = float(row["alpha"])
-            x[a, b] = x[b, a] = float(row["x"])
+    for row in rows(f"{table}_pairs"):
+        a, b = int(row["Z_a"]), int(row["Z_b"])
+        alpha[a, b] = alpha[b, a] = float(row["alpha"])
+        x[a, b] = x[b, a] = float(row["x"])
     return alpha, x
 
 
@@ -257,7 +149,7 @@ def _with_metal_integrals(p: Parameters, main_group: Tensor) -> Parameters:
 # n_d electrons with parallel spins first -> how often −F2/49 and −F4/49 count in the lowest term of d^n (Hund).
 _HUND = {2: (8, 1), 3: (15, 8), 4: (21, 21), 5: (35, 35), 6: (35, 35), 7: (43, 36), 8: (50, 43), 9: (56, 56)}
 _HUND[10] = (70, 70)
-_LANTHANOIDS = slice(58, 71)  # their f shells are in the core; MOPAC leaves out d-electron repulsion
+_CERIUM_TO_YTTERBIUM = slice(58, 71)  # their f shells are in the core; MOPAC leaves out d-electron repulsion
 
 
 def isolated_energy(p: Parameters, occupation: Tensor) -> Tensor:
@@ -285,5 +177,5 @@ def isolated_energy(p: Parameters, occupation: Tensor) -> Tensor:
     parallel = d.clamp(max=5) * s.clamp(max=1) + (d - 5).clamp(min=0) * (s - 1).clamp(min=0)
     repulsion = s * d * f0_sd + 0.5 * d * (d - 1) * f0_dd - parallel * g2_sd / 5
     repulsion = repulsion - (hund[:, 0] * f2_dd + hund[:, 1] * f4_dd) / 49
-    repulsion[_LANTHANOIDS] = 0.0
+    repulsion[_CERIUM_TO_YTTERBIUM] = 0.0
     return energy + repulsion

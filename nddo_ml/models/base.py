@@ -1,51 +1,120 @@
-"""What every model is and gives: AbstractModel, Prediction."""
+"""The protocol of models: what every one is asked, says and can do."""
 
 from __future__ import annotations
 
+import warnings
 from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor, nn
 
-from nddo_ml.elements import symbol_of
+from nddo_ml.elements import ground_state_multiplicity, symbol_of
 from nddo_ml.errors import InputError
+from nddo_ml.models.extrapolation import SystemExtrapolation
+from nddo_ml.models.prediction import Prediction
+from nddo_ml.systems import Systems
+from nddo_ml.terms.catalog import EnergyTerm
+from nddo_ml.threads import alone_after_fork
 
 if TYPE_CHECKING:
-    from nddo_ml.scf.solve import SCFResult
-    from nddo_ml.systems import Systems
+    from ase import Atoms
+
+__all__ = ["AbstractModel", "Capabilities", "Prediction"]
+
+ON_FAILURE = ("raise", "mask")
 
 
 @dataclass(frozen=True)
-class Prediction:
-    """What a model says of a batch; everything but the energy is optional (None)."""
+class Capabilities:
+    """What a model can do; workflows ask this, not which class it is."""
 
-    energy: Tensor  # [systems] eV
-    electronic_energy: Tensor | None = None  # [systems] eV
-    core_energy: Tensor | None = None  # [systems] eV
-    heat_of_formation: Tensor | None = None  # [systems] kcal/mol
-    forces: Tensor | None = None  # [atoms, 3] eV/Å
-    stress: Tensor | None = None  # [systems, 3, 3] eV/Å³, ASE sign (positive under tension)
-    virials: Tensor | None = None  # [atoms, 3, 3] eV, per atom; minus their sum over the volume is the stress
-    charges: Tensor | None = None  # [atoms] e
-    dipole: Tensor | None = None  # [systems, 3] e·Å
-    atomic_energies: Tensor | None = None  # [atoms] eV
-    energy_spread: Tensor | None = None  # [systems] eV, standard deviation over a committee
-    forces_spread: Tensor | None = None  # [atoms] eV/Å, norm of the committee's standard deviation
-    shift_size: Tensor | None = None  # [systems], mean square of a hybrid's shifts over their bounds, in training
-    scf: SCFResult | None = None
+    elements: frozenset[int]  # atomic numbers that it knows
+    periodic: bool  # whether periodic cells are honoured, and with them stress
+    charge: bool  # whether its energy depends on the charge
+    spin: bool  # whether its energy depends on the multiplicity
+    properties: frozenset[str]  # fields of a Prediction that it gives where they are asked for
+    density: bool = False  # whether it has a density (Prediction.scf), from which a later call may start
+    unrestricted: bool = False  # whether singlets may be computed unrestricted, see AbstractModel.unrestrict
+    training_range: bool = False  # whether it knows what its training data span, see AbstractModel.extrapolation
+    data_zero: bool = False  # whether its zero of energy is that of its training data, not one of its own
 
 
 class AbstractModel(nn.Module, ABC):
-    """A map from Systems to a Prediction. Final classes: NDDO and NNP."""
+    """A map from structures to a Prediction: ``model(systems, forces=True)``.
+
+    A class of models sets ``name``, ``elements`` and ``periodic``, has ``forward``, and says in ``capabilities`` what
+    it can do.
+    """
 
     name: str  # "AM1", "hybrid-chno", …
     elements: frozenset[int]  # atomic numbers the model knows
     periodic: bool  # whether periodic cells are honoured
+    terms: tuple[EnergyTerm, ...] = ()  # energies of the geometry alone that are part of the model's
+    card: dict[str, Any]  # what a saved model says of itself
+    ignore_charge_and_spin: bool = False  # whether a model that knows neither treats ions and radicals all the same
+
+    def __init__(self) -> None:
+        super().__init__()
+        alone_after_fork()
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the model can do; left as it is, energies and forces of any charge and spin."""
+        properties = frozenset({"energy", "forces", *(["stress"] if self.periodic else [])})
+        return Capabilities(self.elements, self.periodic, charge=True, spin=True, properties=properties)
+
+    def __call__(
+        self,
+        systems: Systems | Atoms | Sequence[Atoms],
+        *,
+        forces: bool = False,
+        stress: bool = False,
+        start: Prediction | Tensor | None = None,
+        on_failure: str = "raise",
+        guess: Prediction | Tensor | None = None,
+    ) -> Prediction:
+        """Energies and properties of a batch, forces and stress where asked for.
+
+        Args:
+            systems: Systems, or ASE ``Atoms`` (one or several), whose charge and multiplicity are those of ``info``.
+            forces: whether to give forces.
+            stress: whether to give the stress of periodic cells.
+            start: an earlier prediction for the same systems, or its density, to start from; models without a density
+                need none.
+            on_failure: "raise", or "mask": systems that fail have NaN.
+            guess: the old name of ``start``, which goes with version 0.3.
+
+        Raises:
+            InputError: what the model does not know: elements, periodic cells, stress, charge or spin, naming the
+                system; anything but the types above.
+            SCFConvergenceError, ExtrapolationError: a system failed, unless masked.
+        """
+        if guess is not None:
+            warnings.warn("guess= is now start=; the old name goes with 0.3", DeprecationWarning, stacklevel=2)
+            start = guess
+        if not isinstance(systems, Systems):
+            systems = self._from_ase(systems)
+        self._check(systems, stress=stress, on_failure=on_failure)
+        options: dict[str, Any] = {} if on_failure == "raise" else {"on_failure": on_failure}
+        if start is not None and self.capabilities.density:
+            options["start"] = _density_of(start, systems)
+        prediction: Prediction = super().__call__(systems, forces=forces, stress=stress, **options)
+        return prediction
 
     @abstractmethod
-    def forward(self, systems: Systems, *, forces: bool = False, stress: bool = False) -> Prediction:
-        """Energies, and forces and stress where asked for, of a batch."""
+    def forward(
+        self,
+        systems: Systems,
+        *,
+        forces: bool = False,
+        stress: bool = False,
+        start: Tensor | None = None,
+        on_failure: str = "raise",
+    ) -> Prediction:
+        """What a call does once its arguments are checked; ``start`` is a density [systems, spin, M, M] or None."""
 
     def to_config(self) -> dict[str, Any]:
         """Plain data from which the class builds the same model, its weights yet to be loaded.
@@ -55,14 +124,122 @@ class AbstractModel(nn.Module, ABC):
         """
         raise InputError(f"models of the class {type(self).__name__} cannot be saved")
 
+    def isolated_energies(self, numbers: Iterable[int] | None = None) -> dict[int, float]:
+        """The model's zero of energy: its energies, eV, of isolated neutral atoms in their ground state.
+
+        Args:
+            numbers: atomic numbers; left out, all that the model knows. Those that it does not know are left out.
+
+        Raises:
+            SCFConvergenceError: the field of an atom did not converge.
+        """
+        atoms = self.isolated_atoms(numbers)
+        if atoms is None:
+            return {}
+        with torch.no_grad():
+            energy = self(atoms).energy
+        return dict(zip(atoms.numbers.tolist(), energy.tolist(), strict=True))
+
+    def isolated_atoms(self, numbers: Iterable[int] | None = None) -> Systems | None:
+        """Those of the elements that the model knows, each an atom alone in its ground state; None if there is none."""
+        known = sorted(self.elements if numbers is None else self.elements & set(numbers))
+        if not known:
+            return None
+        spins = [self.ground_state_multiplicity(z) for z in known] if self.capabilities.spin else 1
+        positions = torch.zeros(len(known), 3, dtype=torch.float64, device=self.device)
+        return Systems.build(torch.tensor(known), positions, torch.arange(len(known)), multiplicity=spins)
+
+    def ground_state_multiplicity(self, number: int) -> int:
+        """2S + 1 of the neutral atom that :meth:`isolated_energies` takes."""
+        return ground_state_multiplicity(number)
+
+    def atomization_energies(self, systems: Systems | Atoms | Sequence[Atoms]) -> Tensor:
+        """``Σ_A E_A − E``, [systems] eV: what it takes to part each system into the atoms of isolated_energies.
+
+        Raises:
+            InputError, SCFConvergenceError: as from a call.
+        """
+        systems = systems if isinstance(systems, Systems) else self._from_ase(systems)
+        energy = self(systems).energy
+        table = energy.new_zeros(int(systems.numbers.max()) + 1)
+        for number, value in self.isolated_energies(systems.numbers.unique().tolist()).items():
+            table[number] = value
+        return (-energy).index_add(0, systems.system_idx, table[systems.numbers])
+
+    def extrapolation(self, systems: Systems, margin: float = 0.0) -> list[SystemExtrapolation]:
+        """What lies outside the training data's range, by system and atom; nothing where no range is known."""
+        return []
+
+    def unrestrict(self) -> None:
+        """Compute singlets unrestricted as well, with broken spin symmetry where this is lower.
+
+        Raises:
+            InputError: a model without electrons.
+        """
+        raise InputError(f"{self.name} has no electrons that could be computed unrestricted")
+
+    @property
+    def parent(self) -> AbstractModel | None:
+        """What the model is a correction of, such as a hybrid's method; None where there is nothing."""
+        return None
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model's weights are."""
+        weight = next(self.parameters(), None)
+        return torch.device("cpu") if weight is None else weight.device
+
     def check_elements(self, systems: Systems) -> None:
         """Raise InputError, naming system and atom, if the model lacks an element."""
         for number in systems.numbers.unique().tolist():
             if number not in self.elements:
                 atom = int((systems.numbers == number).nonzero()[0, 0])
-                k = int(systems.system_idx[atom])
-                local = int((systems.system_idx[:atom] == k).sum())
+                where = f"system {int(systems.system_idx[atom])}, atom {int(systems.places[atom])}"
                 known = ", ".join(symbol_of(z) for z in sorted(self.elements))
-                raise InputError(
-                    f"system {k}, atom {local}: {self.name} has no element {symbol_of(number)}; it has {known}"
-                )
+                raise InputError(f"{where}: {self.name} has no element {symbol_of(number)}; it has {known}")
+
+    def _from_ase(self, atoms: Atoms | Sequence[Atoms]) -> Systems:
+        from ase import Atoms
+
+        frames = [atoms] if isinstance(atoms, Atoms) else atoms
+        if not isinstance(frames, Sequence) or not all(isinstance(frame, Atoms) for frame in frames):
+            found = type(atoms).__name__
+            raise InputError(f"{self.name}: expected Systems, ASE Atoms or a list of these; got {found}")
+        return Systems.from_ase(frames, device=self.device)
+
+    def _check(self, systems: Systems, *, stress: bool, on_failure: str) -> None:
+        """Refuse, in one sentence, what the model does not know."""
+        if on_failure not in ON_FAILURE:
+            raise InputError(f'on_failure must be "raise" or "mask"; got {on_failure!r}')
+        if not self.periodic:
+            periodic = torch.nonzero(systems.pbc.any(dim=1)).squeeze(1).tolist()
+            if periodic or stress:
+                where = f"system {periodic[0]} is periodic" if periodic else "stress was asked for"
+                raise InputError(f"{where}: {self.name} treats molecules only; expected pbc = False and stress = False")
+        self.check_elements(systems)
+        if not self.ignore_charge_and_spin:
+            self._check_charge_and_spin(systems)
+
+    def _check_charge_and_spin(self, systems: Systems) -> None:
+        known = self.capabilities
+        if known.charge and known.spin:
+            return
+        bad = torch.nonzero(systems.charged_or_open).squeeze(1).tolist()
+        if bad:
+            k = bad[0]
+            raise InputError(
+                f"system {k} has charge {int(systems.charge[k])} and multiplicity {int(systems.multiplicity[k])}, of "
+                f"which {self.name} knows nothing; set its ignore_charge_and_spin to True to treat it all the same"
+            )
+
+
+def _density_of(start: Prediction | Tensor, systems: Systems) -> Tensor:
+    """The density [systems, spin, M, M] of a prediction, or the density itself, for these systems."""
+    if isinstance(start, Prediction):
+        if start.scf is None:
+            raise InputError("start must be a prediction with a density (scf), or a density; this one has none")
+        start = start.scf.density
+    if start.ndim != 4 or start.shape[0] != systems.n_systems:
+        expected = f"[{systems.n_systems}, spin, M, M]"
+        raise InputError(f"a starting density must have shape {expected}; got {list(start.shape)}")
+    return start.to(systems.positions)

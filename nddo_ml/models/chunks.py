@@ -1,12 +1,16 @@
-"""A batch cut into chunks of systems alike in size and spin treatment."""
+"""A batch cut into chunks of systems alike in size and spin treatment, and their results put together."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from nddo_ml.errors import InputError
 from nddo_ml.methods.parameters import Method
+from nddo_ml.scf.solve import SCFResult, merge_results
 from nddo_ml.systems import Systems
 
 _SMALL_CHUNK = 20_000  # matrix elements below which a chunk is not cut further
@@ -16,17 +20,66 @@ _CHEAP_CHUNK = 50_000  # matrix elements up to which padding costs less than one
 _CHUNK_ELEMENTS = 200_000  # matrix elements worked on at once, so that a chunk's matrices stay in the cache
 
 
-def starting_densities(guess: Tensor | None, index: Tensor, n_occupied: Tensor, size: int) -> Tensor | None:
-    """The starting densities of a chunk, cut to its size and spins.
+@dataclass(frozen=True)
+class ChunkResult:
+    """Results of one chunk of systems."""
+
+    systems: Tensor  # [k] indices into the batch's systems
+    atoms: Tensor  # [n] indices into the batch's atoms
+    scf: SCFResult
+    electronic: Tensor  # [k] eV
+    core: Tensor  # [k] eV
+    energy: Tensor  # [k] eV
+    charges: Tensor  # [n] e
+    dipole: Tensor  # [k, 3] e·Å
+    forces: Tensor | None  # [n, 3] eV/Å
+    shift_size: Tensor | None  # [k]
+
+
+@dataclass(frozen=True)
+class BatchResult:
+    """Results of all chunks in the order of the batch; NaN where the field did not converge."""
+
+    chunks: Sequence[ChunkResult]
+    system_idx: Tensor  # [atoms]
+    scf: SCFResult
+
+    @classmethod
+    def of(cls, chunks: Sequence[ChunkResult], systems: Systems) -> BatchResult:
+        """The chunks of a batch, put together."""
+        scf = merge_results([(chunk.systems, chunk.scf) for chunk in chunks], systems.n_systems)
+        return cls(chunks, systems.system_idx, scf)
+
+    def of_systems(self, name: str) -> Tensor:
+        """A result of every system, [systems, …]."""
+        return self._together(name, "systems", self.scf.converged)
+
+    def of_atoms(self, name: str) -> Tensor:
+        """A result of every atom, [atoms, …]."""
+        return self._together(name, "atoms", self.scf.converged[self.system_idx])
+
+    def has(self, name: str) -> bool:
+        """Whether the chunks have this result."""
+        return getattr(self.chunks[0], name) is not None
+
+    def _together(self, name: str, where: str, good: Tensor) -> Tensor:
+        values = torch.cat([getattr(chunk, name) for chunk in self.chunks])
+        order = torch.cat([getattr(chunk, where) for chunk in self.chunks])
+        value = torch.empty_like(values).index_copy(0, order, values)
+        return torch.where(good.view(-1, *(1,) * (value.ndim - 1)), value, torch.nan)
+
+
+def starting_density(start: Tensor | None, index: Tensor, n_occupied: Tensor, size: int) -> Tensor | None:
+    """The starting density of a chunk, of that of the batch, cut to its size and spins.
 
     Raises:
-        InputError: not [systems, spin, M, M].
+        InputError: a density of smaller systems.
     """
-    if guess is None:
+    if start is None:
         return None
-    if guess.ndim != 4:
-        raise InputError(f"a starting density must have shape [systems, spin, M, M]; got {list(guess.shape)}")
-    chosen = guess[index, :, :size, :size]
+    chosen = start[index, :, :size, :size]
+    if chosen.shape[2:] != (size, size) or chosen.shape[1] not in (1, 2):
+        raise InputError(f"a starting density needs {size} rows and one or two spins here; got {list(start.shape)}")
     return chosen[:, :1] if n_occupied.shape[1] == 1 else chosen.expand(-1, 2, -1, -1)
 
 

@@ -40,9 +40,8 @@ class SystemExtrapolation:
 
 def extrapolations(scaler: Scaler, features: Tensor, systems: Systems, margin: float) -> list[SystemExtrapolation]:
     """Every one of ``features`` [atoms, F], not scaled, more than ``margin`` of its range's width outside it."""
-    found = []
+    found, places = [], systems.places
     for e in scaler.extrapolations(features, systems.numbers, margin):
         system = int(systems.system_idx[e.atom])
-        local = int((systems.system_idx[: e.atom] == system).sum())
-        found.append(SystemExtrapolation(system, local, e.element, e.function, e.value, e.low, e.high))
+        found.append(SystemExtrapolation(system, int(places[e.atom]), e.element, e.function, e.value, e.low, e.high))
     return found

@@ -1,4 +1,4 @@
-"""Weighted means of hybrids of one method, as one hybrid with one field."""
+"""Several models as one: weighted means of hybrids of one method with one field, committees of potentials."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import torch
 
 from nddo_ml.errors import InputError
 from nddo_ml.hybrid.correction import Correction
+from nddo_ml.models.base import AbstractModel
 from nddo_ml.models.nddo import NDDO
+from nddo_ml.models.nnp import NNP
 
 
 def mixture(models: Sequence[NDDO], weights: Sequence[float] | None = None, name: str | None = None) -> NDDO:
@@ -48,6 +50,21 @@ def mixture(models: Sequence[NDDO], weights: Sequence[float] | None = None, name
     for member in members:
         member.features = next(m.features for m in members if _same_features(m, member))
     return first.with_corrections(members, name or first.name)
+
+
+def merged(models: Sequence[AbstractModel], name: str | None = None) -> AbstractModel:
+    """One model of several that were trained alike: a committee of potentials, or the mixture of hybrids.
+
+    Raises:
+        InputError: models of several kinds; as from :func:`mixture` and :meth:`NNP.committee`.
+    """
+    potentials = [m for m in models if isinstance(m, NNP)]
+    if len(potentials) == len(models):
+        return NNP.committee(potentials, name)
+    hybrids = [m for m in models if isinstance(m, NDDO)]
+    if len(hybrids) < len(models):
+        raise InputError(f"models of one kind can be merged; got {', '.join(type(m).__name__ for m in models)}")
+    return mixture(hybrids, name=name)
 
 
 def _alike(one: Correction, other: Correction) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any, final
 
 import torch
@@ -12,53 +12,29 @@ from torch import Tensor
 from nddo_ml.derivatives import contracted_gradient
 from nddo_ml.elements import atomic_masses, symbol_of
 from nddo_ml.energy.adjoint import ResponseOptions, implicit_density
-from nddo_ml.energy.core_repulsion import core_repulsion
-from nddo_ml.energy.functional import electronic_energy, energy_weights, flat_integrals
+from nddo_ml.energy.functional import EnergyWeights, electronic_energy, energy_weights, flat_integrals
 from nddo_ml.energy.properties import coulson_charges, dipole_moment
 from nddo_ml.errors import InputError
 from nddo_ml.hybrid.catalog import corrections_from_config
-from nddo_ml.hybrid.correction import Correction, Corrections, CorrectionsAt
-from nddo_ml.integrals.build import Integrals, build_integrals
-from nddo_ml.integrals.layout import OrbitalLayout, build_layout
+from nddo_ml.hybrid.correction import Correction, Corrections
 from nddo_ml.methods.occupation import occupations, open_shells
 from nddo_ml.methods.parameters import Method, Parameters, parameters_of
 from nddo_ml.methods.tables import load_method
-from nddo_ml.models.base import AbstractModel, Prediction
-from nddo_ml.models.chunks import chunks_of, starting_densities
+from nddo_ml.models.base import AbstractModel, Capabilities
+from nddo_ml.models.chunks import BatchResult, ChunkResult, chunks_of, starting_density
+from nddo_ml.models.hamiltonian import Hamiltonian, build_hamiltonian
+from nddo_ml.models.prediction import Prediction
+from nddo_ml.scf.density import total_density
 from nddo_ml.scf.fock import FockBuilder
-from nddo_ml.scf.solve import SCFOptions, SCFResult, check_converged, merge_results, solve_scf
+from nddo_ml.scf.solve import SCFOptions, SCFResult, check_converged, solve_scf
 from nddo_ml.systems import Systems
 from nddo_ml.terms.catalog import EnergyTerm, terms_from_config, terms_of, terms_to_config
 from nddo_ml.threads import map_threads
 
+_PROPERTIES = frozenset(
+    {"energy", "electronic_energy", "core_energy", "heat_of_formation", "forces", "charges", "dipole"}
+)
 _LARGE = 80  # atoms from which a single system's matrices are worth sharing among torch's threads
-
-
-@dataclass(frozen=True)
-class _Part:
-    """Results of one chunk of systems."""
-
-    systems: Tensor  # [k] indices into the batch's systems
-    atoms: Tensor  # [n] indices into the batch's atoms
-    scf: SCFResult
-    electronic: Tensor  # [k] eV
-    core: Tensor  # [k] eV
-    energy: Tensor  # [k] eV
-    charges: Tensor  # [n] e
-    dipole: Tensor  # [k, 3] e·Å
-    forces: Tensor | None  # [n, 3] eV/Å
-    shift_size: Tensor | None  # [k]
-
-
-@dataclass(frozen=True)
-class Field:
-    """What the field of one batch is made of, with its graph."""
-
-    parameters: Parameters
-    layout: OrbitalLayout
-    integrals: Integrals
-    core: Tensor  # [systems] eV
-    other: Tensor  # [systems] eV, energies beside the field and the core repulsion
 
 
 @final
@@ -110,53 +86,51 @@ class NDDO(AbstractModel):
         self.card: dict[str, Any] = {}
         self.eval()
 
+    @property
+    def capabilities(self) -> Capabilities:
+        """See the base class."""
+        return Capabilities(
+            self.elements,
+            periodic=False,
+            charge=True,
+            spin=True,
+            properties=_PROPERTIES,
+            density=True,
+            unrestricted=True,
+        )
+
     def forward(
         self,
         systems: Systems,
         *,
         forces: bool = False,
         stress: bool = False,
-        guess: Tensor | None = None,
+        start: Tensor | None = None,
         on_failure: str = "raise",
     ) -> Prediction:
         """Energies and properties of a batch, forces where asked for.
 
         ``E = E_el + E_core`` and ``ΔH_f = E − Σ E_atom + Σ ΔH_atom``; forces are −∂E/∂R at the converged density.
-
-        Args:
-            systems: molecules; charge and multiplicity as they say.
-            forces: whether to give forces.
-            stress: not defined for molecules.
-            guess: [systems, spin, M, M] densities to start from, ``scf.density`` of an earlier prediction.
-            on_failure: "raise", or "mask": systems whose field does not converge get NaN and ``scf.converged`` False.
+        Arguments are those of a call (:meth:`AbstractModel.__call__`).
 
         Raises:
-            InputError: an element without parameters, a multiplicity that does not fit, a periodic cell.
+            InputError: a multiplicity that does not fit; as from a call.
             SCFConvergenceError: the field did not converge, naming the systems.
         """
-        self._check(systems, stress, on_failure)
         n_occupied = occupations(systems, self.method)
         keep_graph = self._keeps_graph(systems)
-        chunks = chunks_of(systems, self.method, open_shells(systems, self.uhf))
-        parts = map_threads(
-            lambda index: self._solve(systems, index, n_occupied[index], forces, guess, keep_graph),
-            chunks,
+        chunks = map_threads(
+            lambda index: self._solve(
+                systems, index, n_occupied[index], forces=forces, start=start, keep_graph=keep_graph
+            ),
+            chunks_of(systems, self.method, open_shells(systems, self.uhf)),
             systems.positions.device,
             large=systems.n_atoms > _LARGE,
         )
-        scf = merge_results([(part.systems, part.scf) for part in parts], systems.n_systems)
+        result = BatchResult.of(chunks, systems)
         if on_failure == "raise":
-            check_converged(scf)
-        return self._prediction(systems, parts, scf)
-
-    def _check(self, systems: Systems, stress: bool, on_failure: str) -> None:
-        if on_failure not in ("raise", "mask"):
-            raise InputError(f'on_failure must be "raise" or "mask"; got {on_failure!r}')
-        periodic = torch.nonzero(systems.pbc.any(dim=1)).squeeze(1).tolist()
-        if periodic or stress:
-            where = f"system {periodic[0]} is periodic" if periodic else "stress was asked for"
-            raise InputError(f"{where}: {self.name} treats molecules only; expected pbc = False and stress = False")
-        self.check_elements(systems)
+            check_converged(result.scf)
+        return self._prediction(systems, result)
 
     def _keeps_graph(self, systems: Systems) -> bool:
         trained = self.training and any(p.requires_grad for p in self.corrections.parameters())
@@ -167,97 +141,91 @@ class NDDO(AbstractModel):
         batch: Systems,
         index: Tensor,
         n_occupied: Tensor,
+        *,
         forces: bool,
-        guess: Tensor | None,
+        start: Tensor | None,
         keep_graph: bool,
-    ) -> _Part:
+    ) -> ChunkResult:
+        """The results of the systems ``index`` of a batch."""
         systems, atoms = batch.select_with_atoms(index)
         if bool((open_shells(systems, self.uhf) == 0).all()):
             n_occupied = n_occupied[:, :1]
         if forces and not systems.positions.requires_grad:
             systems = systems.with_positions(systems.positions.detach().requires_grad_())
-        positions = systems.positions
         with torch.set_grad_enabled(keep_graph or forces):
             corrections = self.corrections.at(systems)
-            field = self._field(systems, corrections)
-            integrals, layout, parameters = field.integrals, field.layout, field.parameters
-            builder = FockBuilder.from_integrals(integrals)
-            start = starting_densities(guess, index, n_occupied, layout.size)
-            scf = solve_scf(builder, parameters.shell_populations, n_occupied, self.scf_options, start)
-            density = scf.density
-            if keep_graph:
-                density = implicit_density(integrals, builder, scf, self.response_options, index)
-            weights = energy_weights(integrals, density)
-            electronic = electronic_energy(integrals, weights.detached())
-            force = None
-            if forces:
-                rest = (field.core + field.other).sum()
-                outputs, factors = [*flat_integrals(integrals), rest], [*weights.flat, torch.ones_like(rest)]
-                force = -contracted_gradient(outputs, factors, positions, create_graph=keep_graph)
+            hamiltonian = build_hamiltonian(systems, self.method, corrections, self.all_terms)
+            scf, density = self._field(hamiltonian, index, n_occupied, start=start, keep_graph=keep_graph)
+            weights = energy_weights(hamiltonian.integrals, density)
+            electronic = electronic_energy(hamiltonian.integrals, weights.detached())
+            force = _forces(hamiltonian, weights, systems.positions, keep_graph=keep_graph) if forces else None
         with torch.set_grad_enabled(keep_graph):
-            total = 2 * density[:, 0] if density.shape[1] == 1 else density.sum(dim=1)
-            charges = coulson_charges(layout, parameters, total)
-            masses = atomic_masses(systems.numbers, positions.dtype)
-            dipole = dipole_moment(layout, parameters, total, positions, charges, masses)
-        energies = (electronic, field.core, electronic + field.core + field.other)
+            charges, dipole = _charges_and_dipole(systems, hamiltonian, density)
+        energies = (electronic, hamiltonian.core, electronic + hamiltonian.core + hamiltonian.other)
         electronic, core, energy = (t if keep_graph else t.detach() for t in energies)
         size = corrections.shift_size() if keep_graph and self.training else None
-        return _Part(index, atoms, scf, electronic, core, energy, charges, dipole, force, size)
+        return ChunkResult(index, atoms, scf, electronic, core, energy, charges, dipole, force, size)
 
-    def field(self, systems: Systems) -> Field:
+    def _field(
+        self,
+        hamiltonian: Hamiltonian,
+        index: Tensor,
+        n_occupied: Tensor,
+        *,
+        start: Tensor | None,
+        keep_graph: bool,
+    ) -> tuple[SCFResult, Tensor]:
+        """The solved field and its density, which has a graph to the integrals where one is kept."""
+        builder = FockBuilder.from_integrals(hamiltonian.integrals)
+        density = starting_density(start, index, n_occupied, hamiltonian.layout.size)
+        populations = hamiltonian.parameters.shell_populations
+        scf = solve_scf(builder, populations, n_occupied, self.scf_options, density)
+        if not keep_graph:
+            return scf, scf.density
+        return scf, implicit_density(hamiltonian.integrals, builder, scf, self.response_options, index)
+
+    def hamiltonian(self, systems: Systems) -> Hamiltonian:
         """Parameters, integrals and energies beside the field, corrected, with their graph."""
-        return self._field(systems, self.corrections.at(systems))
+        return build_hamiltonian(systems, self.method, self.corrections.at(systems), self.all_terms)
 
-    def _field(self, systems: Systems, corrections: CorrectionsAt) -> Field:
-        parameters = corrections.shifted(self.parameters_of(systems))
-        layout = build_layout(systems.system_idx, parameters.width, systems.n_systems)
-        factors = corrections.pair_factors(layout)
-        resonance = [None if f is None else f.resonance for f in factors]
-        repulsion = [None if f is None else f.core for f in factors]
-        integrals = build_integrals(systems.positions, layout, parameters, resonance)
-        core = core_repulsion(systems.numbers, parameters, self.method, integrals, repulsion)
-        other = corrections.energy()
-        for term in self.all_terms:
-            other = other + term.energy(systems)
-        return Field(parameters, layout, integrals, core, other)
-
-    def _prediction(self, systems: Systems, parts: list[_Part], scf: SCFResult) -> Prediction:
-        def of_systems(name: str) -> Tensor:
-            values = torch.cat([getattr(part, name) for part in parts])
-            order = torch.cat([part.systems for part in parts])
-            value = torch.empty_like(values).index_copy(0, order, values)
-            return torch.where(scf.converged.view(-1, *(1,) * (value.ndim - 1)), value, torch.nan)
-
-        def of_atoms(name: str) -> Tensor | None:
-            if getattr(parts[0], name) is None:
-                return None
-            values = torch.cat([getattr(part, name) for part in parts])
-            order = torch.cat([part.atoms for part in parts])
-            value = torch.empty_like(values).index_copy(0, order, values)
-            good = scf.converged[systems.system_idx].view(-1, *(1,) * (value.ndim - 1))
-            return torch.where(good, value, torch.nan)
-
-        energy = of_systems("energy")
-        z = systems.numbers
-        reference = (
-            self.method.heat_of_atomization - self.method.isolated_energy * self.method.constants.ev_kcal_mol
-        ).to(energy)[z]
-        heat = (energy * self.method.constants.ev_kcal_mol).index_add(0, systems.system_idx, reference)
+    def _prediction(self, systems: Systems, result: BatchResult) -> Prediction:
+        energy = result.of_systems("energy")
+        ev_kcal_mol = self.method.constants.ev_kcal_mol
+        zeros = (self.method.heat_of_atomization - self.method.isolated_energy * ev_kcal_mol).to(energy)
         return Prediction(
             energy=energy,
-            electronic_energy=of_systems("electronic"),
-            core_energy=of_systems("core"),
-            heat_of_formation=heat,
-            forces=of_atoms("forces"),
-            charges=of_atoms("charges"),
-            dipole=of_systems("dipole"),
-            shift_size=None if parts[0].shift_size is None else of_systems("shift_size"),
-            scf=scf,
+            electronic_energy=result.of_systems("electronic"),
+            core_energy=result.of_systems("core"),
+            heat_of_formation=(energy * ev_kcal_mol).index_add(0, systems.system_idx, zeros[systems.numbers]),
+            forces=result.of_atoms("forces") if result.has("forces") else None,
+            charges=result.of_atoms("charges"),
+            dipole=result.of_systems("dipole"),
+            shift_size=result.of_systems("shift_size") if result.has("shift_size") else None,
+            scf=result.scf,
         )
 
     def parameters_of(self, systems: Systems) -> Parameters:
         """The parameters that the method, without corrections, gives these atoms."""
         return parameters_of(systems, self.method)
+
+    def ground_state_multiplicity(self, number: int) -> int:
+        """That of the atom, or where the method keeps open shells in the core, that of its valence by Hund's rule."""
+        of_atom = super().ground_state_multiplicity(number)
+        electrons = int(self.method.core_charge[number])
+        holds = 2 * int(self.method.width[number])
+        if of_atom - 1 <= min(electrons, holds - electrons) and (of_atom - 1 - electrons) % 2 == 0:
+            return of_atom
+        valence = self.method.occupation[number].tolist()
+        return 1 + round(sum(min(n, 2 * orbitals - n) for n, orbitals in zip(valence, (1, 3, 5), strict=True)))
+
+    def unrestrict(self) -> None:
+        """See the base class."""
+        self.uhf = True
+
+    @property
+    def parent(self) -> NDDO | None:
+        """The method of a hybrid without its corrections; None for a method."""
+        return self.with_corrections([]) if len(self.corrections) else None
 
     def with_corrections(self, corrections: Sequence[Correction], name: str | None = None) -> NDDO:
         """The same method, settings and energy terms with other corrections."""
@@ -310,3 +278,18 @@ class NDDO(AbstractModel):
 
     def extra_repr(self) -> str:
         return f"{self.name!r}, {len(self.elements)} elements ({symbol_of(min(self.elements))} …)"
+
+
+def _forces(hamiltonian: Hamiltonian, weights: EnergyWeights, positions: Tensor, *, keep_graph: bool) -> Tensor:
+    """−∂E/∂R at a frozen density: the integrals' derivatives times their weights, and the other energies' own."""
+    rest = (hamiltonian.core + hamiltonian.other).sum()
+    outputs = [*flat_integrals(hamiltonian.integrals), rest]
+    factors = [*weights.flat, torch.ones_like(rest)]
+    return -contracted_gradient(outputs, factors, positions, create_graph=keep_graph)
+
+
+def _charges_and_dipole(systems: Systems, hamiltonian: Hamiltonian, density: Tensor) -> tuple[Tensor, Tensor]:
+    layout, parameters, total = hamiltonian.layout, hamiltonian.parameters, total_density(density)
+    charges = coulson_charges(layout, parameters, total)
+    masses = atomic_masses(systems.numbers, systems.positions.dtype)
+    return charges, dipole_moment(layout, parameters, total, systems.positions, charges, masses)

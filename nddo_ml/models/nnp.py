@@ -4,31 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, cast, final
+from typing import Any, Self, cast, final
 
 import torch
 from torch import Tensor, nn
 
 from bp_descriptors import Pairs, Scaler, SymmetryFunctions, neighbor_list, pair_vectors
-from nddo_ml.derivatives import forces_from_pairs, gradient, stress_from_virials, virials_from_pairs
+from nddo_ml.derivatives import gradient
 from nddo_ml.elements import number_of, symbol_of
 from nddo_ml.errors import InputError
 from nddo_ml.models import n2p2
-from nddo_ml.models.base import AbstractModel, Prediction
+from nddo_ml.models.base import AbstractModel, Capabilities
 from nddo_ml.models.extrapolation import ExtrapolationError, SystemExtrapolation, extrapolations
+from nddo_ml.models.nnp_sums import summed
+from nddo_ml.models.prediction import Prediction
+from nddo_ml.models.term_energies import with_terms
 from nddo_ml.networks import ElementNetworks, NetworkShape
 from nddo_ml.systems import Systems
+from nddo_ml.terms.catalog import EnergyTerm, terms_from_config, terms_to_config
 from nddo_ml.units import HARTREE_EV
-
-if TYPE_CHECKING:
-    pass
 
 ENERGY_UNITS: Mapping[str, float] = {"hartree": HARTREE_EV, "ev": 1.0}
 
 
 @final
 class NNP(AbstractModel):
-    """E = Σ_i [E_ref(Z_i) + s ⟨N_Z(G_i)⟩], the mean over a committee of one or more sets of element networks.
+    """E = Σ_i [E_ref(Z_i) + s ⟨N_Z(G_i)⟩] + terms, ⟨ ⟩ the mean over a committee of sets of element networks.
 
     Behler & Parrinello, Phys. Rev. Lett. 98, 146401 (2007). Periodic cells of any shape; forces, stress and
     per-atom virials are exact derivatives (conventions in :mod:`nddo_ml.derivatives`). In training mode
@@ -43,13 +44,16 @@ class NNP(AbstractModel):
         energy_scale: s, eV; what one unit of the networks' output is worth.
         extrapolation_margin: raise ExtrapolationError when a symmetry function leaves its range by more than
             this fraction of the range's width; None never raises.
+        terms: energy terms beside the networks, such as ``DispersionD3()`` or ``ScreenedRepulsionZBL()``.
+        ignore_charge_and_spin: whether ions and radicals are treated as if they were neutral singlets; else they are
+            refused.
 
     Raises:
         InputError: no member, or an element without a network or reference energy.
     """
 
     periodic = True
-    reference: Tensor  # [120] eV by atomic number
+    reference_energies: Tensor  # [120] eV by atomic number
     energy_scale: Tensor  # eV
 
     def __init__(
@@ -61,6 +65,8 @@ class NNP(AbstractModel):
         *,
         energy_scale: float = 1.0,
         extrapolation_margin: float | None = None,
+        terms: Sequence[EnergyTerm] = (),
+        ignore_charge_and_spin: bool = False,
         name: str = "NNP",
     ) -> None:
         super().__init__()
@@ -76,13 +82,15 @@ class NNP(AbstractModel):
         self.scaler = scaler
         self.members = nn.ModuleList(members)
         self.extrapolation_margin = extrapolation_margin
-        reference = torch.zeros(120, dtype=torch.float64)
+        energies = torch.zeros(120, dtype=torch.float64)
         for z, energy in reference_energies.items():
-            reference[z] = energy
-        self.register_buffer("reference", reference)
+            energies[z] = energy
+        self.register_buffer("reference_energies", energies)
         self.register_buffer("energy_scale", torch.tensor(energy_scale, dtype=torch.float64))
+        self.terms = tuple(terms)
+        self.ignore_charge_and_spin = ignore_charge_and_spin
         self.spread = True
-        self.card: dict[str, Any] = {}
+        self.card = {}
         self.eval()
 
     @property
@@ -95,14 +103,43 @@ class NNP(AbstractModel):
         """The committee's members."""
         return [cast(ElementNetworks, member) for member in self.members]
 
-    def forward(self, systems: Systems, *, forces: bool = False, stress: bool = False) -> Prediction:
+    @property
+    def capabilities(self) -> Capabilities:
+        """See the base class."""
+        # an energy term has no unique share of each atom
+        shared = [] if self.terms else ["atomic_energies", "virials"]
+        spread = ["energy_spread", "forces_spread"] if self._gives_spread else []
+        return Capabilities(
+            self.elements,
+            periodic=True,
+            charge=False,
+            spin=False,
+            properties=frozenset(["energy", "forces", "stress", *shared, *spread]),
+            training_range=True,
+            data_zero=True,
+        )
+
+    @property
+    def _gives_spread(self) -> bool:
+        return self.spread and len(self.members) > 1 and not self.training
+
+    def forward(
+        self,
+        systems: Systems,
+        *,
+        forces: bool = False,
+        stress: bool = False,
+        start: Tensor | None = None,
+        on_failure: str = "raise",
+    ) -> Prediction:
         """Energies [systems] eV; forces [atoms, 3] eV/Å, stress [systems, 3, 3] eV/Å³ and virials if asked.
 
+        Arguments are those of a call (:meth:`AbstractModel.__call__`); there is nothing to start from.
+
         Raises:
-            InputError: an element the model does not know; a stress without a cell volume.
+            InputError: as from a call; a stress without a cell volume.
             ExtrapolationError: see ``extrapolation_margin``.
         """
-        self.check_elements(systems)
         differentiate = forces or stress
         wanted_graph = self.training or systems.positions.requires_grad or systems.cell.requires_grad
         keep_graph = wanted_graph and torch.is_grad_enabled()
@@ -111,24 +148,25 @@ class NNP(AbstractModel):
             if differentiate and not vectors.requires_grad:
                 vectors = vectors.requires_grad_()
             features = self.functions(systems.numbers, vectors, pairs)
-            self._stop_on_extrapolation(features, systems)
+            failed = self._beyond_margin(features, systems, on_failure)
             energies = self.member_energies(self.scaler(features, systems.numbers), systems.numbers)
             gradients = None
             if differentiate:
-                each = self.spread and not self.training
-                wanted = energies if each else energies.mean(0, keepdim=True)
+                wanted = energies if self._gives_spread else energies.mean(0, keepdim=True)
                 retain = keep_graph or len(wanted) > 1
                 slopes = [gradient(e, [vectors], create_graph=keep_graph, retain_graph=retain) for e in wanted]
                 gradients = torch.stack([slope for (slope,) in slopes])
-            prediction = self._predict(systems, energies, gradients, vectors, pairs.i, pairs.j, stress)
-        return prediction if keep_graph else _detached(prediction)
+            prediction = summed(systems, energies, gradients, pairs, vectors, stress=stress, spread=self._gives_spread)
+        if self.terms:
+            prediction = with_terms(prediction, self.terms, systems, keep_graph=keep_graph)
+        prediction = prediction if keep_graph else prediction.detached()
+        return prediction.masked(failed, systems.system_idx) if failed is not None else prediction
 
     def member_energies(self, scaled: Tensor, numbers: Tensor) -> Tensor:
         """Atomic energies [members, atoms] eV of scaled features [atoms, F]; ``scaled`` keeps its graph."""
         dtype = self.energy_scale.dtype
-        reference = self.reference[numbers]
         outputs = torch.stack([member(scaled.to(dtype), numbers).squeeze(1) for member in self.networks])
-        return reference + self.energy_scale * outputs
+        return self.reference_energies[numbers] + self.energy_scale * outputs
 
     def extrapolation(self, systems: Systems, margin: float = 0.0) -> list[SystemExtrapolation]:
         """Every symmetry function outside its range in the training data, by system and atom.
@@ -178,6 +216,8 @@ class NNP(AbstractModel):
                 {symbol_of(z): shape.to_dict() for z, shape in member.shapes.items()} for member in self.networks
             ],
             "extrapolation_margin": self.extrapolation_margin,
+            "terms": terms_to_config(self.terms),
+            "ignore_charge_and_spin": self.ignore_charge_and_spin,
         }
 
     @classmethod
@@ -195,9 +235,16 @@ class NNP(AbstractModel):
                 ElementNetworks({number_of(s): NetworkShape.from_dict(d) for s, d in member.items()}, seed=0)
                 for member in config["members"]
             ]
-            reference = {number_of(s): 0.0 for s in functions.elements}
-            margin = config["extrapolation_margin"]
-            return cls(functions, scaler, members, reference, extrapolation_margin=margin, name=config["name"])
+            return cls(
+                functions,
+                scaler,
+                members,
+                {number_of(s): 0.0 for s in functions.elements},
+                extrapolation_margin=config["extrapolation_margin"],
+                terms=terms_from_config(config.get("terms", {})),
+                ignore_charge_and_spin=config.get("ignore_charge_and_spin", False),
+                name=config["name"],
+            )
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"not the configuration of a potential: {error}") from None
 
@@ -238,10 +285,12 @@ class NNP(AbstractModel):
         Raises:
             InputError: something that n2p2 does not have (see :mod:`nddo_ml.models.n2p2`).
         """
+        if self.terms:
+            raise InputError(f"n2p2 has no energy terms beside its networks; {self.name} has some")
         folder = Path(folder)
         unit = _energy_unit(energy_unit)
         targets = [folder] if len(self.members) == 1 else [folder / f"member_{k + 1}" for k in range(len(self.members))]
-        reference = {z: float(self.reference[z]) / unit for z in sorted(self.elements)}
+        reference = {z: float(self.reference_energies[z]) / unit for z in sorted(self.elements)}
         for target, member in zip(targets, self.networks, strict=True):
             n2p2.write_potential(
                 target,
@@ -257,52 +306,28 @@ class NNP(AbstractModel):
         pairs = neighbor_list(systems.positions, self.cutoff, systems.system_idx, systems.cell, systems.pbc)
         return pairs, pair_vectors(systems.positions, pairs, systems.system_idx, systems.cell)
 
-    def _predict(
-        self,
-        systems: Systems,
-        energies: Tensor,
-        gradients: Tensor | None,
-        vectors: Tensor,
-        i: Tensor,
-        j: Tensor,
-        stress: bool,
-    ) -> Prediction:
-        """Sums over atoms and pairs; ``energies`` [members, atoms], ``gradients`` [members, pairs, 3]."""
-        dtype = systems.positions.dtype
-        n, n_atoms = systems.n_systems, systems.n_atoms
-        atomic = energies.mean(0)
-        energy = atomic.new_zeros(n).index_add(0, systems.system_idx, atomic)
-        results: dict[str, Any] = {"energy": energy.to(dtype), "atomic_energies": atomic.to(dtype)}
-        several = self.spread and len(self.members) > 1 and not self.training
-        if several:
-            totals = energies.new_zeros(len(energies), n).index_add(1, systems.system_idx, energies)
-            results["energy_spread"] = totals.std(0).to(dtype)
-        if gradients is not None:
-            members = torch.stack([forces_from_pairs(g, i, j, n_atoms) for g in gradients])
-            results["forces"] = members.mean(0)
-            if several:
-                results["forces_spread"] = members.std(0).norm(dim=1)
-            if stress:
-                virials = virials_from_pairs(gradients.mean(0), vectors, j, n_atoms)
-                results["virials"] = virials
-                results["stress"] = stress_from_virials(virials, systems.system_idx, systems.cell)
-        return Prediction(**results)
-
-    def _stop_on_extrapolation(self, features: Tensor, systems: Systems) -> None:
+    def _beyond_margin(self, features: Tensor, systems: Systems, on_failure: str) -> Tensor | None:
+        """Which systems leave the training data's range, [systems] bool; None where nothing is to be masked."""
         if self.extrapolation_margin is None:
-            return
+            return None
         report = extrapolations(self.scaler, features.detach(), systems, self.extrapolation_margin)
-        if report:
+        if not report:
+            return None
+        if on_failure == "raise":
             more = f" (and {len(report) - 1} more)" if len(report) > 1 else ""
             raise ExtrapolationError(f"{self.name} extrapolates: {report[0]}{more}", report)
+        failed = torch.zeros_like(systems.charge, dtype=torch.bool)
+        failed[[entry.system for entry in report]] = True
+        return failed
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any) -> None:
+        # the name that files of version 0.1 have
+        if prefix + "reference" in state_dict:
+            state_dict[prefix + "reference_energies"] = state_dict.pop(prefix + "reference")
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
 
 def _energy_unit(name: str) -> float:
     if name.lower() not in ENERGY_UNITS:
         raise InputError(f"energy_unit must be hartree or eV; got {name!r}")
     return ENERGY_UNITS[name.lower()]
-
-
-def _detached(prediction: Prediction) -> Prediction:
-    values: dict[str, Any] = {k: v.detach() if isinstance(v, Tensor) else v for k, v in vars(prediction).items()}
-    return Prediction(**values)

@@ -28,3 +28,15 @@ def open_model(name: str | Path, uhf: bool | None = None) -> AbstractModel:
     if uhf is not None and isinstance(model, NDDO):
         model.uhf = uhf
     return model
+
+
+def open_nddo(name: str | Path) -> NDDO:
+    """The method or hybrid of this name or file.
+
+    Raises:
+        InputError: another kind of model; as :func:`open_model`.
+    """
+    model = open_model(name)
+    if not isinstance(model, NDDO):
+        raise InputError(f"expected a method or a hybrid; {name} is a {type(model).__name__}")
+    return model

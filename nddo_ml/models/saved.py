@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,11 @@ from nddo_ml.errors import InputError
 from nddo_ml.models.base import AbstractModel
 from nddo_ml.models.nddo import NDDO
 from nddo_ml.models.nnp import NNP
-from nddo_ml.storage import VERSION, read_payload, save_atomically
+from nddo_ml.storage import VERSION, check_tensors, entry, read_payload, save_atomically
 
 FORMAT = "nddo-ml model"
 KINDS: Mapping[str, type[NDDO] | type[NNP]] = {"NNP": NNP, "NDDO": NDDO}
+_LARGEST_OPTION = 100_000  # of settings that are no widths, such as numbers of iterations
 MODELS_DIR = Path(__file__).parents[1] / "data" / "models"
 
 
@@ -43,21 +45,28 @@ def save_model(model: AbstractModel, path: str | Path, card: Mapping[str, Any] |
 def load_model(path: str | Path, device: torch.device | str = "cpu") -> AbstractModel:
     """Read a model that :func:`save_model` wrote, by path or by the name of a shipped one, ready to predict.
 
-    Only tensors and plain data are read (``torch.load(weights_only=True)``).
+    Only tensors and plain data are read (``torch.load(weights_only=True)``), and the file must fit its checksum.
 
     Raises:
-        InputError: no such file or name, a corrupt or foreign file, or weights that do not fit.
+        InputError: no such file or name, a changed, corrupt or foreign file, weights that do not fit or are not finite.
     """
     payload = read_payload(_locate(path), FORMAT)
-    kind, config = str(payload.get("kind")), json.loads(payload["config"])
+    kind = entry(payload, "kind", str, path)
     if kind not in KINDS:
-        raise InputError(f"{path}: expected a model of kind {' or '.join(KINDS)}; got {kind!r}")
-    model: AbstractModel = KINDS[kind].from_config(config)
+        raise InputError(f"{path}: expected a model of kind {' or '.join(KINDS)}; got {kind!r:.80}")
+    config, card = _plain(payload, "config", path), _plain(payload, "card", path)
+    state = entry(payload, "state", dict, path)
+    check_tensors(state, path)
+    _check_widths(config, sum(value.numel() for value in state.values()), path)
     try:
-        model.load_state_dict(payload["state"])
+        model: AbstractModel = KINDS[kind].from_config(config)
+    except (InputError, KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError) as error:
+        raise InputError(f"{path}: {_reason(error)}") from None
+    try:
+        model.load_state_dict(state)
     except RuntimeError as error:
         raise InputError(f"{path}: the weights do not fit the configuration: {str(error).splitlines()[-1]}") from None
-    model.card = json.loads(payload["card"])
+    model.card = card
     return model.to(device).eval()
 
 
@@ -67,8 +76,38 @@ def read_card(path: str | Path) -> dict[str, Any]:
     Raises:
         InputError: as :func:`load_model`.
     """
-    card: dict[str, Any] = json.loads(read_payload(_locate(path), FORMAT)["card"])
-    return card
+    return _plain(read_payload(_locate(path), FORMAT), "card", path)
+
+
+def _plain(payload: Mapping[str, Any], key: str, path: str | Path) -> dict[str, Any]:
+    """A table of plain data that stands in a payload as JSON."""
+    try:
+        table = json.loads(entry(payload, key, str, path))
+    except (ValueError, RecursionError):
+        raise InputError(f"{path}: {key} must be JSON; it cannot be read") from None
+    if not isinstance(table, dict):
+        raise InputError(f"{path}: {key} must be a table; got {table!r:.80}")
+    return table
+
+
+def _check_widths(config: Any, n_weights: int, path: str | Path) -> None:
+    """Refuse layers that the file has no weights for before memory is set aside for them."""
+    for key, value in config.items() if isinstance(config, Mapping) else enumerate(config):
+        if key == "hidden" and isinstance(value, list) and all(isinstance(n, int) for n in value):
+            if any(a * b > n_weights for a, b in pairwise([1, *value, 1])):
+                raise InputError(f"{path}: hidden layers {value} do not fit a file of {n_weights} numbers")
+        elif isinstance(value, Mapping | list):
+            _check_widths(value, n_weights, path)
+        elif isinstance(value, int) and value > max(n_weights, _LARGEST_OPTION):
+            raise InputError(f"{path}: {key} does not fit a file of {n_weights} numbers; got {value}")
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, InputError):
+        return str(error)
+    return (
+        f"not the configuration of a model ({type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''})"
+    )
 
 
 def shipped_models() -> list[str]:

@@ -9,10 +9,13 @@ import torch
 from torch import Tensor
 
 from bp_descriptors import neighbor_list, pair_vectors
+from bp_descriptors.runs import ranks, starts
 from nddo_ml.derivatives import gradient
 from nddo_ml.models.base import Prediction
 from nddo_ml.models.nnp import NNP
-from nddo_ml.systems import Systems, take
+from nddo_ml.models.term_energies import TermEnergies
+from nddo_ml.predictors.direct import with_volume
+from nddo_ml.systems import Systems
 
 CHUNK_ATOMS = 256  # atoms whose derivatives are computed together
 
@@ -24,6 +27,15 @@ class _Jacobian:
     atoms: Tensor  # [atoms × neighbours] whose position, flat; padding points to atom 0 with zero derivatives
     positions: Tensor  # [atoms, F, neighbours × 3] ∂G_i/∂R; products with this layout take half the other's time
     strain: Tensor | None  # [9, atoms × F] ∂G/∂ε over the volume
+
+
+@dataclass(frozen=True)
+class _TermTable:
+    """A model's energy terms for all structures; derivatives are zero where they are not needed."""
+
+    energy: Tensor  # [structures] eV
+    forces: Tensor  # [atoms, 3] eV/Å
+    stress: Tensor  # [structures, 3, 3] eV/Å³
 
 
 class CachedNNP:
@@ -39,14 +51,41 @@ class CachedNNP:
         self.jacobians: list[_Jacobian | None] = []
         features = []
         for index in _chunks(systems.atoms_per_system, needs_derivatives):
-            some, _ = take(systems, index)
+            some, _ = systems.select_with_atoms(index)
             scaled, jacobians = _features(model, some, bool(needs_derivatives[index[0]]), dtype)
             features.append(scaled)
             self.jacobians += jacobians
         self.features = torch.cat(features)
+        self.terms = self._terms_of(needs_derivatives) if model.terms else None
+
+    def _terms_of(self, needs_derivatives: Tensor) -> _TermTable:
+        """The model's energy terms, which no training changes, for all structures."""
+        s = self.systems
+        new = s.positions.new_zeros
+        table = _TermTable(new(s.n_systems), new(s.n_atoms, 3), new(s.n_systems, 3, 3))
+        for index in _chunks(s.atoms_per_system, needs_derivatives):
+            some, atoms = s.select_with_atoms(index)
+            asked = bool(needs_derivatives[index[0]])
+            one = TermEnergies.of(self.model.terms, with_volume(some), forces=asked, stress=asked, keep_graph=False)
+            table.energy[index] = one.energy
+            if one.forces is not None and one.stress is not None:
+                table.forces[atoms], table.stress[index] = one.forces, one.stress
+        return table
 
     def __call__(self, index: Tensor, *, forces: bool, stress: bool) -> Prediction:
-        systems, atoms = take(self.systems, index)
+        prediction, atoms = self._of_networks(index, forces=forces, stress=stress)
+        if self.terms is None:
+            return prediction
+        force, tension = prediction.forces, prediction.stress
+        return Prediction(
+            prediction.energy + self.terms.energy[index],
+            forces=None if force is None else force + self.terms.forces[atoms],
+            stress=None if tension is None else tension + self.terms.stress[index],
+        )
+
+    def _of_networks(self, index: Tensor, *, forces: bool, stress: bool) -> tuple[Prediction, Tensor]:
+        """What the networks predict, and the indices of the atoms."""
+        systems, atoms = self.systems.select_with_atoms(index)
         features = self.features[atoms]
         differentiate = forces or stress
         with torch.set_grad_enabled(torch.is_grad_enabled() or differentiate):
@@ -54,19 +93,19 @@ class CachedNNP:
             atomic = self.model.member_energies(features, systems.numbers).mean(0)
             energy = atomic.new_zeros(systems.n_systems).index_add(0, systems.system_idx, atomic)
             if not differentiate:
-                return Prediction(energy, atomic_energies=atomic)
+                return Prediction(energy, atomic_energies=atomic), atoms
             (slope,) = gradient(atomic, [features], create_graph=self.model.training)
             parts = [self._derivatives(k, s, stress) for k, s in _by_structure(index, systems, slope)]
             forces_all = torch.cat([f for f, _ in parts])
             stress_all = torch.stack([s for _, s in parts]) if stress else None
-        return Prediction(energy, forces=forces_all, stress=stress_all, atomic_energies=atomic)
+        return Prediction(energy, forces=forces_all, stress=stress_all, atomic_energies=atomic), atoms
 
     def linear_design(self, k: int, elements: tuple[int, ...]) -> tuple[Tensor, Tensor, Tensor | None]:
         """Energy [P], forces [3 atoms, P] and stress [9, P] of structure ``k`` per unit weight of each element's
         features.
         """
         jacobian = self.jacobians[k]
-        one, atoms_here = take(self.systems, torch.tensor([k]))
+        one, atoms_here = self.systems.select_with_atoms(torch.tensor([k]))
         n, n_features = one.n_atoms, self.features.shape[1]
         if jacobian is None:
             raise ValueError(f"structure {k} has no stored derivatives")
@@ -108,7 +147,7 @@ def cache_bytes(model: NNP, systems: Systems, needs_derivatives: Tensor) -> floa
     if not chosen.numel():
         return 0.0
     sample = chosen[:: max(1, chosen.numel() // 8)]
-    some, _ = take(systems, sample)
+    some, _ = systems.select_with_atoms(sample)
     pairs = neighbor_list(some.positions, model.cutoff, some.system_idx, some.cell, some.pbc)
     per_atom = 1.0 + pairs.n_pairs / some.n_atoms
     atoms = float(systems.atoms_per_system[chosen].sum())
@@ -139,7 +178,7 @@ def _features(
     slopes = [gradient(scaled[:, f], [vectors], retain_graph=True)[0] for f in range(scaled.shape[1])]
     slope = torch.stack(slopes, 2)  # [pairs, 3, F] ∂G_i/∂r_ij
     sizes = some.atoms_per_system
-    firsts = (torch.cumsum(sizes, 0) - sizes).tolist()
+    firsts = starts(sizes).tolist()
     per_system = torch.bincount(some.system_idx[pairs.i], minlength=some.n_systems).tolist()
     jacobians: list[_Jacobian | None] = []
     start = 0
@@ -174,8 +213,7 @@ def _dense_blocks(slope: Tensor, i: Tensor, j: Tensor, n_atoms: int) -> tuple[Te
     centre, neighbor = key // n_atoms, key % n_atoms
     count = torch.bincount(centre, minlength=n_atoms)
     width = int(count.max()) + 1 if key.numel() else 1
-    first = torch.cumsum(count, 0) - count
-    column = torch.arange(key.shape[0]) - first[centre] + 1  # column 0 is the atom itself
+    column = ranks(count) + 1  # column 0 is the atom itself
     dense = slope.new_zeros(n_atoms, width, 3, n_features)
     dense[centre, column] = merged
     dense[:, 0] = -slope.new_zeros(n_atoms, 3, n_features).index_add(0, i, slope)

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from nddo_ml.models.base import AbstractModel, Prediction
-from nddo_ml.models.nddo import NDDO
-from nddo_ml.systems import Systems, take
+from nddo_ml.systems import Systems
 
 
 class Predictor(Protocol):
@@ -27,17 +26,16 @@ class DirectPredictor:
     systems: Systems
 
     def __call__(self, index: Tensor, *, forces: bool, stress: bool) -> Prediction:
-        systems, _ = take(self.systems, index)
+        systems, _ = self.systems.select_with_atoms(index)
         if stress:
-            systems = _with_volume(systems)
+            systems = with_volume(systems)
         weight = next(self.model.parameters(), None)
         if weight is not None:
             systems = systems.to(weight.device)
-        options = {"on_failure": "mask"} if isinstance(self.model, NDDO) else {}
-        return self.model(systems, forces=forces, stress=stress, **options)
+        return self.model(systems, forces=forces, stress=stress, on_failure="mask")
 
 
-def _with_volume(systems: Systems) -> Systems:
+def with_volume(systems: Systems) -> Systems:
     """Unit vectors for the missing lattice vectors of non-periodic directions, so that no volume is zero."""
     missing = ~systems.pbc & (systems.cell.norm(dim=2) < 1e-6)
     unit = torch.eye(3, dtype=systems.cell.dtype, device=systems.cell.device)

@@ -13,7 +13,7 @@ from nddo_ml.hybrid.correction import Corrections
 from nddo_ml.hybrid.features import AtomFeatures, Features
 from nddo_ml.models.base import Prediction
 from nddo_ml.models.nddo import NDDO
-from nddo_ml.systems import Systems, take
+from nddo_ml.systems import Systems
 
 _AT_ONCE = 128  # structures
 
@@ -50,7 +50,7 @@ class FrozenField:
         return bool(trained) and all(isinstance(c, AtomicEnergyCorrection) for c in trained)
 
     def __call__(self, index: Tensor, *, forces: bool, stress: bool) -> Prediction:
-        systems, atoms = take(self.systems, index)
+        systems, atoms = self.systems.select_with_atoms(index)
         if forces:
             systems = systems.with_positions(systems.positions.detach().requires_grad_())
         with torch.set_grad_enabled(forces or torch.is_grad_enabled()):
@@ -83,8 +83,8 @@ def _field_of(model: NDDO, systems: Systems, forces: Tensor) -> _Base:
     for asked in (False, True):
         chosen = torch.nonzero(forces.cpu() == asked).squeeze(1)
         for index in chosen.split(_AT_ONCE) if chosen.numel() else ():
-            some, atoms = take(systems, index)
-            result: Prediction = model(some, forces=asked)
+            some, atoms = systems.select_with_atoms(index)
+            result = model(some, forces=asked)
             base.energy[index] = result.energy
             if result.forces is not None:
                 base.forces[atoms] = result.forces
@@ -95,7 +95,7 @@ def _field_of(model: NDDO, systems: Systems, forces: Tensor) -> _Base:
 
 @torch.no_grad()
 def _features_of(features: AtomFeatures, systems: Systems) -> Features:
-    parts = [features(take(systems, i)[0]) for i in torch.arange(systems.n_systems).split(_AT_ONCE)]
+    parts = [features(systems.select_with_atoms(i)[0]) for i in torch.arange(systems.n_systems).split(_AT_ONCE)]
     return Features(systems.numbers, torch.cat([p.values for p in parts]), torch.cat([p.presence for p in parts]))
 
 

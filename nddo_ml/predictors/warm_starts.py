@@ -7,7 +7,7 @@ from torch import Tensor
 
 from nddo_ml.models.base import Prediction
 from nddo_ml.models.nddo import NDDO
-from nddo_ml.systems import Systems, take
+from nddo_ml.systems import Systems
 
 
 class WarmStarts:
@@ -27,13 +27,13 @@ class WarmStarts:
             with torch.no_grad():
                 self._keep(new, self.model(self._take(new), on_failure="mask"))
         systems = self._take(index)
-        guess = self._guess(index, systems)
-        prediction: Prediction = self.model(systems, forces=forces, stress=stress, guess=guess, on_failure="mask")
+        start = self._start(index, systems)
+        prediction = self.model(systems, forces=forces, stress=stress, start=start, on_failure="mask")
         self._keep(index, prediction)
         return prediction
 
     def _take(self, index: Tensor) -> Systems:
-        return take(self.systems, index)[0].to(next(self.model.parameters()).device)
+        return self.systems.select_with_atoms(index)[0].to(next(self.model.parameters()).device)
 
     def _keep(self, index: Tensor, prediction: Prediction) -> None:
         scf = prediction.scf
@@ -46,13 +46,13 @@ class WarmStarts:
             # one that failed starts afresh the next time
             self.densities[structure] = block.detach().float().clone() if good[k] else None
 
-    def _guess(self, index: Tensor, systems: Systems) -> Tensor | None:
+    def _start(self, index: Tensor, systems: Systems) -> Tensor | None:
         stored = [self.densities[k] for k in index.tolist()]
         if any(p is None for p in stored):
             return None
         found = [p for p in stored if p is not None]
         spins, size = max(p.shape[0] for p in found), max(p.shape[1] for p in found)
-        guess = systems.positions.new_zeros(len(found), spins, size, size)
+        start = systems.positions.new_zeros(len(found), spins, size, size)
         for k, p in enumerate(found):
-            guess[k, :, : p.shape[1], : p.shape[2]] = p
-        return guess
+            start[k, :, : p.shape[1], : p.shape[2]] = p
+        return start

@@ -14,7 +14,7 @@ _PADDING_LEVEL = 1e4  # eV, far above every orbital, so that padded rows are emp
 
 
 @dataclass(frozen=True)
-class Reference:
+class SplitOrbitals:
     """Orthonormal orbitals that rotations start from, occupied ones and empty ones in separate matrices.
 
     Columns beyond a system's own number of orbitals are zero, so that systems of one batch may differ.
@@ -24,13 +24,13 @@ class Reference:
     empty: Tensor  # [systems, spin, M, V]
     gap: Tensor  # [systems, spin, V, O] eV, differences of orbital energies; infinite where a column is absent
 
-    def select(self, index: Tensor) -> Reference:
+    def select(self, index: Tensor) -> SplitOrbitals:
         """Those of some systems."""
-        return Reference(self.occupied[index], self.empty[index], self.gap[index])
+        return SplitOrbitals(self.occupied[index], self.empty[index], self.gap[index])
 
-    def replace_at(self, index: Tensor, other: Reference) -> Reference:
+    def replace_at(self, index: Tensor, other: SplitOrbitals) -> SplitOrbitals:
         """This with the systems ``index`` taken from ``other``."""
-        return Reference(
+        return SplitOrbitals(
             self.occupied.index_copy(0, index, other.occupied),
             self.empty.index_copy(0, index, other.empty),
             self.gap.index_copy(0, index, other.gap),
@@ -71,14 +71,16 @@ def diagonalize(fock: Tensor, real_rows: Tensor) -> tuple[Tensor, Tensor]:
     return energies, orbitals
 
 
-def reference(energies: Tensor, orbitals: Tensor, n_occupied: Tensor, like: Reference | None = None) -> Reference:
+def split_orbitals(
+    energies: Tensor, orbitals: Tensor, n_occupied: Tensor, like: SplitOrbitals | None = None
+) -> SplitOrbitals:
     """Split orbitals, lowest first, into occupied and empty ones.
 
     Args:
         energies: [systems, spin, M] eV.
         orbitals: [systems, spin, M, M].
         n_occupied: [systems, spin].
-        like: a reference whose numbers of columns are kept.
+        like: orbitals whose numbers of columns are kept.
     """
     size = energies.shape[2]
     if like is None:
@@ -92,26 +94,26 @@ def reference(energies: Tensor, orbitals: Tensor, n_occupied: Tensor, like: Refe
     gap = energies[:, :, least:, None] - energies[:, :, None, :most]
     real = energies[:, :, least:, None] < 0.5 * _PADDING_LEVEL
     present = real & ~filled[:, :, least:, None] & filled[:, :, None, :most]
-    return Reference(occupied, empty, torch.where(present, gap, torch.inf))
+    return SplitOrbitals(occupied, empty, torch.where(present, gap, torch.inf))
 
 
-def occupied_reference(
-    fock: Tensor, density: Tensor, real_rows: Tensor, n_occupied: Tensor, like: Reference | None = None
-) -> Reference:
+def canonical_orbitals(
+    fock: Tensor, density: Tensor, real_rows: Tensor, n_occupied: Tensor, like: SplitOrbitals | None = None
+) -> SplitOrbitals:
     """Canonical orbitals of a Fock matrix that does not couple occupied and empty ones, as the density has them."""
     energies, orbitals = diagonalize(fock - _SEPARATION * density, real_rows)
-    ref = reference(energies, orbitals, n_occupied, like)
-    return Reference(ref.occupied, ref.empty, ref.gap - _SEPARATION)
+    origin = split_orbitals(energies, orbitals, n_occupied, like)
+    return SplitOrbitals(origin.occupied, origin.empty, origin.gap - _SEPARATION)
 
 
-def diagonal_gap(ref: Reference, fock: Tensor) -> Tensor:
-    """Smallest empty minus largest occupied diagonal element of ``fock`` in the reference's orbitals, [systems] eV.
+def diagonal_gap(origin: SplitOrbitals, fock: Tensor) -> Tensor:
+    """Smallest empty minus largest occupied diagonal element of ``fock`` in the split orbitals, [systems] eV.
 
     A cheap upper bound of the HOMO–LUMO gap; infinite where there is none.
     """
     levels = [
         (c * (fock @ c)).sum(dim=2).masked_fill((c == 0).all(dim=2), absent)
-        for c, absent in ((ref.occupied, -torch.inf), (ref.empty, torch.inf))
+        for c, absent in ((origin.occupied, -torch.inf), (origin.empty, torch.inf))
     ]
     padding = levels[1] == 0  # rows without an orbital
     if not levels[0].shape[2] or not levels[1].shape[2]:
@@ -133,47 +135,57 @@ def frontier(energies: Tensor, n_occupied: Tensor) -> tuple[Tensor, Tensor]:
     return levels.gather(2, highest).squeeze(2), levels.gather(2, highest + 1).squeeze(2)
 
 
+def spins_a_matrix(matrices: Tensor) -> float:
+    """How many spins each of the matrices [systems, spin, M, M] stands for: a closed shell's only one for both."""
+    return 2.0 if matrices.shape[1] == 1 else 1.0
+
+
+def total_density(density: Tensor) -> Tensor:
+    """``P_α + P_β``, [systems, M, M], of spin densities [systems, spin, M, M]."""
+    return spins_a_matrix(density) * density.sum(dim=1)
+
+
 def density_of(occupied: Tensor) -> Tensor:
     """``P = C_occ C_occᵀ``."""
     return occupied @ occupied.transpose(-1, -2)
 
 
-def rotated_orbitals(ref: Reference, x: Tensor) -> Tensor:
+def rotated_orbitals(origin: SplitOrbitals, x: Tensor) -> Tensor:
     """Orthonormal occupied orbitals ``(C_occ + C_empty x)(1 + xᵀx)^(−1/2)`` up to a rotation among themselves.
 
     Args:
-        ref: reference orbitals.
+        origin: orbitals without rotation.
         x: [systems, spin, V, O] mixing coefficients.
     """
     eye = torch.eye(x.shape[-1], dtype=x.dtype, device=x.device)
     lower = torch.linalg.cholesky(eye + x.transpose(-1, -2) @ x)
-    mixed = ref.occupied + ref.empty @ x
+    mixed = origin.occupied + origin.empty @ x
     return torch.linalg.solve_triangular(lower, mixed.transpose(-1, -2), upper=False).transpose(-1, -2)
 
 
-def rotation_residual(ref: Reference, occupied: Tensor, fock: Tensor) -> Tensor:
+def rotation_residual(origin: SplitOrbitals, occupied: Tensor, fock: Tensor) -> Tensor:
     """``C_emptyᵀ (1 − P) F C``, zero when the occupied space is invariant under ``fock``, [systems, spin, V, O] eV.
 
     Args:
-        ref: reference orbitals, whose empty ones it is expressed in.
+        origin: orbitals without rotation, whose empty ones it is expressed in.
         occupied: [systems, spin, M, O] orthonormal occupied orbitals C, with P = C Cᵀ.
         fock: [systems, spin, M, M] eV.
     """
-    left = ref.empty.transpose(-1, -2)
+    left = origin.empty.transpose(-1, -2)
     if left.shape[-2] < occupied.shape[-1]:  # the cheaper order of the products
         return (left - (left @ occupied) @ occupied.transpose(-1, -2)) @ fock @ occupied
     force = fock @ occupied
     return left @ (force - occupied @ (occupied.transpose(-1, -2) @ force))
 
 
-def to_rotation(ref: Reference, matrix: Tensor) -> Tensor:
+def to_rotation(origin: SplitOrbitals, matrix: Tensor) -> Tensor:
     """``C_emptyᵀ X C_occ``, [systems, spin, V, O]."""
-    return ref.empty.transpose(2, 3) @ (matrix @ ref.occupied)
+    return origin.empty.transpose(2, 3) @ (matrix @ origin.occupied)
 
 
-def from_rotation(ref: Reference, x: Tensor) -> Tensor:
+def from_rotation(origin: SplitOrbitals, x: Tensor) -> Tensor:
     """The density's first-order change ``C_empty x C_occᵀ`` plus its transpose, [systems, spin, M, M]."""
-    half = ref.empty @ x @ ref.occupied.transpose(2, 3)
+    half = origin.empty @ x @ origin.occupied.transpose(2, 3)
     return half + half.transpose(2, 3)
 
 

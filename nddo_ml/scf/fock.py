@@ -10,7 +10,7 @@ from torch import Tensor
 from nddo_ml.integrals.build import Integrals, core_hamiltonian, orbital_block
 from nddo_ml.integrals.layout import OrbitalLayout, build_layout
 from nddo_ml.integrals.packing import exchange_index, pack_charges, packed_index
-from nddo_ml.scf.density import Reference, from_rotation, to_rotation
+from nddo_ml.scf.density import SplitOrbitals, from_rotation, to_rotation, total_density
 
 _COMPILED_PAIRS = 1000  # pairs of atoms from which the compiled kernels are worth loading
 
@@ -71,20 +71,20 @@ class FockBuilder:
         on_cpu = density.device.type == "cpu" and density.dtype == torch.float64 and not density.requires_grad
         return self._compiled(density) if on_cpu and pairs >= _COMPILED_PAIRS else self._vectorized(density)
 
-    def orbital_hessian(self, ref: Reference, gap: Tensor, x: Tensor) -> Tensor:
+    def orbital_hessian(self, origin: SplitOrbitals, gap: Tensor, x: Tensor) -> Tensor:
         """``A x = x_ai (ε_a − ε_i) + G[C_a x C_iᵀ + h.c.]_ai`` of rotations x [systems, spin, V, O], eV.
 
         Args:
-            ref: orbitals that make the occupied and the empty block of the Fock matrix diagonal.
+            origin: orbitals that make the occupied and the empty block of the Fock matrix diagonal.
             gap: ε_a − ε_i, zero where an orbital is absent.
             x: the rotation.
         """
-        return gap * x + to_rotation(ref, self.two_electron(from_rotation(ref, x)))
+        return gap * x + to_rotation(origin, self.two_electron(from_rotation(origin, x)))
 
     def _vectorized(self, density: Tensor) -> Tensor:
         n_spin = density.shape[1]
         flat = density.transpose(0, 1).reshape(n_spin, -1)
-        total = 2 * flat[0] if n_spin == 1 else flat.sum(dim=0)
+        total = total_density(density).reshape(-1)
         upper = torch.zeros_like(flat)  # blocks of pairs, one triangle
         groups = self.layout.atom_groups
         charge = [pack_charges(total[g.block]) for g in groups]

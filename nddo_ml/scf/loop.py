@@ -1,29 +1,32 @@
 """The accelerated loop of the self-consistent field.
 
-The occupied space is a rotation x of reference orbitals, so that an iteration is a Fock matrix and a few matrix
-products; diagonalisation is needed only to choose the reference.
+The occupied space is a rotation x of given orbitals, its origin, so that an iteration is a Fock matrix and a few matrix
+products; diagonalisation is needed only to choose the origin.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import InitVar, dataclass
 
 import torch
 from torch import Tensor
 
+from nddo_ml.errors import InputError
 from nddo_ml.scf.density import (
-    Reference,
+    SplitOrbitals,
     density_of,
     diagonalize,
-    reference,
     rotated_orbitals,
     rotation_residual,
+    spins_a_matrix,
+    split_orbitals,
 )
 from nddo_ml.scf.fock import FockBuilder
 
+SOLUTIONS = ("lowest", "first", "mopac")
 _MIN_GAP = 1.0  # eV, floor of orbital-energy differences in the preconditioner
-_MAX_ROTATION = 1.2  # largest element of a rotation about one reference
-_RENEW = 12  # iterations after which the reference is chosen anew
+_MAX_ROTATION = 1.2  # largest element of a rotation about one origin
+_RENEW = 12  # iterations after which the origin is chosen anew
 
 
 @dataclass(frozen=True)
@@ -31,21 +34,33 @@ class SCFOptions:
     """How the field is iterated.
 
     ``tolerance`` bounds the largest occupied–empty element of the Fock matrix, eV; the energy's error goes with its
-    square.
+    square. ``solution`` says which of several solutions is wanted: "lowest", looked for where there may be several
+    (open shells, small gaps), "first", what the iteration comes to from neutral atoms, or "mopac", what MOPAC's
+    iteration comes to. ``probe`` is older: False means "first".
+
+    Raises:
+        InputError: an unknown solution.
     """
 
     tolerance: float = 1e-6  # eV
     max_iterations: int = 60  # of the accelerated loop
     max_descent: int = 200  # steps of the energy-lowering fallback
     history: int = 7  # of the acceleration
-    probe: bool = True  # look for lower solutions: open shells, small gaps
+    solution: str = "lowest"
+    probe: InitVar[bool | None] = None
+
+    def __post_init__(self, probe: bool | None) -> None:
+        if probe is False:
+            object.__setattr__(self, "solution", "first")
+        if self.solution not in SOLUTIONS:
+            raise InputError(f"the solution must be one of {', '.join(SOLUTIONS)}; got {self.solution!r}")
 
 
 @dataclass(frozen=True)
 class Iterate:
     """Where the iteration of a batch stands."""
 
-    reference: Reference
+    origin: SplitOrbitals
     density: Tensor  # [systems, spin, M, M]
     fock: Tensor  # [systems, spin, M, M] eV, of this density
     energy: Tensor  # [systems] eV, electronic
@@ -55,14 +70,14 @@ class Iterate:
     def select(self, index: Tensor) -> Iterate:
         """That of some systems."""
         return Iterate(
-            self.reference.select(index),
+            self.origin.select(index),
             *(t[index] for t in (self.density, self.fock, self.energy, self.residual, self.iterations)),
         )
 
     def replace_at(self, index: Tensor, other: Iterate) -> Iterate:
         """This with the systems ``index`` taken from ``other``."""
         return Iterate(
-            self.reference.replace_at(index, other.reference),
+            self.origin.replace_at(index, other.origin),
             self.density.index_copy(0, index, other.density),
             self.fock.index_copy(0, index, other.fock),
             self.energy.index_copy(0, index, other.energy),
@@ -71,10 +86,9 @@ class Iterate:
         )
 
 
-def electronic_energy(builder: FockBuilder, density: Tensor, fock: Tensor) -> Tensor:
+def field_energy(builder: FockBuilder, density: Tensor, fock: Tensor) -> Tensor:
     """``½ Σ_σ tr P_σ (h_core + F_σ)``, [systems] eV."""
-    weight = 1.0 if density.shape[1] == 1 else 0.5
-    return weight * (density * (builder.h_core[:, None] + fock)).sum(dim=(1, 2, 3))
+    return 0.5 * spins_a_matrix(density) * (density * (builder.h_core[:, None] + fock)).sum(dim=(1, 2, 3))
 
 
 def start(builder: FockBuilder, density: Tensor, n_occupied: Tensor, diagonalizations: int, bonding: float) -> Iterate:
@@ -90,22 +104,22 @@ def start(builder: FockBuilder, density: Tensor, n_occupied: Tensor, diagonaliza
     for step in range(diagonalizations):
         fock = fock if step == 0 else builder.fock(density)
         energies, orbitals = diagonalize(fock, builder.layout.real_rows)
-        ref = reference(energies, orbitals, n_occupied)
-        density = density_of(ref.occupied)
-    return _at(builder, ref, torch.full_like(n_occupied[:, 0], diagonalizations))
+        origin = split_orbitals(energies, orbitals, n_occupied)
+        density = density_of(origin.occupied)
+    return _at(builder, origin, torch.full_like(n_occupied[:, 0], diagonalizations))
 
 
 def at_orbitals(builder: FockBuilder, orbitals: Tensor, energies: Tensor, n_occupied: Tensor, like: Iterate) -> Iterate:
     """The state whose first ``n_occupied`` orbitals are filled; iterations are counted on from ``like``."""
-    return _at(builder, reference(energies, orbitals, n_occupied, like.reference), like.iterations)
+    return _at(builder, split_orbitals(energies, orbitals, n_occupied, like.origin), like.iterations)
 
 
-def _at(builder: FockBuilder, ref: Reference, iterations: Tensor) -> Iterate:
-    density = density_of(ref.occupied)
+def _at(builder: FockBuilder, origin: SplitOrbitals, iterations: Tensor) -> Iterate:
+    density = density_of(origin.occupied)
     fock = builder.fock(density)
-    residual = rotation_residual(ref, ref.occupied, fock)
-    energy = electronic_energy(builder, density, fock)
-    return Iterate(ref, density, fock, energy, largest(residual), iterations + 1)
+    residual = rotation_residual(origin, origin.occupied, fock)
+    energy = field_energy(builder, density, fock)
+    return Iterate(origin, density, fock, energy, largest(residual), iterations + 1)
 
 
 def largest(residual: Tensor) -> Tensor:
@@ -117,7 +131,7 @@ def iterate(builder: FockBuilder, begin: Iterate, n_occupied: Tensor, options: S
     """Accelerated fixed-point iteration ``x ← x − residual(x)/gap`` of all systems; converged ones leave.
 
     Anderson's acceleration (J. ACM 12, 547 (1965)) over the last rotations; its coefficients are one set a system,
-    shared by the spins. Every twelve iterations the reference is chosen anew.
+    shared by the spins. Every twelve iterations the origin is chosen anew.
     """
     best = begin
     active = torch.nonzero(begin.residual > options.tolerance).squeeze(1)
@@ -140,12 +154,12 @@ def iterate(builder: FockBuilder, begin: Iterate, n_occupied: Tensor, options: S
 
 
 def _accelerate(builder: FockBuilder, begin: Iterate, options: SCFOptions) -> Iterate:
-    """One stretch of the accelerated iteration about one reference."""
-    ref = begin.reference
-    inverse_gap = 1 / ref.gap.clamp(min=_MIN_GAP)
-    x = torch.zeros_like(ref.gap)
+    """One stretch of the accelerated iteration about one origin."""
+    origin = begin.origin
+    inverse_gap = 1 / origin.gap.clamp(min=_MIN_GAP)
+    x = torch.zeros_like(origin.gap)
     density, fock = begin.density, begin.fock
-    residual = rotation_residual(ref, ref.occupied, fock)
+    residual = rotation_residual(origin, origin.occupied, fock)
     size = largest(residual)
     count = begin.iterations
     anderson = _Anderson(x, options.history)
@@ -155,13 +169,13 @@ def _accelerate(builder: FockBuilder, begin: Iterate, options: SCFOptions) -> It
             break
         x = anderson.next(x, -residual * inverse_gap)
         x = x * (_MAX_ROTATION / x.abs().flatten(1).amax(dim=1).clamp(min=_MAX_ROTATION))[:, None, None, None]
-        occupied = rotated_orbitals(ref, x)
+        occupied = rotated_orbitals(origin, x)
         density = density_of(occupied)
         fock = builder.fock(density)
-        residual = rotation_residual(ref, occupied, fock)
+        residual = rotation_residual(origin, occupied, fock)
         size = largest(residual)
         count = count + running
-    return Iterate(ref, density, fock, electronic_energy(builder, density, fock), size, count)
+    return Iterate(origin, density, fock, field_energy(builder, density, fock), size, count)
 
 
 class _Anderson:

@@ -14,17 +14,18 @@ import torch
 from torch import Tensor
 
 from nddo_ml.scf.density import (
-    Reference,
+    SplitOrbitals,
+    canonical_orbitals,
     density_of,
     dot,
     norm,
-    occupied_reference,
     rotated_orbitals,
     rotation_residual,
+    spins_a_matrix,
     to_rotation,
 )
 from nddo_ml.scf.fock import FockBuilder
-from nddo_ml.scf.loop import Iterate, SCFOptions, electronic_energy, largest
+from nddo_ml.scf.loop import Iterate, SCFOptions, field_energy, largest
 
 _MIN_GAP = 1.0  # eV, floor of orbital-energy differences in the preconditioner
 _RADIUS = (1.0, 3.0)  # eV^½, first and largest radius; lengths are √(x·gap x)
@@ -40,7 +41,7 @@ class _Model:
     """The energy to second order at the orbitals of a state."""
 
     builder: FockBuilder
-    ref: Reference
+    origin: SplitOrbitals
     slope: Tensor  # [systems, spin, V, O] eV
     gap: Tensor  # eV, zero where an orbital is absent
     metric: Tensor  # eV, positive preconditioner
@@ -50,13 +51,13 @@ class _Model:
         """In orbitals that make both blocks of the state's Fock matrix diagonal."""
         half = state.density @ state.fock
         within = state.fock - half - half.transpose(2, 3) + 2 * half @ state.density
-        ref = occupied_reference(within, state.density, builder.layout.real_rows, n_occupied, state.reference)
-        gap = torch.where(torch.isfinite(ref.gap), ref.gap, 0.0)
-        return cls(builder, ref, to_rotation(ref, state.fock), gap, gap.abs().clamp(min=_MIN_GAP))
+        origin = canonical_orbitals(within, state.density, builder.layout.real_rows, n_occupied, state.origin)
+        gap = torch.where(torch.isfinite(origin.gap), origin.gap, 0.0)
+        return cls(builder, origin, to_rotation(origin, state.fock), gap, gap.abs().clamp(min=_MIN_GAP))
 
     def curvature(self, x: Tensor) -> Tensor:
         """A x."""
-        return self.builder.orbital_hessian(self.ref, self.gap, x)
+        return self.builder.orbital_hessian(self.origin, self.gap, x)
 
 
 def minimize(
@@ -65,7 +66,7 @@ def minimize(
     """Lower the energy to a minimum by Newton steps within a trust radius; every system goes at its own pace.
 
     A step solves ``A x = −g`` by conjugate gradients up to the radius or to a direction of negative curvature, which
-    it follows (Steihaug, SIAM J. Numer. Anal. 20, 626 (1983)). The radius adapts to how well the energy was foretold.
+    it follows (Steihaug, SIAM J. Numer. Anal. 20, 626 (1983)). The radius adapts to how well the energy was predicted.
 
     Args:
         builder: Fock matrices of the batch.
@@ -95,13 +96,13 @@ def minimize(
 def _newton(builder: FockBuilder, state: Iterate, n_occupied: Tensor, radius: Tensor) -> tuple[Iterate, Tensor]:
     """One step of all systems; one that does not lower the energy is not taken. Also the next radii."""
     model = _Model.at(builder, state, n_occupied)
-    x, foretold, products = _truncated(model, radius)
-    foretold = foretold * (4 if n_occupied.shape[1] == 1 else 2)
-    tried = rotated(builder, state, model.ref, x)
+    x, predicted, products = _truncated(model, radius)
+    predicted = predicted * 2 * spins_a_matrix(state.density)
+    tried = rotated(builder, state, model.origin, x)
     gained = tried.energy - state.energy
     noise = 100 * torch.finfo(state.energy.dtype).eps * state.energy.abs()
-    small = -foretold < noise
-    ratio = torch.where(small, 1.0, gained / torch.where(small, 1.0, foretold))
+    small = -predicted < noise
+    ratio = torch.where(small, 1.0, gained / torch.where(small, 1.0, predicted))
     taken = torch.where(small, tried.residual <= state.residual, ratio > 1e-3)
     length = _length(model, x)
     grown = torch.where((ratio > 0.75) & (length > 0.9 * radius), 2 * radius, radius).clamp(max=_RADIUS[1])
@@ -146,14 +147,14 @@ def _to_edge(model: _Model, x: Tensor, d: Tensor, radius: Tensor) -> Tensor:
     return (-b + (b.square() + a * c).clamp(min=0).sqrt()) / a
 
 
-def rotated(builder: FockBuilder, state: Iterate, ref: Reference, x: Tensor) -> Iterate:
-    """The state whose occupied orbitals are those of ``ref`` rotated by x."""
-    occupied = rotated_orbitals(ref, x)
+def rotated(builder: FockBuilder, state: Iterate, origin: SplitOrbitals, x: Tensor) -> Iterate:
+    """The state whose occupied orbitals are those of ``origin`` rotated by x."""
+    occupied = rotated_orbitals(origin, x)
     density = density_of(occupied)
     fock = builder.fock(density)
-    residual = rotation_residual(ref, occupied, fock)
-    energy = electronic_energy(builder, density, fock)
-    return Iterate(ref, density, fock, energy, largest(residual), state.iterations + 1)
+    residual = rotation_residual(origin, occupied, fock)
+    energy = field_energy(builder, density, fock)
+    return Iterate(origin, density, fock, energy, largest(residual), state.iterations + 1)
 
 
 def _wide(a: Tensor) -> Tensor:
@@ -164,7 +165,7 @@ def _length(model: _Model, x: Tensor) -> Tensor:
     return dot(x, model.metric * x).sqrt()
 
 
-def lowest_curvature(builder: FockBuilder, state: Iterate, n_occupied: Tensor) -> tuple[Tensor, Tensor, Reference]:
+def lowest_curvature(builder: FockBuilder, state: Iterate, n_occupied: Tensor) -> tuple[Tensor, Tensor, SplitOrbitals]:
     """The lowest eigenvalue of the orbital Hessian and its eigenvector, by Davidson's method.
 
     A negative eigenvalue says that the stationary point is a saddle (Seeger & Pople, J. Chem. Phys. 66, 3045 (1977)).
@@ -190,14 +191,14 @@ def lowest_curvature(builder: FockBuilder, state: Iterate, n_occupied: Tensor) -
         if step == _DAVIDSON - 1 or bool((residual.norm(dim=1) < 0.01 * value.abs() + 1e-3).all()):
             break
         distance = model.metric.flatten(1) - value[:, None]
-        correction = residual / torch.where(distance.abs() < 0.3, 0.3, distance)
-        basis = torch.cat([basis, _orthonormal(correction[:, None], basis)], dim=1)
-    return value, vector.view(shape), model.ref
+        preconditioned = residual / torch.where(distance.abs() < 0.3, 0.3, distance)
+        basis = torch.cat([basis, _orthonormal(preconditioned[:, None], basis)], dim=1)
+    return value, vector.view(shape), model.origin
 
 
 def _first_guesses(model: _Model) -> Tensor:
     """[systems, k, V·O]: the excitations of least energy, each alone, and a sum of all without symmetry."""
-    gap = torch.where(torch.isfinite(model.ref.gap), model.ref.gap, torch.inf).flatten(1)
+    gap = torch.where(torch.isfinite(model.origin.gap), model.origin.gap, torch.inf).flatten(1)
     count = min(_GUESSES, gap.shape[1])
     order = gap.argsort(dim=1)[:, :count]
     units = torch.zeros(gap.shape[0], count, gap.shape[1], dtype=gap.dtype, device=gap.device)

@@ -43,7 +43,7 @@ def search(builder: FockBuilder, state: Iterate, n_occupied: Tensor, options: SC
     doubtful = ((n_occupied > 0) & (n_occupied < builder.layout.n_orbitals[:, None])).any(dim=1)
     if n_occupied.shape[1] == 1:
         doubtful &= (builder.layout.n_orbitals <= _SMALL_SYSTEM) | metals
-        gap = diagonal_gap(state.reference, state.fock)
+        gap = diagonal_gap(state.origin, state.fock)
         small = torch.nonzero(tiny).squeeze(1)
         if small.numel():
             gap[small] = _gap(builder.select(small), state.select(small), n_occupied[small])
@@ -63,7 +63,7 @@ def search(builder: FockBuilder, state: Iterate, n_occupied: Tensor, options: SC
 def _gap(builder: FockBuilder, state: Iterate, n_occupied: Tensor) -> Tensor:
     """HOMO–LUMO gaps of closed shells, infinite where there is none.
 
-    The diagonal gap depends on which orbitals of equal energy the reference happens to have, as in small molecules.
+    The diagonal gap depends on which orbitals of equal energy the split ones happen to be, as in small molecules.
     """
     energies = diagonalize(state.fock, builder.layout.real_rows)[0]
     energies = torch.where(builder.layout.real_rows[:, None], energies, torch.inf)
@@ -76,13 +76,13 @@ def _stable(builder: FockBuilder, state: Iterate, n_occupied: Tensor, options: S
     index = torch.arange(state.energy.shape[0], device=state.energy.device)
     for _ in range(_ROUNDS):
         sub, here, occupied = builder.select(index), state.select(index), n_occupied[index]
-        value, direction, ref = lowest_curvature(sub, here, occupied)
+        value, direction, origin = lowest_curvature(sub, here, occupied)
         unstable = torch.nonzero(value < _UNSTABLE).squeeze(1)
         if not unstable.numel():
             break
         index, sub, here, occupied = index[unstable], sub.select(unstable), here.select(unstable), occupied[unstable]
-        push, ref = _PUSH * direction[unstable], ref.select(unstable)
-        one, other = rotated(sub, here, ref, push), rotated(sub, here, ref, -push)
+        push, origin = _PUSH * direction[unstable], origin.select(unstable)
+        one, other = rotated(sub, here, origin, push), rotated(sub, here, origin, -push)
         lower = torch.nonzero(other.energy < one.energy).squeeze(1)
         trial = minimize(sub, one.replace_at(lower, other.select(lower)), occupied, options)
         state = state.replace_at(index, _keep_lower(here, trial, options))

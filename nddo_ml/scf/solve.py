@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from nddo_ml.errors import InputError, SCFConvergenceError
-from nddo_ml.scf.density import diagonalize, frontier, initial_density, spin_squared
+from nddo_ml.scf.density import diagonalize, frontier, initial_density, spin_squared, total_density
 from nddo_ml.scf.fock import FockBuilder
-from nddo_ml.scf.loop import SCFOptions, iterate, start
+from nddo_ml.scf.loop import Iterate, SCFOptions, iterate, start
+from nddo_ml.scf.mopac import mopac_density
 from nddo_ml.scf.newton import minimize
 from nddo_ml.scf.search import search
 
@@ -49,7 +50,7 @@ class SCFResult:
     @property
     def total_density(self) -> Tensor:
         """P_α + P_β, [systems, M, M]."""
-        return 2 * self.density[:, 0] if self.density.shape[1] == 1 else self.density.sum(dim=1)
+        return total_density(self.density)
 
     @property
     def spin_squared(self) -> Tensor:
@@ -78,29 +79,24 @@ def solve_scf(
 ) -> SCFResult:
     """Iterate the field of a batch to self-consistency; no gradient is recorded.
 
-    First the accelerated loop on all systems; those that it leaves are minimised by Newton steps; doubtful ones are
-    searched for lower solutions.
+    First the accelerated loop on all systems; those that it leaves are minimised by Newton steps; where the lowest
+    solution is wanted and no start is given, doubtful ones are searched for it.
 
     Args:
         builder: Fock matrices of the batch.
         shells: [atoms, 3] electrons in s, p, d of each atom, to start from.
         n_occupied: [systems, spin] occupied orbitals; one spin column is a closed shell.
-        options: tolerance and limits.
+        options: tolerance, limits and which solution.
         guess: [systems, spin, M, M] density to start from.
     """
     with torch.no_grad():
-        density = initial_density(builder.layout, shells, n_occupied) if guess is None else guess
-        _check_guess(density, builder, n_occupied)
-        if guess is None:
-            first = start(builder, density, n_occupied, _DIAGONALIZATIONS[n_occupied.shape[1]], _BONDING)
-        else:
-            first = start(builder, density, n_occupied, 1, 1.0)
+        first = _begin(builder, shells, n_occupied, options, guess)
         state = iterate(builder, first, n_occupied, options)
         left = torch.nonzero(state.residual > options.tolerance).squeeze(1)
         if left.numel():
             lowered = minimize(builder.select(left), state.select(left), n_occupied[left], options)
             state = state.replace_at(left, lowered)
-        if options.probe and guess is None:
+        if options.solution == "lowest" and guess is None:
             state = search(builder, state, n_occupied, options, shells)
     return SCFResult(
         density=state.density,
@@ -111,6 +107,23 @@ def solve_scf(
         iterations=state.iterations,
         residual=state.residual,
     )
+
+
+def _begin(
+    builder: FockBuilder, shells: Tensor, n_occupied: Tensor, options: SCFOptions, guess: Tensor | None
+) -> Iterate:
+    """The state that the accelerated loop starts from."""
+    if guess is not None:
+        _check_guess(guess, builder, n_occupied)
+        return start(builder, guess, n_occupied, 1, 1.0)
+    density = initial_density(builder.layout, shells, n_occupied)
+    state = start(builder, density, n_occupied, _DIAGONALIZATIONS[n_occupied.shape[1]], _BONDING)
+    if options.solution == "mopac":
+        found, density, count = mopac_density(builder, shells, n_occupied)
+        there = start(builder, density, n_occupied, 1, 1.0)
+        state = state.replace_at(found, there.select(found))
+        state = replace(state, iterations=state.iterations + count)
+    return state
 
 
 def _check_guess(density: Tensor, builder: FockBuilder, n_occupied: Tensor) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from nddo_ml.elements import PLUTONIUM
 from nddo_ml.errors import InputError
 from nddo_ml.systems import Systems, require_molecules
 from nddo_ml.units import BOHR_ANGSTROM, HARTREE_EV
@@ -16,7 +17,6 @@ from nddo_ml.units import BOHR_ANGSTROM, HARTREE_EV
 if TYPE_CHECKING:
     from tad_dftd3.reference import Reference
 
-_MAX_Z = 94  # the last element with D3 reference data
 _CUTOFF_BOHR = 1e4  # every pair of a molecule counts
 _MAX_PADDED_PAIRS = 4_000_000  # a larger batch is worked off in parts
 
@@ -44,7 +44,7 @@ class DispersionD3:
             InputError: an element above plutonium or a periodic system.
         """
         require_molecules(systems, "D3 dispersion")
-        if int(systems.numbers.max()) > _MAX_Z:
+        if int(systems.numbers.max()) > PLUTONIUM:
             raise InputError(f"D3 dispersion has parameters up to Pu; got atomic number {int(systems.numbers.max())}")
         parts = [self._batch(part) for part in _parts(systems)]
         return parts[0] if len(parts) == 1 else torch.cat(parts)
@@ -83,15 +83,12 @@ def _reference(dtype: torch.dtype, device: torch.device) -> Reference:
 
 def _padded(systems: Systems) -> tuple[Tensor, Tensor]:
     """Numbers [systems, atoms], 0 where there is none, and positions [systems, atoms, 3] in bohr."""
-    counts = systems.atoms_per_system
-    order = torch.argsort(systems.system_idx, stable=True)
-    idx = systems.system_idx[order]
-    column = torch.arange(systems.n_atoms, device=idx.device) - (torch.cumsum(counts, 0) - counts)[idx]
-    shape = (systems.n_systems, int(counts.max()))
-    numbers = torch.zeros(shape, dtype=torch.int64, device=idx.device)
-    numbers[idx, column] = systems.numbers[order]
+    at = (systems.system_idx, systems.places)
+    shape = (systems.n_systems, int(systems.atoms_per_system.max()))
+    numbers = torch.zeros(shape, dtype=torch.int64, device=systems.numbers.device)
+    numbers[at] = systems.numbers
     positions = systems.positions.new_zeros(*shape, 3)
-    return numbers, positions.index_put((idx, column), systems.positions[order] / BOHR_ANGSTROM)
+    return numbers, positions.index_put(at, systems.positions / BOHR_ANGSTROM)
 
 
 def _parts(systems: Systems) -> list[Systems]:

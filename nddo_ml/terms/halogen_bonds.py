@@ -1,4 +1,4 @@
-"""X: halogen-bond correction for semiempirical methods with D3H4."""
+"""X: halogen-bond term for semiempirical methods with D3H4."""
 
 from __future__ import annotations
 
@@ -8,19 +8,20 @@ import torch
 from torch import Tensor
 
 from bp_descriptors.neighbors import neighbor_list
+from nddo_ml.elements import BROMINE, CHLORINE, IODINE, NITROGEN, OXYGEN, SULFUR
 from nddo_ml.systems import Systems, require_molecules
 from nddo_ml.units import EV_KCAL_MOL
 
 _RANGE = 12.0  # Å; the slowest of the exponentials is below 1e-11 kcal/mol there
 # (halogen, acceptor) -> height a (kcal/mol), decay b (1/Å), sum of covalent radii (Å)
 _PAIRS = {
-    (17, 7): (1.049e12, 9.95, 1.74),
-    (35, 7): (5.560e4, 3.04, 1.89),
-    (53, 7): (5.237e8, 6.77, 2.08),
-    (17, 8): (1.871e9, 7.44, 1.72),
-    (35, 8): (2.160e4, 3.30, 1.87),
-    (53, 8): (2.436e6, 4.71, 2.06),
-    (53, 16): (1.051e6, 3.82, 2.35),
+    (CHLORINE, NITROGEN): (1.049e12, 9.95, 1.74),
+    (BROMINE, NITROGEN): (5.560e4, 3.04, 1.89),
+    (IODINE, NITROGEN): (5.237e8, 6.77, 2.08),
+    (CHLORINE, OXYGEN): (1.871e9, 7.44, 1.72),
+    (BROMINE, OXYGEN): (2.160e4, 3.30, 1.87),
+    (IODINE, OXYGEN): (2.436e6, 4.71, 2.06),
+    (IODINE, SULFUR): (1.051e6, 3.82, 2.35),
 }
 
 
@@ -37,16 +38,16 @@ class HalogenBondsX:
     bond: float = 1.15
 
     def energy(self, systems: Systems) -> Tensor:
-        """Correction energy, [systems] eV; differentiable by ``systems.positions``.
+        """Energy of the term, [systems] eV; differentiable by ``systems.positions``.
 
         Raises:
             InputError: a periodic system.
         """
-        require_molecules(systems, "the X correction")
+        require_molecules(systems, "the X term")
         z, x = systems.numbers, systems.positions
         energy = x.new_zeros(systems.n_systems)
-        acceptor = (z == 7) | (z == 8) | (z == 16)
-        halogen = (z == 17) | (z == 35) | (z == 53)
+        acceptor = (z == NITROGEN) | (z == OXYGEN) | (z == SULFUR)
+        halogen = (z == CHLORINE) | (z == BROMINE) | (z == IODINE)
         atoms = torch.nonzero(acceptor | halogen).squeeze(1)
         if not bool(acceptor.any() & halogen.any()):
             return energy

@@ -1,4 +1,4 @@
-"""H4: hydrogen-bond correction and repulsion of hydrogen atoms for semiempirical methods with D3 dispersion.
+"""H4: hydrogen-bond term and repulsion of hydrogen atoms for semiempirical methods with D3 dispersion.
 
 Source: Řezáč & Hobza, J. Chem. Theory Comput. 8, 141 (2012); defaults are that paper's constants for PM6.
 """
@@ -12,11 +12,11 @@ from torch import Tensor
 
 from bp_descriptors.geometry import norm
 from bp_descriptors.neighbors import neighbor_list
-from nddo_ml.elements import covalent_radii
+from bp_descriptors.runs import ranks
+from nddo_ml.elements import CARBON, HYDROGEN, NITROGEN, OXYGEN, covalent_radii
 from nddo_ml.systems import Systems, require_molecules
 from nddo_ml.units import EV_KCAL_MOL
 
-_H, _C, _N, _O = 1, 6, 7, 8
 _RANGE = 6.0  # Å; every function here has ended, or is below 1e-12 kcal/mol, at this distance
 _SOFT_RANGE = 18.0  # Å; the slowest soft repulsion is below 1e-12 kcal/mol there
 _NEAREST, _FARTHEST = 1.5, 5.5  # Å, where the radial function ends with value and slope zero
@@ -85,7 +85,7 @@ class HydrogenBondsH4:
         Raises:
             InputError: a periodic system.
         """
-        require_molecules(systems, "the H4 correction")
+        require_molecules(systems, "the H4 term")
         z, x = systems.numbers, systems.positions
         energy = x.new_zeros(systems.n_systems)
         near = _neighbors(systems)
@@ -100,34 +100,34 @@ class HydrogenBondsH4:
         term = term * _polynomial(_RADIAL, (x[acceptor] - x[donor]).norm(dim=1))
         term = term * (1 - _switch(2 * theta / torch.pi) ** 2)
         term = term * _transfer(to_d.norm(dim=1), to_a.norm(dim=1))
-        term = term * self._donor_scale(z, near)[donor, (z[acceptor] == _O).long()]
+        term = term * self._donor_scale(z, near)[donor, (z[acceptor] == OXYGEN).long()]
         term = term * self._acceptor_scale(z, near)[acceptor]
         return energy.index_add(0, systems.system_idx[hydrogen], term / EV_KCAL_MOL)
 
     def _depth(self, donor: Tensor, acceptor: Tensor) -> Tensor:
         table = torch.tensor([[self.nh_n, self.nh_o], [self.oh_n, self.oh_o]], dtype=torch.float64)
-        return table.to(donor.device)[donor - _N, acceptor - _N]
+        return table.to(donor.device)[donor - NITROGEN, acceptor - NITROGEN]
 
     def _donor_scale(self, z: Tensor, near: _Neighbors) -> Tensor:
         """Scale of each atom as a donor to nitrogen and to oxygen, [atoms, 2]."""
-        of_hydrogen = near.bond * (z[near.j] == _H)
+        of_hydrogen = near.bond * (z[near.j] == HYDROGEN)
         hydrogens = _sum(near.i, of_hydrogen, z)
         others = _sum(near.i, near.bond - of_hydrogen, z)
         two_hydrogens = (1 - (hydrogens - 2).abs()).clamp(min=0)
         water = 1 + (self.water - 1) * two_hydrogens * (1 - others).clamp(min=0)
         ammonium = 1 + (self.ammonium - 1) * (hydrogens + others - 3).clamp(min=0)
         one = torch.ones_like(water)
-        to_n = torch.where(z == _N, ammonium, one)
-        return torch.stack((to_n, torch.where(z == _O, water, to_n)), dim=1)
+        to_n = torch.where(z == NITROGEN, ammonium, one)
+        return torch.stack((to_n, torch.where(z == OXYGEN, water, to_n)), dim=1)
 
     def _acceptor_scale(self, z: Tensor, near: _Neighbors) -> Tensor:
         """Scale of each atom as an acceptor, [atoms]: more than 1 for the oxygens of a carboxylate."""
         scale = near.r.new_ones(z.shape[0])
         bonded = near.bond > 0
-        pick = torch.nonzero(bonded & (z[near.i] == _O) & (z[near.j] == _C)).squeeze(1)
+        pick = torch.nonzero(bonded & (z[near.i] == OXYGEN) & (z[near.j] == CARBON)).squeeze(1)
         pick = pick[_first_nearest(near.i[pick], near.r[pick])]
         oxygen, carbon = near.i[pick], near.j[pick]
-        row, other = _partners(carbon, near.i, bonded & (z[near.i] == _C) & (z[near.j] == _O))
+        row, other = _partners(carbon, near.i, bonded & (z[near.i] == CARBON) & (z[near.j] == OXYGEN))
         keep = near.j[other] != oxygen[row]
         row, other = row[keep], other[keep]
         choice = _first_nearest(row, near.r[other])
@@ -154,7 +154,7 @@ class HydrogenRepulsion:
         """
         require_molecules(systems, "the repulsion of hydrogen atoms")
         near = _neighbors(systems)
-        keep = (systems.numbers[near.i] == _H) & (systems.numbers[near.j] == _H) & (near.i < near.j)
+        keep = (systems.numbers[near.i] == HYDROGEN) & (systems.numbers[near.j] == HYDROGEN) & (near.i < near.j)
         i, r = near.i[keep], near.r[keep]
         inner = _polynomial(_REPULSION, r.clamp(1.0, 1.5))
         outer = 118.7326 * torch.exp(-1.53965 * r.clamp(min=1.5) ** 1.72905)
@@ -180,7 +180,7 @@ class SoftHydrogenRepulsion:
             InputError: a periodic system.
         """
         require_molecules(systems, "the repulsion of hydrogen atoms")
-        hydrogens = torch.nonzero(systems.numbers == _H).squeeze(1)
+        hydrogens = torch.nonzero(systems.numbers == HYDROGEN).squeeze(1)
         x, owner = systems.positions[hydrogens], systems.system_idx[hydrogens]
         energy = x.new_zeros(systems.n_systems)
         pairs = neighbor_list(x, _SOFT_RANGE, owner)
@@ -201,9 +201,9 @@ def _neighbors(systems: Systems) -> _Neighbors:
 
 def _bridges(z: Tensor, near: _Neighbors) -> tuple[Tensor, Tensor, Tensor]:
     """Hydrogen, donor (the atom nearest to it) and acceptor of all D–H···A, [bridges] each."""
-    heavy = torch.nonzero((z[near.i] == _H) & (z[near.j] != _H)).squeeze(1)
+    heavy = torch.nonzero((z[near.i] == HYDROGEN) & (z[near.j] != HYDROGEN)).squeeze(1)
     bond = heavy[_first_nearest(near.i[heavy], near.r[heavy])]
-    polar = (z == _N) | (z == _O)
+    polar = (z == NITROGEN) | (z == OXYGEN)
     bond = bond[polar[near.j[bond]]]
     between = (near.r > _NEAREST) & (near.r < _FARTHEST) & polar[near.i] & polar[near.j]
     row, pair = _partners(near.j[bond], near.i, between)
@@ -222,11 +222,10 @@ def _first_nearest(group: Tensor, r: Tensor) -> Tensor:
 def _partners(atoms: Tensor, i: Tensor, allowed: Tensor) -> tuple[Tensor, Tensor]:
     """All (row of ``atoms``, pair) whose pair starts at the row's atom and is allowed; ``i`` is sorted."""
     pairs = torch.nonzero(allowed).squeeze(1)
-    starts = torch.searchsorted(i[pairs], atoms)
-    counts = torch.searchsorted(i[pairs], atoms, right=True) - starts
+    first = torch.searchsorted(i[pairs], atoms)
+    counts = torch.searchsorted(i[pairs], atoms, right=True) - first
     row = torch.repeat_interleave(torch.arange(atoms.shape[0], device=atoms.device), counts)
-    offset = torch.arange(row.shape[0], device=atoms.device) - (torch.cumsum(counts, 0) - counts)[row]
-    return row, pairs[starts[row] + offset]
+    return row, pairs[first[row] + ranks(counts)]
 
 
 def _sum(i: Tensor, values: Tensor, z: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""MOPAC's molecular-mechanics correction for amide bonds, part of its heats of formation by default."""
+"""MOPAC's molecular-mechanics term for amide bonds, part of its heats of formation by default."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from nddo_ml.elements import CARBON, HYDROGEN, NITROGEN, OXYGEN
 from nddo_ml.systems import Systems
 from nddo_ml.units import EV_KCAL_MOL
 
-_H, _C, _N, _O = 1, 6, 7, 8
 # Å; longest distances at which two atoms count as bonded
 _CO, _CN, _NH, _NX = 1.3, 1.6, 1.3, 1.7
 
@@ -41,12 +41,12 @@ class PeptideBonds:
 
 
 def find_dihedrals(systems: Systems) -> Tensor:
-    """Atoms (O, C, N, X or H) of the dihedrals that the correction applies to, [dihedrals, 4]."""
+    """Atoms (O, C, N, X or H) of the dihedrals that the term applies to, [dihedrals, 4]."""
     z, idx = systems.numbers, systems.system_idx
     positions = systems.positions.detach()
     found: list[list[int]] = []
-    nitrogen = torch.nonzero(z == _N).squeeze(1)
-    if not nitrogen.numel() or not bool((z == _O).any()):
+    nitrogen = torch.nonzero(z == NITROGEN).squeeze(1)
+    if not nitrogen.numel() or not bool((z == OXYGEN).any()):
         return torch.zeros(0, 4, dtype=torch.int64, device=z.device)
     for k in idx[nitrogen].unique().tolist():
         atoms = torch.nonzero(idx == k).squeeze(1)
@@ -59,17 +59,17 @@ def find_dihedrals(systems: Systems) -> Tensor:
 def _of_molecule(z: list[int], distance: Tensor) -> list[tuple[int, int, int, int]]:
     """Dihedrals of one molecule: the first amide group of each C whose N is not yet taken, by ascending indices."""
     near = distance.tolist()
-    of = {e: [a for a, number in enumerate(z) if number == e] for e in (_H, _C, _N, _O)}
+    of = {e: [a for a, number in enumerate(z) if number == e] for e in (HYDROGEN, CARBON, NITROGEN, OXYGEN)}
     quads: list[tuple[int, int, int, int]] = []
     used: set[int] = set()
-    for c in of[_C]:
+    for c in of[CARBON]:
         groups = (
             (o, n, h, x)
-            for o in of[_O]
+            for o in of[OXYGEN]
             if near[c][o] <= _CO
-            for n in of[_N]
+            for n in of[NITROGEN]
             if near[c][n] <= _CN and n not in used
-            for h in of[_H]
+            for h in of[HYDROGEN]
             if near[n][h] <= _NH
             for x in range(len(z))
             if x not in (n, h, c) and near[n][x] <= _NX

@@ -9,11 +9,10 @@ from torch import Tensor
 
 from bp_descriptors.geometry import norm
 from bp_descriptors.neighbors import Pairs, neighbor_list
-from nddo_ml.elements import covalent_radii
+from nddo_ml.elements import BORON, CARBON, HYDROGEN, NITROGEN, SULFUR, covalent_radii
 from nddo_ml.systems import Systems
 from nddo_ml.units import EV_KCAL_MOL
 
-_H, _B, _C, _N, _S = 1, 5, 6, 7, 16
 _REACH = 3.5  # Å, beyond the longest bond of carbon or nitrogen
 
 
@@ -33,12 +32,12 @@ class FlatNitrogen:
         """Energy of the term, [systems] eV; differentiable by ``systems.positions``."""
         z, x = systems.numbers, systems.positions
         energy = x.new_zeros(systems.n_systems)
-        if not bool((z == _N).any()):
+        if not bool((z == NITROGEN).any()):
             return energy
-        bonds = _bonds(systems, _N)
+        bonds = _bonds(systems, NITROGEN)
         ligands = torch.bincount(bonds.i, minlength=systems.n_atoms)
-        hydrogens = torch.bincount(bonds.i[z[bonds.j] == _H], minlength=systems.n_atoms)
-        atoms = torch.nonzero((z == _N) & (ligands == 3) & (hydrogens < 2)).squeeze(1)
+        hydrogens = torch.bincount(bonds.i[z[bonds.j] == HYDROGEN], minlength=systems.n_atoms)
+        atoms = torch.nonzero((z == NITROGEN) & (ligands == 3) & (hydrogens < 2)).squeeze(1)
         first = torch.searchsorted(bonds.i, atoms)
         v = x[bonds.j[first[:, None] + torch.arange(3, device=z.device)]] - x[atoms, None]
         w = v.roll(1, dims=1)
@@ -61,10 +60,10 @@ class TripleBonds:
     def energy(self, systems: Systems) -> Tensor:
         """Energy of the term, [systems] eV."""
         x = systems.positions.detach()
-        bonds = _bonds(systems, _C)
+        bonds = _bonds(systems, CARBON)
         linear = torch.bincount(bonds.i, minlength=systems.n_atoms) == 2
         short = (x[bonds.j] - x[bonds.i]).norm(dim=1) < self.longest
-        carbon = (systems.numbers[bonds.j] == _C) & (bonds.j < bonds.i)
+        carbon = (systems.numbers[bonds.j] == CARBON) & (bonds.j < bonds.i)
         triple = bonds.i[linear[bonds.i] & linear[bonds.j] & short & carbon].unique()
         constant = x.new_full(triple.shape, self.height / EV_KCAL_MOL)
         return x.new_zeros(systems.n_systems).index_add(0, systems.system_idx[triple], constant)
@@ -79,10 +78,10 @@ def _bonds(systems: Systems, element: int) -> Pairs:
     low, high = torch.minimum(z[pairs.i], z[pairs.j]), torch.maximum(z[pairs.i], z[pairs.j])
     factor = torch.full_like(radius[pairs.i], 1.1)
     for chosen, value in (
-        ((low == _H) & (high == _C), 1.25),
-        ((low == _B) & (high == _N), 1.0),
-        ((low == _C) & (high <= _N), 1.2),
-        ((low == _S) & (high == _S), 1.2),
+        ((low == HYDROGEN) & (high == CARBON), 1.25),
+        ((low == BORON) & (high == NITROGEN), 1.0),
+        ((low == CARBON) & (high <= NITROGEN), 1.2),
+        ((low == SULFUR) & (high == SULFUR), 1.2),
     ):
         factor = torch.where(chosen, value, factor)
     x = systems.positions.detach()

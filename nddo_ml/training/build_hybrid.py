@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
@@ -17,13 +17,10 @@ from nddo_ml.hybrid.features import AtomFeatures
 from nddo_ml.hybrid.pair_functions import PairCorrection
 from nddo_ml.hybrid.parameter_shifts import BOUNDS, ParameterCorrection
 from nddo_ml.models.nddo import NDDO
-from nddo_ml.models.open import open_model
-from nddo_ml.systems import Systems, take
+from nddo_ml.models.open import open_nddo
+from nddo_ml.systems import Systems
 from nddo_ml.terms.catalog import terms_from_config
-
-if TYPE_CHECKING:
-    from nddo_ml.models.nddo import NDDO
-
+from nddo_ml.training.options import Distance, Size
 
 _KINDS = {"parameters": ParameterCorrection, "pairs": PairCorrection, "energy": AtomicEnergyCorrection}
 _RESPONSE_TOLERANCE = 1e-6  # relative, of the gradients that training sees
@@ -36,9 +33,9 @@ def build_nddo(
     *,
     method: str = "AM1",
     name: str | None = None,
-    cutoff: float = 5.0,
-    size: str = "small",
-    angular_cutoff: float | None = None,
+    cutoff: Distance = 5.0,
+    size: Size = "small",
+    angular_cutoff: Distance | None = None,
     bonded: bool = False,
     parameters: Mapping[str, Any] | None = None,
     pairs: Mapping[str, Any] | None = None,
@@ -95,7 +92,7 @@ def _bounds(given: Mapping[str, float]) -> dict[str, float]:
 
 def _some(dataset: Dataset) -> list[Systems]:
     step = max(1, len(dataset) // _FITTED_ON)
-    return [take(dataset.systems, index)[0] for index in torch.arange(0, len(dataset), step).split(64)]
+    return [dataset.systems.select_with_atoms(index)[0] for index in torch.arange(0, len(dataset), step).split(64)]
 
 
 def build_delta(
@@ -104,9 +101,9 @@ def build_delta(
     *,
     base: str,
     name: str | None = None,
-    cutoff: float = 5.0,
-    size: str | None = None,
-    angular_cutoff: float | None = None,
+    cutoff: Distance = 5.0,
+    size: Size | None = None,
+    angular_cutoff: Distance | None = None,
     bonded: bool = False,
     **energy: Any,
 ) -> NDDO:
@@ -123,13 +120,11 @@ def build_delta(
     Raises:
         InputError: a base that is neither a method nor a hybrid.
     """
-    from nddo_ml.models.nddo import NDDO
-
-    model = open_model(base)
-    if not isinstance(model, NDDO):
-        raise InputError(f"model.base must be a method or a hybrid; {base} is a {type(model).__name__}")
-    for weight in model.parameters():
-        weight.requires_grad_(False)
+    try:
+        model = open_nddo(base)
+    except InputError as error:
+        raise InputError(f"model.base: {error}") from None
+    model.requires_grad_(requires_grad=False)
     if size is None and len(model.corrections):
         features = next(iter(model.corrections)).features
     else:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
 from bp_descriptors import Scaler, SymmetryFunctions, neighbor_list, pair_vectors
 from nddo_ml.datasets.contacts import nearest_contacts
 from nddo_ml.datasets.dataset import Dataset
-from nddo_ml.datasets.references import fit_references
+from nddo_ml.datasets.zeros import fit_zeros
 from nddo_ml.elements import number_of, symbol_of
 from nddo_ml.errors import InputError
 from nddo_ml.models.nnp import NNP
 from nddo_ml.networks import ElementNetworks, NetworkShape
-from nddo_ml.systems import take
+from nddo_ml.terms.catalog import terms_from_config
+from nddo_ml.training.options import Distance, Positive, Size, Widths
 
 NEIGHBOR_SHELLS = 2.4  # automatic cut-off over the nearest-neighbour distance
 
@@ -25,23 +26,29 @@ def build_nnp(
     seed: int,
     *,
     name: str = "NNP",
-    cutoff: float | str = "auto",
-    size: str = "medium",
-    angular_cutoff: float | str | None = None,
+    cutoff: Distance | Literal["auto"] = "auto",
+    size: Size = "medium",
+    angular_cutoff: Distance | Literal["full"] | None = None,
     cutoff_kind: str = "cos",
-    closest: float | str = "auto",
+    closest: Distance | Literal["auto"] = "auto",
     functions: str | None = None,
-    hidden: tuple[int, ...] = (32, 32),
+    hidden: Widths = (32, 32),
     activation: str = "tanh",
     scaling: str = "sigma",
-    energy_scale: float | str = "auto",
+    energy_scale: Positive | Literal["auto"] = "auto",
     reference_energies: Mapping[str, float] | None = None,
+    dispersion: Mapping[str, Any] | None = None,
+    screened_repulsion: Mapping[str, Any] | None = None,
+    ignore_charge_and_spin: bool | None = None,
 ) -> NNP:
     """A Behler–Parrinello potential whose functions, scaling and reference energies come from the data.
 
     ``cutoff`` "auto" is 2.4 times the median nearest-neighbour distance, within 5.0 and 6.5 Å; ``closest`` "auto"
     lets the functions' grids begin where a hundredth of the atoms have a neighbour, if that is nearer than a short
     bond; ``functions`` is an n2p2 input.nn to take the symmetry functions from instead of an automatic set of ``size``.
+    ``dispersion`` and ``screened_repulsion`` are options of a DispersionD3 and a ScreenedRepulsionZBL, each switched on
+    by being there; the networks learn the rest. ``ignore_charge_and_spin`` left out is whether the data have ions or
+    radicals.
 
     Raises:
         InputError: reference energies that lack an element.
@@ -58,7 +65,7 @@ def build_nnp(
         )
     scaler = Scaler.fit(descriptors, _feature_batches(descriptors, dataset), mode=scaling)
     if reference_energies is None:
-        reference = fit_references(dataset, dataset.labels.values["energy"])[dataset.references[0]]
+        reference = fit_zeros(dataset, dataset.labels.values["energy"])[dataset.zeros[0]]
     else:
         reference = {number_of(s): float(e) for s, e in reference_energies.items()}
     missing = [symbol_of(z) for z in dataset.elements if z not in reference]
@@ -66,7 +73,19 @@ def build_nnp(
         raise InputError(f"model.reference_energies lacks {missing[0]}; the data have {' '.join(symbols)}")
     shapes = {z: NetworkShape.uniform(descriptors.features_of(z), hidden, activation) for z in dataset.elements}
     scale = automatic_scale(dataset, reference) if energy_scale == "auto" else float(energy_scale)
-    return NNP(descriptors, scaler, [ElementNetworks(shapes, seed)], reference, energy_scale=scale, name=name)
+    added = {"dispersion": dispersion, "screened_repulsion": screened_repulsion}
+    if ignore_charge_and_spin is None:
+        ignore_charge_and_spin = bool(dataset.systems.charged_or_open.any())
+    return NNP(
+        descriptors,
+        scaler,
+        [ElementNetworks(shapes, seed)],
+        reference,
+        energy_scale=scale,
+        terms=terms_from_config({name: options for name, options in added.items() if options is not None}),
+        ignore_charge_and_spin=ignore_charge_and_spin,
+        name=name,
+    )
 
 
 def automatic_cutoff(dataset: Dataset) -> float:
@@ -86,12 +105,12 @@ def closest_contact(dataset: Dataset) -> float | None:
 
 def automatic_scale(dataset: Dataset, reference: Mapping[int, float]) -> float:
     """Spread of the energy per atom about the reference, or half the RMS force times 1 Å if more; eV."""
-    here = dataset.labels.weights["energy"] > 0
+    here = dataset.labels.has("energy")
     zero = dataset.composition @ torch.tensor([reference[z] for z in dataset.elements], dtype=torch.float64)
     sizes = dataset.systems.atoms_per_system
     spread = ((dataset.labels.values["energy"] - zero) / sizes)[here]
     scale = float(spread.square().mean().sqrt()) if bool(here.any()) else 0.0
-    atoms = (dataset.labels.weights["forces"] > 0)[dataset.systems.system_idx]
+    atoms = (dataset.labels.has("forces"))[dataset.systems.system_idx]
     forces = dataset.labels.values["forces"][atoms]
     rms = float(forces.square().mean().sqrt()) if bool(atoms.any()) else 0.0
     return max(scale, 0.5 * rms, 1e-3)
@@ -99,7 +118,7 @@ def automatic_scale(dataset: Dataset, reference: Mapping[int, float]) -> float:
 
 def _feature_batches(functions: SymmetryFunctions, dataset: Dataset) -> Any:
     for index in torch.arange(len(dataset)).split(8):
-        some, _ = take(dataset.systems, index)
+        some, _ = dataset.systems.select_with_atoms(index)
         with torch.no_grad():
             pairs = neighbor_list(some.positions, functions.cutoff, some.system_idx, some.cell, some.pbc)
             vectors = pair_vectors(some.positions, pairs, some.system_idx, some.cell)

@@ -12,11 +12,12 @@ SAMPLE = 100  # structures that the potential is fitted to
 
 
 def predict_from_forces(cached: CachedNNP, dataset: Dataset) -> LinearPrediction | None:
-    """E = Σ_i w(Z_i)·G_i with w by least squares on the forces; None when no structure has forces.
+    """E = Σ_i w(Z_i)·G_i with w by least squares on the forces; None when no structure has forces that
+    could tell, of lone atoms or of cells without forces by symmetry.
 
     Needs no trained model: the equations come from the cached derivatives in a moment.
     """
-    chosen = torch.nonzero(dataset.labels.weights["forces"] > 0).squeeze(1)
+    chosen = torch.nonzero(dataset.labels.has("forces")).squeeze(1)
     structures = chosen[:: max(1, len(chosen) // SAMPLE)].tolist()
     if not structures:
         return None
@@ -29,7 +30,9 @@ def predict_from_forces(cached: CachedNNP, dataset: Dataset) -> LinearPrediction
         right = right + forces.T @ target
         energies.append(energy)
         stresses.append(torch.full((9, len(energy)), torch.nan) if stress is None else stress)
-    ridge = 1e-7 * float(normal.diagonal().mean())
-    solution = torch.linalg.solve(normal + ridge * torch.eye(len(normal), dtype=normal.dtype), right)
+    mean = float(normal.diagonal().mean())
+    if not mean > 0:
+        return None  # lone atoms, or cells whose symmetry leaves no force: they say nothing
+    solution = torch.linalg.solve(normal + 1e-7 * mean * torch.eye(len(normal), dtype=normal.dtype), right)
     stress_all = torch.stack([stress.to(solution) @ solution for stress in stresses]).reshape(-1, 3, 3)
     return LinearPrediction(structures, torch.stack(energies) @ solution, stress_all)

@@ -11,6 +11,7 @@ import threading
 import warnings
 from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,15 +19,13 @@ from typing import Any
 import torch
 
 from nddo_ml.datasets import stress_order
-from nddo_ml.datasets.checks import UnitsWarning, check_against_forces, check_dataset, warnings_as_sentences
+from nddo_ml.datasets.checks import UnitsWarning, check_against_forces, check_dataset
 from nddo_ml.datasets.dataset import Dataset, describe, load_dataset, split
-from nddo_ml.datasets.references import fit_references, to_common_zero
-from nddo_ml.errors import InputError
+from nddo_ml.datasets.zeros import fit_zeros, to_common_zero
+from nddo_ml.errors import InputError, warnings_as_sentences
 from nddo_ml.evaluation.tables import check_elements, fitted_zeros, summarize, tabulate, with_fitted_zero
 from nddo_ml.models.base import AbstractModel
-from nddo_ml.models.mixture import mixture
-from nddo_ml.models.nddo import NDDO
-from nddo_ml.models.nnp import NNP
+from nddo_ml.models.mixture import merged
 from nddo_ml.models.saved import load_model, save_model
 from nddo_ml.predictors.cached import CachedNNP
 from nddo_ml.predictors.choose import predictor_for
@@ -34,7 +33,7 @@ from nddo_ml.training.build import build_model
 from nddo_ml.training.config import MIXTURE, TrainConfig
 from nddo_ml.training.linear import predict_from_forces
 from nddo_ml.training.processes import Processes, processes
-from nddo_ml.training.state import read_log
+from nddo_ml.training.state import alone_in, read_log
 from nddo_ml.training.trainer import LOG, Trainer
 
 MODEL = "model.pt"
@@ -61,7 +60,7 @@ def train(config: TrainConfig, *, restart: bool = False, on_epoch: Report = lamb
         DivergenceError: the loss became infinite.
     """
     output = Path(config.output)
-    with processes() as group:
+    with processes() as group, alone_in(output) if group.is_first else nullcontext():
         if restart and group.is_first and output.exists():
             folders = [*output.glob("member_*"), *output.glob("after")]
             for leftover in [*folders, output / "checkpoint.pt", output / "log.jsonl"]:
@@ -91,7 +90,7 @@ def load_training_data(config: TrainConfig) -> Dataset:
     """
     if not config.data.train:
         raise InputError("expected training files (data.train, or --train FILE); got none")
-    data = load_dataset(config.data.train)
+    data = load_dataset(config.data.train).of_groups(config.data.groups, config.data.exclude_groups)
     if not data.present:
         raise InputError(f"{config.data.train[0].path}: no structure has a label (energy, forces, stress, …)")
     if config.data.check_units:
@@ -105,7 +104,7 @@ def train_member(
     """Train one model with the configuration's seed."""
     torch.manual_seed(config.seed)
     model = build_model(config.model.kind, config.model.options, data, config.seed)
-    mark = fingerprint(config, data, model)
+    identity = fingerprint(config, data, model)
     if config.data.validation:
         valid = load_dataset(config.data.validation)
         check_elements(model, valid)
@@ -116,15 +115,16 @@ def train_member(
     predict, predict_valid = predictor_for(model, data), predictor_for(model, valid)
     if isinstance(predict, CachedNNP) and "forces" in data.present:
         data, valid = _compared_with_forces(predict, data, valid, config)
-    trainer = Trainer(model, data, valid, predict, predict_valid, config, folder, mark, group, on_epoch)
+    trainer = Trainer(model, data, valid, predict, predict_valid, config, folder, identity, group, on_epoch)
     return trainer.run()
 
 
 def fingerprint(config: TrainConfig, data: Dataset, model: AbstractModel) -> str:
     """A hash of what determines a training: configuration (but for paths and pace), data, and weights that stay."""
-    settings = asdict(replace(config, output="", checkpoint_seconds=0.0, workers=1, device="cpu", card={}))
+    settings = asdict(replace(config, checkpoint_seconds=0.0, workers=1, device="cpu", card={}))
+    settings["output"] = ""
     settings.pop("after")  # a training of its own
-    for part in ("train", "validation", "test"):
+    for part in ("train", "validation", "test", "groups", "exclude_groups"):  # which structures: the data say
         settings["data"].pop(part)
     options = settings["model"]["options"]
     if "base" in options:
@@ -144,12 +144,12 @@ def _compared_with_forces(
     """Warn of energies and stresses that contradict the forces; exchanged components of the stress are exchanged
     back where the configuration says so.
     """
-    said = predict_from_forces(cached, data)
-    if said is None:
+    from_forces = predict_from_forces(cached, data)
+    if from_forces is None:
         return data, valid
     if config.data.check_units:
-        check_against_forces(said, data)
-    orders = stress_order.orders_by_forces(said, data)
+        check_against_forces(from_forces, data)
+    orders = stress_order.orders_by_forces(from_forces, data)
     if not orders:
         return data, valid
     change = config.data.stress_order == "auto"
@@ -162,21 +162,21 @@ def _compared_with_forces(
 
 
 def on_one_zero(model: AbstractModel, data: Dataset, valid: Dataset) -> tuple[Dataset, Dataset]:
-    """Energies of all references moved to one zero: the first reference's for a potential, which has its own
+    """Energies of all zeros moved to one: the first one for a potential, which has its own
     per-element energies; the model's own for every other model. The shifts are fitted on the training data.
 
     Raises:
-        InputError: validation data with a reference or element that the training data lack.
+        InputError: validation data with a zero or element that the training data lack.
     """
-    if isinstance(model, NNP):
-        if len(set(data.references)) == 1:
+    if model.capabilities.data_zero:
+        if len(set(data.zeros)) == 1:
             return data, valid
-        zeros = fit_references(data, data.labels.values["energy"])
-        zero = zeros[data.references[0]]
+        zeros = fit_zeros(data, data.labels.values["energy"])
+        zero = zeros[data.zeros[0]]
     else:
         zeros = fitted_zeros(model, data)
         zero = dict.fromkeys(data.elements, 0.0)
-    for k, name in enumerate(valid.references):
+    for k, name in enumerate(valid.zeros):
         if name not in zeros or not set(valid.elements) <= set(data.elements):
             raise InputError(f"{valid.origins[k]}: its reference {name!r} or an element is not in the training data")
     return to_common_zero(data, zeros, zero), to_common_zero(valid, zeros, zero)
@@ -196,10 +196,7 @@ def _train_together(
         for k, job in enumerate(jobs):
             report = _as_member(k + 1, on_epoch)
             models.append(train_member(job, data, Path(job.output), group, report))
-    potentials = [m for m in models if isinstance(m, NNP)]
-    if len(potentials) == len(models):
-        return NNP.committee(potentials)
-    return mixture([m for m in models if isinstance(m, NDDO)])
+    return merged(models)
 
 
 def _as_member(number: int, on_epoch: Report) -> Report:
@@ -209,7 +206,7 @@ def _as_member(number: int, on_epoch: Report) -> Report:
 def _train_in_workers(jobs: list[TrainConfig], workers: int, on_epoch: Report) -> None:
     """Members in processes of their own; their logs tell how far they are."""
     threads = max(1, torch.get_num_threads() // workers)
-    told = [0] * len(jobs)
+    reported = [0] * len(jobs)
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=context, initializer=_leave_with_parent) as pool:
         pending = {pool.submit(_member_job, job, threads, k == 0) for k, job in enumerate(jobs)}
@@ -220,20 +217,20 @@ def _train_in_workers(jobs: list[TrainConfig], workers: int, on_epoch: Report) -
             for k, job in enumerate(jobs):
                 log = Path(job.output) / LOG
                 entries = read_log(log) if log.exists() else []
-                for entry in entries[told[k] :]:
+                for entry in entries[reported[k] :]:
                     on_epoch({"member": k + 1, **entry})
-                told[k] = len(entries)
+                reported[k] = len(entries)
 
 
-def _member_job(config: TrainConfig, threads: int, tells: bool) -> None:
-    """A member in a process of its own; a finished one is not trained again. One tells of doubts about the data."""
+def _member_job(config: TrainConfig, threads: int, warns: bool) -> None:
+    """A member in a process of its own; a finished one is not trained again. One warns of doubts about the data."""
     torch.set_num_threads(threads)
     folder = Path(config.output)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UnitsWarning)  # told when they were read the first time
+        warnings.simplefilter("ignore", UnitsWarning)  # shown when they were read the first time
         data = load_training_data(config)
     with warnings_as_sentences():
-        if not tells:
+        if not warns:
             warnings.simplefilter("ignore", UnitsWarning)
         model = train_member(config, data, folder, Processes())
     save_model(model, folder / MODEL)
@@ -260,7 +257,7 @@ def _finish(model: AbstractModel, config: TrainConfig, data: Dataset, output: Pa
     if config.data.test:
         test = load_dataset(config.data.test)
         check_elements(model, test)
-        if not isinstance(model, NNP):  # a method's zero of the energy is its own
+        if not model.capabilities.data_zero:
             test = with_fitted_zero(model, test)
         errors = summarize(tabulate(model, test), test)
         (output / "errors.json").write_text(json.dumps(errors, indent=1))

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+import platform
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
 from torch import Tensor
 
 from nddo_ml.errors import InputError
 from nddo_ml.storage import VERSION, read_payload, save_atomically
 
 FORMAT = "nddo-ml training"
+LOCK, HOLDER = "training.lock", "training.pid"
 
 
 @dataclass
@@ -73,6 +77,30 @@ def read_checkpoint(path: Path, fingerprint: str) -> dict[str, Any]:
         )
     payload["progress"] = Progress(**payload["progress"])
     return payload
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Hold a folder for this training: a lock of the system, which ends with the process.
+
+    Raises:
+        InputError: another training holds the folder, or it cannot be written.
+    """
+    lock, holder = FileLock(folder / LOCK), folder / HOLDER
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=0)
+        holder.write_text(f"process {os.getpid()} on {platform.node()}\n")
+    except Timeout:
+        who = holder.read_text().strip() if holder.exists() else "another process"
+        raise InputError(f"{folder}: another training is at work there ({who}); choose another output folder") from None
+    except OSError as error:
+        raise InputError(f"{folder}: expected a folder that can be written ({error.strerror})") from None
+    try:
+        yield
+    finally:
+        holder.unlink(missing_ok=True)
+        lock.release()
 
 
 class JsonLog:

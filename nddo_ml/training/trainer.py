@@ -51,7 +51,9 @@ class Trainer:
 
     def __post_init__(self) -> None:
         weights = {name: getattr(self.config.loss, name) for name in LABELS}
-        self.loss_function = Loss(weights, self.config.loss.huber, self.config.loss.shifts)
+        self.loss_function = Loss(
+            weights, {str(k): v for k, v in self.config.loss.huber.items()}, self.config.loss.shifts
+        )
         lacking = [n for n in self.loss_function.labels if n not in self.train.present]
         if len(lacking) == len(self.loss_function.labels):
             raise InputError(f"the training data have none of the loss's labels ({', '.join(lacking)})")
@@ -125,7 +127,7 @@ class Trainer:
             error = errors(label, prediction, some.labels, some.systems, per_atom_energy=True)
             weight = label_weights(label, some.labels, some.systems, prediction)
             if LABELS[label][0] and parts > 1:
-                weight = weight * (_local_index(some) % parts == part)
+                weight = weight * (some.systems.places % parts == part)
             weight = weight.reshape(-1, *[1] * (error.ndim - 1)).expand(error.shape).to(error)
             count, total = float(weight.sum()), float((weight * error.detach().abs()).sum())
             if count > 0:
@@ -207,7 +209,7 @@ class Trainer:
         sums = dict.fromkeys(["loss", *names, *(f"{n} count" for n in names)], 0.0)
         for part in _parts(self.valid, self.processes.share(index), _VALIDATED_AT_ONCE):
             some = self.valid.select(part)
-            prediction = _detached(self._ask(self.predict_valid, part, _present(some, names)))
+            prediction = self._ask(self.predict_valid, part, _present(some, names)).detached()
             share = {n: normalizers[n] for n in (*_present(some, names), "shifts")}
             sums["loss"] += float(self.loss_function(prediction, some.labels, some.systems, share))
             for name in _present(some, names):
@@ -302,15 +304,4 @@ def _parts(data: Dataset, index: Tensor, size: int) -> Iterator[Tensor]:
 
 def _present(data: Dataset, names: Iterable[str]) -> list[str]:
     """Those of the labels that some structure has."""
-    return [n for n in names if bool((data.labels.weights[n] > 0).any())]
-
-
-def _local_index(some: Dataset) -> Tensor:
-    """Index of each atom within its structure."""
-    sizes = some.systems.atoms_per_system
-    return torch.arange(some.systems.n_atoms) - (torch.cumsum(sizes, 0) - sizes)[some.systems.system_idx]
-
-
-def _detached(prediction: Prediction) -> Prediction:
-    values: dict[str, Any] = {k: v.detach() if isinstance(v, Tensor) else v for k, v in vars(prediction).items()}
-    return Prediction(**values)
+    return [n for n in names if bool((data.labels.has(n)).any())]

@@ -75,12 +75,8 @@ class NDDOCalculator(Calculator):
                 f"{self.model.name} is for molecules: expected pbc False in every direction; "
                 f"got {self.atoms.pbc.tolist()}. Set atoms.pbc = False if an isolated molecule is meant"
             )
-        options: dict[str, Any] = {"forces": True}
-        if "stress" in properties:
-            options["stress"] = True
-        if (guess := self._guess(systems)) is not None:
-            options["guess"] = guess
-        prediction = self.model(systems, **options)
+        start = self._start(systems)
+        prediction = self.model(systems, forces=True, stress="stress" in properties, start=start)
         if prediction.scf is not None:
             self._last = (systems, prediction.scf.density)
         self.results = {"energy": float(prediction.energy[0]), "free_energy": float(prediction.energy[0])}
@@ -97,7 +93,7 @@ class NDDOCalculator(Calculator):
             stress = prediction.stress[0].detach().cpu().numpy()
             self.results["stress"] = np.asarray(full_3x3_to_voigt_6_stress(stress))
 
-    def _guess(self, systems: Systems) -> torch.Tensor | None:
+    def _start(self, systems: Systems) -> torch.Tensor | None:
         """The last density if it belongs to the same molecule."""
         if self._last is None:
             return None

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from bp_descriptors.neighbors import neighbor_list
 from bp_descriptors.triples import triples_of
+from nddo_ml.elements import HELIUM, NEON
 from nddo_ml.systems import Systems
 from nddo_ml.units import BOHR_ANGSTROM, HARTREE_EV
 
@@ -67,7 +68,7 @@ def model_hessian(systems: Systems, slot: Tensor, size: int) -> Tensor:
 
 def _strength(z_i: Tensor, z_j: Tensor, r: Tensor) -> Tensor:
     """ρ_ij of distances ``r`` in bohr; never above 1, so that compressed bonds stay reasonable."""
-    row_i, row_j = ((z > 2).long() + (z > 10).long() for z in (z_i, z_j))
+    row_i, row_j = ((z > HELIUM).long() + (z > NEON).long() for z in (z_i, z_j))
     alpha = torch.tensor(ALPHA, dtype=r.dtype, device=r.device)[row_i, row_j]
     r_ref = torch.tensor(R_REF, dtype=r.dtype, device=r.device)[row_i, row_j]
     return torch.exp(alpha * (r_ref.square() - r.square())).clamp(max=1.0)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -126,7 +126,7 @@ class _Optimizer:
         positions = torch.empty_like(self.systems.positions)
         positions[self.order] = self.x.reshape(-1, self.size, 3)[self.filled]
         final = self.systems.with_positions(positions)
-        prediction = self.model(final, forces=True, **self._guess(slice(None)))
+        prediction = self.model(final, forces=True, start=self.density)
         return OptimizationResult(final, prediction, self._largest_force() <= self.fmax, self.steps, self.frames)
 
     def _step(self, active: Tensor) -> None:
@@ -162,7 +162,9 @@ class _Optimizer:
             systems = self.systems.select(chosen)
             systems = systems.with_positions(x[found].reshape(-1, self.size, 3)[filled])
             try:
-                prediction = self.model(systems, forces=True, **self._guess(chosen))
+                prediction = self.model(
+                    systems, forces=True, start=None if self.density is None else self.density[chosen]
+                )
             except SCFConvergenceError as error:
                 found[torch.nonzero(found).squeeze(1)[error.systems]] = False
                 continue
@@ -173,9 +175,6 @@ class _Optimizer:
                 self.density[chosen, :, : new.shape[2], : new.shape[3]] = new
             break
         return found, energy, gradient
-
-    def _guess(self, chosen: Tensor | slice) -> dict[str, Any]:
-        return {} if self.density is None else {"guess": self.density[chosen]}
 
     def _padded(self, values: Tensor, filled: Tensor) -> Tensor:
         """Values [atoms, 3], system by system, as [systems, 3 size]."""

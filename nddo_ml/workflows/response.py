@@ -15,21 +15,18 @@ from nddo_ml.energy.adjoint import density_response, implicit_density
 from nddo_ml.energy.functional import electronic_energy, energy_weights
 from nddo_ml.energy.properties import coulson_charges, dipole_moment
 from nddo_ml.errors import InputError
+from nddo_ml.methods.published import METHODS
 from nddo_ml.methods.tables import polarizability_volumes
 from nddo_ml.models.base import AbstractModel, Prediction
-from nddo_ml.models.nddo import NDDO, Field
+from nddo_ml.models.hamiltonian import Hamiltonian
+from nddo_ml.models.nddo import NDDO
+from nddo_ml.scf.density import spins_a_matrix, total_density
 from nddo_ml.scf.fock import FockBuilder
 from nddo_ml.systems import Systems
 from nddo_ml.units import BOHR_ANGSTROM, HARTREE_EV
 
 _WAVENUMBER = 521.470898  # cm⁻¹ of an angular frequency √(eV/u)/Å: √(e/u)/(2π c), CODATA 2018
 _INTENSITY = 974.880  # km/mol of (∂μ/∂Q)² = e²/u: N_A e²/(12 ε_0 c² u), CODATA 2018
-_POLARIZABILITY_FIT = {  # c_1 and c_2, Å³: values of MOPAC 22
-    "MNDO": (0.5651170, 0.2859620),
-    "AM1": (0.54687, 0.321973),
-    "PM3": (0.2465020, 0.0),
-    "PM6": (0.791396, 0.373638),
-}
 _COPIES = 48  # worked on in one batch
 _LINEAR = 1e-3  # of the largest: a smaller rotation about the axis of a linear molecule is none
 T = TypeVar("T")
@@ -63,7 +60,7 @@ def hessian(model: AbstractModel, systems: Systems) -> Tensor:
     return 0.5 * (matrix + matrix.T)
 
 
-def dipole_derivatives(model: NDDO, systems: Systems) -> Tensor:
+def dipole_derivatives(model: AbstractModel, systems: Systems) -> Tensor:
     """``∂μ/∂R``, [3, 3 atoms] e, of one molecule.
 
     Raises:
@@ -84,8 +81,8 @@ def vibrations(model: AbstractModel, systems: Systems, *, intensities: bool = Fa
     Raises:
         InputError: more than one system, or intensities from a model without dipoles.
     """
-    if intensities and not isinstance(model, NDDO):
-        raise InputError(f"infrared intensities need the dipole of an NDDO model; got {model.name}")
+    if intensities and "dipole" not in model.capabilities.properties:
+        raise InputError(f"infrared intensities need a model with dipoles; {model.name} has none")
     n = _size(systems)
     masses = atomic_masses(systems.numbers, systems.positions.dtype).repeat_interleave(3)
     weighted = hessian(model, systems) / torch.sqrt(masses[:, None] * masses[None, :])
@@ -93,7 +90,7 @@ def vibrations(model: AbstractModel, systems: Systems, *, intensities: bool = Fa
     values, vectors = torch.linalg.eigh(basis.T @ weighted @ basis)
     modes = (basis @ vectors).T / masses.sqrt()
     strength = None
-    if intensities and isinstance(model, NDDO):
+    if intensities:
         strength = _INTENSITY * (modes @ dipole_derivatives(model, systems).T).square().sum(dim=1)
     return Vibrations(_WAVENUMBER * values.sign() * values.abs().sqrt(), modes.view(-1, n, 3), strength)
 
@@ -108,16 +105,15 @@ def polarizability(model: NDDO, systems: Systems) -> Tensor:
         SCFConvergenceError, ResponseError: the field or its response was not solved.
     """
     scf = _given(model(systems).scf)
-    field = model.field(systems)
-    builder = FockBuilder.from_integrals(field.integrals)
-    moments = _dipole_matrices(systems, field)
+    hamiltonian = model.hamiltonian(systems)
+    builder = FockBuilder.from_integrals(hamiltonian.integrals)
+    moments = _dipole_matrices(systems, hamiltonian)
     spins = scf.density.shape[1]
     columns, names = [], torch.arange(systems.n_systems, device=systems.numbers.device)
     for push in moments:
         perturbation = -push[:, None].expand(-1, spins, -1, -1)
         change = density_response(builder, scf, perturbation, model.response_options, names)
-        total = 2 * change[:, 0] if spins == 1 else change.sum(dim=1)
-        columns.append((moments * total).sum(dim=(2, 3)).T)
+        columns.append((moments * total_density(change)).sum(dim=(2, 3)).T)
     return torch.stack(columns, dim=2) * (HARTREE_EV * BOHR_ANGSTROM)  # e²/(4π ε_0) in eV Å
 
 
@@ -132,12 +128,12 @@ def fitted_polarizability(model: NDDO, systems: Systems) -> Tensor:
         InputError: a method for which nothing was fitted.
         SCFConvergenceError, ResponseError: the field or its response was not solved.
     """
-    parent = model.method.parent
-    if parent not in _POLARIZABILITY_FIT:
-        known = ", ".join(_POLARIZABILITY_FIT)
-        raise InputError(f"a fitted polarisability needs one of {known}, or a method derived of them; got {parent}")
-    factor, constant = _POLARIZABILITY_FIT[parent]
-    volumes = polarizability_volumes(parent).to(systems.positions)[systems.numbers]
+    method = model.method
+    if method.info.polarizability is None:
+        known = ", ".join(info.name for info in METHODS.values() if info.polarizability is not None)
+        raise InputError(f"a fitted polarisability needs one of {known}; got {method.name}")
+    factor, constant = method.info.polarizability
+    volumes = polarizability_volumes(method.name).to(systems.positions)[systems.numbers]
     added = volumes.new_full((systems.n_systems,), constant).index_add(0, systems.system_idx, volumes)
     return factor * polarizability(model, systems) + added[:, None, None] * torch.eye(3).to(volumes)
 
@@ -155,14 +151,14 @@ def orbital_energies(model: NDDO, systems: Systems) -> Tensor:
     with torch.no_grad():
         scf = _given(model(systems).scf)
     with torch.enable_grad():
-        field = model.field(systems)
-        builder = FockBuilder.from_integrals(field.integrals)
+        hamiltonian = model.hamiltonian(systems)
+        builder = FockBuilder.from_integrals(hamiltonian.integrals)
         names = torch.arange(systems.n_systems, device=systems.numbers.device)
-        density = implicit_density(field.integrals, builder, scf, model.response_options, names)
+        density = implicit_density(hamiltonian.integrals, builder, scf, model.response_options, names)
         density = density if density.requires_grad else density.requires_grad_()
-        energy = electronic_energy(field.integrals, energy_weights(field.integrals, density))
-        (fock,) = torch.autograd.grad(energy.sum(), density, create_graph=True)
-        fock = fock / (2 if density.shape[1] == 1 else 1)
+        energy = electronic_energy(hamiltonian.integrals, energy_weights(hamiltonian.integrals, density))
+        (fock,) = gradient(energy, [density], create_graph=True)
+        fock = fock / spins_a_matrix(density)
         levels = (scf.orbitals * (0.5 * (fock + fock.transpose(2, 3)) @ scf.orbitals)).sum(dim=2)
     return torch.where(scf.real_rows[:, None], levels, torch.inf)
 
@@ -177,14 +173,14 @@ def _rows(
     model: AbstractModel, systems: Systems, n_rows: int, pick: Callable[[Prediction], Tensor], *, forces: bool
 ) -> Tensor:
     """Derivatives [rows, 3 atoms] of the components ``pick(prediction)`` [copies, rows], each from its own copy."""
-    options = {"guess": _given(model(systems).scf).density} if isinstance(model, NDDO) else {}
+    scf = model(systems).scf if model.capabilities.density else None
     found = []
     for rows in torch.arange(n_rows, device=systems.numbers.device).split(_COPIES):
         n = rows.shape[0]
         copies = _copies(systems, n)
         with torch.enable_grad():
-            start = {k: v.expand(n, -1, -1, -1) for k, v in options.items()}
-            value = pick(model(copies, forces=forces, **start))
+            start = None if scf is None else scf.density.expand(n, -1, -1, -1)
+            value = pick(model(copies, forces=forces, start=start))
             (slope,) = gradient(value[torch.arange(n), rows], [copies.positions])
         found.append(slope.view(n, -1))
     return torch.cat(found)
@@ -192,16 +188,8 @@ def _rows(
 
 def _copies(systems: Systems, n: int) -> Systems:
     """A batch of ``n`` times the same molecule, its positions a leaf."""
-    positions = systems.positions.detach().repeat(n, 1).requires_grad_()
-    return Systems(
-        systems.numbers.repeat(n),
-        positions,
-        torch.arange(n, device=positions.device).repeat_interleave(systems.n_atoms),
-        systems.charge.expand(n),
-        systems.multiplicity.expand(n),
-        systems.cell.expand(n, -1, -1),
-        systems.pbc.expand(n, -1),
-    )
+    copies = systems.select(systems.charge.new_zeros(n))
+    return copies.with_positions(copies.positions.detach().requires_grad_())
 
 
 def _given(value: T | None) -> T:
@@ -210,15 +198,15 @@ def _given(value: T | None) -> T:
     return value
 
 
-def _dipole_matrices(systems: Systems, field: Field) -> Tensor:
+def _dipole_matrices(systems: Systems, hamiltonian: Hamiltonian) -> Tensor:
     """``∂μ_k/∂P`` of the total density, symmetric, [3, systems, M, M] e·Å."""
-    layout = field.layout
+    layout = hamiltonian.layout
     like = systems.positions
     masses = atomic_masses(systems.numbers, like.dtype)
     with torch.enable_grad():
         density = like.new_zeros(layout.n_systems, layout.size, layout.size).requires_grad_()
-        charges = coulson_charges(layout, field.parameters, density)
-        dipole = dipole_moment(layout, field.parameters, density, like.detach(), charges, masses)
+        charges = coulson_charges(layout, hamiltonian.parameters, density)
+        dipole = dipole_moment(layout, hamiltonian.parameters, density, like.detach(), charges, masses)
         matrices = [gradient(dipole[:, k], [density], retain_graph=True)[0] for k in range(3)]
     stacked = torch.stack(matrices)
     return 0.5 * (stacked + stacked.transpose(2, 3))

@@ -110,7 +110,7 @@ def test_pair_factors_are_symmetric_and_one_beyond_the_cutoff(features: AtomFeat
     def factors(atoms: Atoms) -> tuple[torch.Tensor, torch.Tensor]:
         model = NDDO("AM1", correction=correction)
         systems = Systems.from_ase(atoms)
-        (found,) = model.corrections.at(systems).pair_factors(model.field(systems).layout)
+        (found,) = model.corrections.at(systems).pair_factors(model.hamiltonian(systems).layout)
         assert found is not None
         return found.resonance[0], found.core[0]
 

@@ -46,7 +46,7 @@ def by_weights(model: NDDO, systems: Systems, label: str) -> tuple[float, float]
         for k in (2, 1, -1, -2):
             for w, o, d in zip(weights, old, direction, strict=True):
                 w.copy_(o + k * step * d)
-            values.append(float(loss_of(label, model(systems, forces=forces, guess=prediction.scf.density))))
+            values.append(float(loss_of(label, model(systems, forces=forces, start=prediction.scf.density))))
         for w, o in zip(weights, old, strict=True):
             w.copy_(o)
     return analytic, (8 * (values[1] - values[2]) - (values[0] - values[3])) / (12 * step)
@@ -92,7 +92,7 @@ def test_gradient_is_that_of_an_unrolled_loop(features: AtomFeatures, charge: in
     prediction = model(systems)
     adjoint = torch.autograd.grad((prediction.charges * target).sum(), weights, allow_unused=True)
 
-    field = model.field(systems)
+    field = model.hamiltonian(systems)
     density, n_occupied = prediction.scf.density.detach(), prediction.scf.n_occupied
     # start a little off, so that the loop has something to do
     density = 0.99 * density + 0.01 * torch.eye(density.shape[-1], dtype=density.dtype)
@@ -153,7 +153,7 @@ def test_orbital_energies_by_weights(features: AtomFeatures, name: str) -> None:
         for shift in (step, -2 * step):
             for w, d in zip(weights, direction, strict=True):
                 w.add_(shift * d)
-            ends.append(float(gap(model(systems, guess=scf.density).scf.orbital_energies)))
+            ends.append(float(gap(model(systems, start=scf.density).scf.orbital_energies)))
     assert analytic == pytest.approx((ends[0] - ends[1]) / (2 * step), rel=1e-5)
 
 

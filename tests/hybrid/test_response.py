@@ -15,7 +15,7 @@ from hybrid_models import batch, hybrid, rattled
 from nddo_ml import NDDO, InputError, Systems
 from nddo_ml.energy.properties import coulson_charges, dipole_moment
 from nddo_ml.hybrid.features import AtomFeatures
-from nddo_ml.models.nddo import Field
+from nddo_ml.models.nddo import Hamiltonian
 from nddo_ml.scf.fock import FockBuilder
 from nddo_ml.scf.solve import SCFOptions, solve_scf
 from nddo_ml.units import BOHR_ANGSTROM, HARTREE_EV
@@ -107,10 +107,10 @@ def test_polarizability_is_that_of_a_finite_field() -> None:
     found = polarizability(model, systems)
     for k in range(2):
         one = systems.select(torch.tensor([k]))
-        built = model.field(one)
+        built = model.hamiltonian(one)
         density = model(one).scf.density
 
-        def dipole(p: torch.Tensor, built: Field = built, one: Systems = one) -> torch.Tensor:
+        def dipole(p: torch.Tensor, built: Hamiltonian = built, one: Systems = one) -> torch.Tensor:
             total = 2 * p[:, 0] if p.shape[1] == 1 else p.sum(dim=1)
             charges = coulson_charges(built.layout, built.parameters, total)
             masses = torch.ones_like(charges)

@@ -52,7 +52,7 @@ def run(tmp_path_factory, data):
 
 def test_train_leaves_model_log_and_figures(run):
     found = {p.name for p in run.iterdir()}
-    figures = {"learning_curves.png", "parity_train.png", "parity_test.png"}
+    figures = {"report.html", "learning_curves.png", "parity_train.png", "parity_test.png"}
     assert found == {"model.pt", "log.jsonl", "checkpoint.pt", "errors.json"} | figures
     assert all((run / name).stat().st_size > 10_000 for name in figures)
 

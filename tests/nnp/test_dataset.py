@@ -16,7 +16,7 @@ from nnp_models import DATA
 from nddo_ml import InputError
 from nddo_ml.datasets.checks import UnitsWarning, check_dataset
 from nddo_ml.datasets.dataset import Source, from_frames, load_dataset, split
-from nddo_ml.datasets.references import fit_references, to_common_zero
+from nddo_ml.datasets.zeros import fit_zeros, to_common_zero
 from nddo_ml.units import BOHR_ANGSTROM, HARTREE_EV
 
 
@@ -128,7 +128,7 @@ def test_reference_energies_of_several_levels():
         shifted.append(g)
     data = from_frames(frames + shifted)
     data = type(data)(data.systems, data.labels, data.groups, data.origins, ("a",) * 5 + ("b",) * 5)
-    found = fit_references(data, data.labels.values["energy"])
+    found = fit_zeros(data, data.labels.values["energy"])
     assert found["a"] == pytest.approx(atoms)
     assert found["b"] == pytest.approx({z: 0.5 * e + 1.0 for z, e in atoms.items()})
     common = to_common_zero(data, found, found["a"])

@@ -130,7 +130,7 @@ def test_huber_loss_grows_linearly(mixed):
 def test_cached_derivatives_equal_direct_ones(mixed):
     """Values, and gradients of a loss on energies, forces and stress with respect to the weights."""
     data, model = mixed
-    needs = data.labels.weights["forces"] > 0
+    needs = data.labels.has("forces")
     cached = CachedNNP(model, data.systems, needs, torch.float64)
     direct = DirectPredictor(model, data.systems)
     index = torch.tensor([2, 0])

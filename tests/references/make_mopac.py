@@ -70,8 +70,17 @@ def printed(out: str, label: str) -> float | None:
 
 def run_mopac(g: Geometry, method: str, keywords: str = KEYWORDS) -> dict:
     """One MOPAC run; raises ValueError with the reason when it gives no converged result."""
+    return run_with_density(g, method, keywords)[0]
+
+
+def run_with_density(g: Geometry, method: str, keywords: str, density: bytes | None = None) -> tuple[dict, bytes]:
+    """One MOPAC run that starts from a density file, where one is given, and the file of its own last density."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "job.mop"
+        stored = path.with_suffix(".den")
+        if density is not None:
+            stored.write_bytes(density)
+            keywords += " OLDENS"
         path.write_text(deck(g, method, keywords))
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         try:
@@ -84,7 +93,8 @@ def run_mopac(g: Geometry, method: str, keywords: str = KEYWORDS) -> dict:
             raise ValueError(f"MOPAC crashed (signal {-process.returncode})")
         out = path.with_suffix(".out").read_text(errors="replace") if path.with_suffix(".out").exists() else ""
         aux = path.with_suffix(".aux").read_text(errors="replace") if path.with_suffix(".aux").exists() else ""
-    return parse(g, method, out, aux)
+        last = stored.read_bytes() if stored.exists() else b""
+    return parse(g, method, out, aux), last
 
 
 def run_checked(g: Geometry, method: str) -> dict:

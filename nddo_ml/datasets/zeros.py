@@ -11,15 +11,15 @@ from torch import Tensor
 from nddo_ml.datasets.dataset import Dataset
 
 
-def fit_references(dataset: Dataset, energy: Tensor) -> dict[str, dict[int, float]]:
-    """Per-element energies, eV, by least squares on ``energy`` [structures], for each reference of the data.
+def fit_zeros(dataset: Dataset, energy: Tensor) -> dict[str, dict[int, float]]:
+    """Per-element energies, eV, by least squares on ``energy`` [structures], for each zero of the data.
 
     Minimises Σ_s ω_s (E_s − Σ_Z n_sZ e_Z)²/N_s; of several solutions (one composition only) the smallest.
     """
     counts, sizes = dataset.composition, dataset.systems.atoms_per_system.to(torch.float64)
     found = {}
-    for name in dict.fromkeys(dataset.references):
-        chosen = torch.tensor([r == name for r in dataset.references]) & (dataset.labels.weights["energy"] > 0)
+    for name in dict.fromkeys(dataset.zeros):
+        chosen = torch.tensor([zero == name for zero in dataset.zeros]) & (dataset.labels.has("energy"))
         weight = (dataset.labels.weights["energy"][chosen] / sizes[chosen]).sqrt()
         if bool(chosen.any()):
             left = counts[chosen] * weight[:, None]
@@ -30,13 +30,11 @@ def fit_references(dataset: Dataset, energy: Tensor) -> dict[str, dict[int, floa
     return found
 
 
-def to_common_zero(
-    dataset: Dataset, references: Mapping[str, Mapping[int, float]], zero: Mapping[int, float]
-) -> Dataset:
-    """The data with every reference's energies moved to the per-element energies ``zero``."""
-    elements, names = dataset.elements, list(dict.fromkeys(dataset.references))
-    rows = torch.tensor([[zero[z] - references[r][z] for z in elements] for r in names], dtype=torch.float64)
-    shift = rows[[names.index(r) for r in dataset.references]]
+def to_common_zero(dataset: Dataset, zeros: Mapping[str, Mapping[int, float]], zero: Mapping[int, float]) -> Dataset:
+    """The data with the energies of every zero moved to the per-element energies ``zero``."""
+    elements, names = dataset.elements, list(dict.fromkeys(dataset.zeros))
+    rows = torch.tensor([[zero[z] - zeros[name][z] for z in elements] for name in names], dtype=torch.float64)
+    shift = rows[[names.index(name) for name in dataset.zeros]]
     energy = dataset.labels.values["energy"] + (dataset.composition * shift).sum(1)
     values = {**dataset.labels.values, "energy": energy}
     return replace(dataset, labels=replace(dataset.labels, values=values))

@@ -1,0 +1,168 @@
+"""Draws the pictures of the gallery into docs/images; `make gallery` runs it (three minutes on two cores).
+
+python docs/gallery.py [NAME …]
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from ase.build import bulk, molecule
+from ase.data import covalent_radii
+from ase.io import read
+from matplotlib.figure import Figure
+
+from bp_descriptors import Cutoff
+from bp_descriptors.functions import angular, g2
+from nddo_ml import NDDO, NNP, NDDOCalculator, Systems, load_model
+from nddo_ml.compare.figures import draw_curves
+from nddo_ml.compare.scan import scan
+from nddo_ml.evaluation.figures import COLOURS
+from nddo_ml.workflows.coordinates import Coordinate
+from nddo_ml.workflows.optimize import optimize
+from nddo_ml.workflows.response import vibrations
+from nddo_ml.workflows.solids import equation_of_state, relax
+
+ROOT = Path(__file__).parents[1]
+MOLECULES = ROOT / "examples" / "molecules"
+_APART = 450  # km/mol between the zeros of two spectra
+SILICON = ROOT / "tests" / "data" / "mlearn_si" / "n2p2_model"
+
+
+def panels(n: int, width: float = 4.2, height: float = 3.4) -> tuple:
+    """A figure and its panels side by side."""
+    figure = Figure(figsize=(width * n, height), layout="constrained")
+    return figure, figure.subplots(1, n, squeeze=False)[0]
+
+
+def curves() -> Figure:
+    """A bond that breaks and a water dimer, by a method, the shipped hybrid and the shipped potential."""
+    figure, axes = panels(2)
+    cases = [
+        ("C–C bond of ethanol", MOLECULES / "ethanol.xyz", (0, 1), np.linspace(1.2, 6, 25), True),
+        ("water dimer", ROOT / "examples" / "water_dimer.xyz", (0, 3), np.linspace(2.5, 9, 27), False),
+    ]
+    for ax, (title, file, bond, values, uhf) in zip(axes, cases, strict=True):
+        models = [NDDO("RM1-D3H4", uhf=uhf or None), load_model("hybrid-chno"), load_model("nnp-chno")]
+        models[1].uhf = uhf or None
+        found = scan(models, read(file), Coordinate("bond", bond), values.tolist(), relative_to="fragments")
+        draw_curves(ax, "distance, Å", [(c.answers, c.values, c.relative("fragments")) for c in found])
+        ax.set_title(title)
+        ax.set_ylabel("energy, kcal/mol")
+    axes[0].set_ylim(-115, 60)
+    axes[1].set_ylim(-7, 5)
+    return figure
+
+
+def charges() -> Figure:
+    """Caffeine: charges of the parent method and of the hybrid."""
+    atoms = read(MOLECULES / "caffeine.xyz")
+    centred = atoms.positions - atoms.positions.mean(0)
+    flat = centred @ np.linalg.svd(centred)[2].T  # the plane of the molecule
+    figure, axes = panels(2)
+    for ax, model in zip(axes, (NDDO("RM1"), load_model("hybrid-chno")), strict=True):
+        q = model(Systems.from_ase(atoms)).charges.numpy()
+        distance = atoms.get_all_distances()
+        radii = covalent_radii[atoms.numbers]
+        for i, j in zip(*np.nonzero(np.triu(distance < 1.25 * (radii[:, None] + radii), 1)), strict=True):
+            ax.plot(*flat[[i, j], :2].T, color="#777", lw=2, zorder=1)
+        size = 420 * radii**1.3
+        shown = ax.scatter(*flat[:, :2].T, s=size, c=q, cmap="RdBu_r", vmin=-0.5, vmax=0.5, edgecolor="#333", zorder=2)
+        for k, symbol in enumerate(atoms.get_chemical_symbols()):
+            ax.text(*flat[k, :2], symbol, ha="center", va="center", fontsize=8, zorder=3)
+        ax.set_aspect("equal")
+        ax.axis("off")
+        ax.set_title(model.name)
+    figure.colorbar(shown, ax=axes, label="charge, e", shrink=0.8)
+    return figure
+
+
+def infrared() -> Figure:
+    """Infrared spectra of acetic acid, each model at its own minimum; lines of 15 cm⁻¹."""
+    figure, (ax,) = panels(1, 8.0, 3.4)
+    grid = np.linspace(400, 4000, 1800)
+    for k, model in enumerate((NDDO("AM1"), NDDO("PM6"), load_model("hybrid-chno"))):
+        relaxed = optimize(Systems.from_ase(molecule("CH3COOH")), model, fmax=1e-3).systems
+        found = vibrations(model, relaxed, intensities=True)
+        x, height = found.frequencies.numpy(), found.intensities.numpy()
+        lines = height * 7.5**2 / ((grid[:, None] - x) ** 2 + 7.5**2)
+        ax.plot(grid, lines.sum(1) - _APART * k, color=COLOURS[k], lw=1.2)
+        ax.text(4010, 90 - _APART * k, model.name, color=COLOURS[k])
+    ax.set_xlim(4050, 400)
+    ax.set_xlabel("wavenumber, cm⁻¹")
+    ax.set_yticks([])
+    ax.set_ylabel("absorption")
+    return figure
+
+
+def spread() -> Figure:
+    """Ethanol's O–H bond: the committee's energy, and its spread, inside and outside the training data."""
+    model = load_model("nnp-chno")
+    atoms, frames, values = read(MOLECULES / "ethanol.xyz"), [], np.linspace(0.75, 2.2, 59)
+    oxygen = int(np.flatnonzero(atoms.numbers == 8)[0])
+    hydrogen = int(np.argmin(np.where(atoms.numbers == 1, atoms.get_all_distances()[oxygen], np.inf)))
+    for r in values:
+        frames.append(atoms.copy())
+        frames[-1].set_distance(oxygen, hydrogen, r, fix=0)
+    systems = Systems.from_ase(frames)
+    prediction = model(systems)
+    energy, error = (prediction.energy - prediction.energy.min()).numpy(), prediction.energy_spread.numpy()
+    outside = sorted({e.system for e in model.extrapolation(systems)})
+    figure, (ax,) = panels(1, 5.6, 3.4)
+    ax.plot(values, energy, color=COLOURS[0], lw=1.4, label="mean of four networks")
+    ax.fill_between(values, energy - error, energy + error, color=COLOURS[0], alpha=0.25, label="± their spread")
+    ax.plot(values[outside], energy[outside], "o", ms=3.5, mfc="white", mec=COLOURS[0], label="extrapolates")
+    ax.set(xlabel="O–H distance, Å", ylabel="energy, eV", title="ethanol, nnp-chno")
+    ax.legend(frameon=False)
+    return figure
+
+
+def symmetry_functions() -> Figure:
+    """Terms of radial and angular symmetry functions."""
+    figure, axes = panels(2)
+    r, cutoff = torch.linspace(0.5, 5.2, 200, dtype=torch.float64), Cutoff(5.0)
+    for k, eta in enumerate((0.1, 0.4, 1.0, 2.5, 6.0)):
+        axes[0].plot(r, g2(r, eta, 0.0, cutoff), color=COLOURS[k], label=f"η = {eta} Å⁻²")
+    for k, r_s in enumerate((1.5, 2.5, 3.5)):
+        axes[0].plot(r, g2(r, 6.0, r_s, cutoff), color=COLOURS[k], ls="--", lw=1, label=f"η = 6, r_s = {r_s} Å")
+    theta = torch.linspace(0, torch.pi, 181, dtype=torch.float64)
+    for k, zeta in enumerate((1, 2, 4, 16)):
+        axes[1].plot(theta.rad2deg(), angular(theta.cos(), zeta, 1.0), color=COLOURS[k], label=f"ζ = {zeta}")
+        axes[1].plot(theta.rad2deg(), angular(theta.cos(), zeta, -1.0), color=COLOURS[k], ls=":")
+    axes[0].set(xlabel="distance, Å", title="radial terms, cut-off 5 Å")
+    axes[1].set(xlabel="angle, degrees", title="angular terms, λ = 1 (lines) and −1 (dots)")
+    for ax in axes:
+        ax.legend(frameon=False, fontsize="small")
+    return figure
+
+
+def silicon() -> Figure:
+    """Equation of state of silicon by a published potential of n2p2."""
+    calculator = NDDOCalculator(NNP.from_n2p2(SILICON, length_unit="bohr", energy_unit="hartree"))
+    crystal = relax(bulk("Si", cubic=True, a=5.45), calculator)
+    fit = equation_of_state(crystal, calculator)
+    atoms, edge = len(crystal), fit.volumes ** (1 / 3)
+    figure, (ax,) = panels(1, 5.6, 3.4)
+    ax.plot(edge, fit.energies / atoms, "o", ms=5, color=COLOURS[0])
+    smooth = np.linspace(fit.volumes.min(), fit.volumes.max(), 200)
+    ax.plot(smooth ** (1 / 3), np.polyval(np.polyfit(fit.volumes, fit.energies / atoms, 4), smooth), color=COLOURS[0])
+    ax.set(xlabel="lattice constant, Å", ylabel="energy, eV an atom")
+    ax.set_title(f"silicon: {fit.volume ** (1 / 3):.3f} Å, bulk modulus {fit.bulk_modulus:.0f} GPa")
+    return figure
+
+
+PICTURES = {f.__name__: f for f in (curves, charges, infrared, spread, symmetry_functions, silicon)}
+
+
+def main(names: list[str]) -> None:
+    """Draw the named pictures, or all."""
+    folder = Path(__file__).parent / "images"
+    folder.mkdir(exist_ok=True)
+    for name in names or PICTURES:
+        PICTURES[name]().savefig(folder / f"{name}.png", dpi=130)
+        print(folder.relative_to(ROOT) / f"{name}.png")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,44 @@
+"""What the field of a batch is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from nddo_ml.energy.core_repulsion import core_repulsion
+from nddo_ml.hybrid.correction import CorrectionsAt
+from nddo_ml.integrals.build import Integrals, build_integrals
+from nddo_ml.integrals.layout import OrbitalLayout, build_layout
+from nddo_ml.methods.parameters import Method, Parameters, parameters_of
+from nddo_ml.systems import Systems
+from nddo_ml.terms.catalog import EnergyTerm
+
+
+@dataclass(frozen=True)
+class Hamiltonian:
+    """Parameters, integrals, and the energies that do not depend on the density, with their graph."""
+
+    parameters: Parameters
+    layout: OrbitalLayout
+    integrals: Integrals
+    core: Tensor  # [systems] eV, repulsion of the cores
+    other: Tensor  # [systems] eV, energies beside the field and the core repulsion
+
+
+def build_hamiltonian(
+    systems: Systems, method: Method, corrections: CorrectionsAt, terms: Sequence[EnergyTerm]
+) -> Hamiltonian:
+    """The Hamiltonian of a batch by a method, changed by corrections at its atoms, with energy terms beside it."""
+    parameters = corrections.shifted(parameters_of(systems, method))
+    layout = build_layout(systems.system_idx, parameters.width, systems.n_systems)
+    factors = corrections.pair_factors(layout)
+    resonance = [None if f is None else f.resonance for f in factors]
+    repulsion = [None if f is None else f.core for f in factors]
+    integrals = build_integrals(systems.positions, layout, parameters, resonance)
+    core = core_repulsion(systems.numbers, parameters, method, integrals, repulsion)
+    other = corrections.energy()
+    for term in terms:
+        other = other + term.energy(systems)
+    return Hamiltonian(parameters, layout, integrals, core, other)

@@ -1,0 +1,67 @@
+"""Energy terms beside a model that has forces and stress of its own: their energies, forces and stress."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from nddo_ml.derivatives import gradient, volumes
+from nddo_ml.models.prediction import Prediction
+from nddo_ml.systems import Systems
+from nddo_ml.terms.catalog import EnergyTerm
+
+
+@dataclass(frozen=True)
+class TermEnergies:
+    """The sum of some energy terms and its derivatives."""
+
+    energy: Tensor  # [systems] eV
+    forces: Tensor | None  # [atoms, 3] eV/Å
+    stress: Tensor | None  # [systems, 3, 3] eV/Å³
+
+    @classmethod
+    def of(
+        cls, terms: Sequence[EnergyTerm], systems: Systems, *, forces: bool, stress: bool, keep_graph: bool
+    ) -> TermEnergies:
+        """The terms of a batch; stress is the derivative by a strain ε of positions and cell over the volume.
+
+        Raises:
+            InputError: what a term does not treat, such as a periodic cell; a stress without a volume.
+        """
+        with torch.set_grad_enabled(keep_graph or forces or stress):
+            positions = systems.positions
+            if (forces or stress) and not positions.requires_grad:
+                positions = positions.detach().requires_grad_()
+            strain = positions.new_zeros(systems.n_systems, 3, 3)
+            strained = systems.with_positions(positions)
+            if stress:
+                strain.requires_grad_()
+                moved = positions + torch.einsum("ak,akl->al", positions, strain[systems.system_idx])
+                strained = systems.with_positions(moved, systems.cell + systems.cell @ strain)
+            energy = positions.new_zeros(systems.n_systems)
+            for term in terms:
+                energy = energy + term.energy(strained)
+            wanted = [positions] * forces + [strain] * stress
+            slopes = list(gradient(energy, wanted, create_graph=keep_graph)) if wanted else []
+        force = -slopes.pop(0) if forces else None
+        tension = slopes.pop(0) / volumes(systems.cell)[:, None, None] if stress else None
+        return cls(energy if keep_graph else energy.detach(), force, tension)
+
+
+def with_terms(
+    prediction: Prediction, terms: Sequence[EnergyTerm], systems: Systems, *, keep_graph: bool
+) -> Prediction:
+    """A prediction with the terms' energy, forces and stress added; what has no unique share of them is left out."""
+    forces, stress = prediction.forces, prediction.stress
+    added = TermEnergies.of(terms, systems, forces=forces is not None, stress=stress is not None, keep_graph=keep_graph)
+    return replace(
+        prediction,
+        energy=prediction.energy + added.energy,
+        forces=forces if forces is None or added.forces is None else forces + added.forces,
+        stress=stress if stress is None or added.stress is None else stress + added.stress,
+        atomic_energies=None,
+        virials=None,
+    )
