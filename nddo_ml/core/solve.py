@@ -11,17 +11,17 @@ import torch
 from torch import Tensor
 
 from nddo_ml.core.library import Batch, MethodTable, Options, address, library
-from nddo_ml.core.tables import COLUMNS, N_COLUMNS, N_DIFFERENTIABLE, CoreTables
+from nddo_ml.core.parameters import ParameterTable, of_elements
+from nddo_ml.core.tables import N_DIFFERENTIABLE, CoreTables
 from nddo_ml.elements import atomic_masses
-from nddo_ml.integrals.one_center import sp_radial
-from nddo_ml.methods.parameters import MAX_Z, Method, Parameters, is_metal, parameters_of
+from nddo_ml.methods.parameters import Method, Parameters
 from nddo_ml.scf.loop import SCFOptions
 from nddo_ml.scf.solve import SCFResult
 from nddo_ml.systems import Systems
 from nddo_ml.threads import map_threads
 from nddo_ml.units import Constants
 
-_KINDS = {"AM1": 1, "MNDO/d": 2, "PM6": 3}  # of the core repulsion, by parent; others are classic
+_REPULSIONS = {"classic": 0, "AM1": 1, "MNDO/d": 2, "PM6": 3}
 
 
 @dataclass(frozen=True)
@@ -39,51 +39,14 @@ class CoreResult:
     by_factor: Tensor | None  # [pairs, N_FACTORS], like the factors
 
 
-@dataclass(frozen=True)
-class ParameterTable:
-    """Rows of parameters as the core reads them."""
-
-    values: np.ndarray  # [rows, N_COLUMNS]
-    integers: np.ndarray  # [rows, 8]: number, width, period, own core, metal, principal quantum numbers
-
-    @classmethod
-    def of(cls, numbers: Tensor, p: Parameters) -> ParameterTable:
-        """One row an atom of ``p``."""
-        values = np.zeros((numbers.shape[0], N_COLUMNS))
-        m = p.multipoles
-        radial = torch.cat((sp_radial(p.g_ss, p.g_sp, p.g_pp, p.g_p2, p.h_sp), p.slater_condon), dim=1)
-        of_columns = {"radial": radial, "separation": m.separation, "radius": m.radius, "core_radius": m.core_radius}
-        of_columns["populations"] = p.shell_populations
-        for name, column in COLUMNS.items():
-            value = of_columns[name] if name in of_columns else getattr(p, name)
-            values[:, column] = value.detach().numpy()
-        flags = (numbers, p.width, p.period, m.own_core, is_metal(p))
-        integers = torch.cat((torch.stack([f.long() for f in flags], dim=1), p.principal), dim=1)
-        return cls(values, np.ascontiguousarray(integers.numpy(), dtype=np.int32))
-
-
 @cache
 def _tables(constants: Constants) -> CoreTables:
     return CoreTables(constants)
 
 
-_KEPT: dict[int, tuple[Method, ParameterTable]] = {}  # by the method's identity, which lasts as long as it is kept
-
-
-def _of_elements(method: Method) -> ParameterTable:
-    """One row an atomic number."""
-    kept = _KEPT.get(id(method))
-    if kept is None:
-        numbers, zero = torch.arange(MAX_Z), torch.zeros(1, dtype=torch.int64)
-        positions = torch.zeros(MAX_Z, 3, dtype=torch.float64)
-        elements = Systems(numbers, positions, torch.zeros_like(numbers), zero, zero + 1, zero, zero)
-        kept = _KEPT[id(method)] = (method, ParameterTable.of(numbers, parameters_of(elements, method)))
-    return kept[1]
-
-
-def available() -> bool:
-    """Whether the core was built."""
-    return library() is not None
+def available(method: Method) -> bool:
+    """Whether the core was built and has the method's core repulsion."""
+    return method.info.core_repulsion in _REPULSIONS and library() is not None
 
 
 def solve(
@@ -109,13 +72,13 @@ def solve(
         open_shell: [systems] bool, which are unrestricted.
         options: tolerance and limits.
         parameters: of the atoms, where they are not the method's own.
-        factors: [pairs, N_FACTORS] of the overlaps (l_a, l_b, m) and of the core repulsion, see :func:`pair_rows`.
-        guess: [systems, spin, M, M] densities to start from.
+        factors: [pairs, N_FACTORS] of the overlaps (l_a, l_b, m) and of the core repulsion, see ``factors``.
+        guess: [systems, spin, M, M] densities to start from, M orbitals of the largest, two spins where any is open.
         forces: whether to differentiate by positions.
         by_parameter: whether to differentiate by parameters and factors as well.
         iterate: False evaluates everything at the densities given.
     """
-    table = _of_elements(method) if parameters is None else ParameterTable.of(systems.numbers, parameters)
+    table = of_elements(method) if parameters is None else ParameterTable.of(systems.numbers, parameters)
     numbers, idx = systems.numbers.numpy(), systems.system_idx.numpy()
     row = numbers if parameters is None else np.arange(len(numbers))
     width = table.integers[row, 1]
@@ -136,7 +99,7 @@ def solve(
         "row": row,
         "positions": np.ascontiguousarray(systems.positions.detach().numpy()[order]),
         "masses": atomic_masses(systems.numbers, torch.float64).numpy()[order],
-        "guess": None if guess is None else _padded(guess, n, spins_out, size),
+        "guess": None if guess is None else np.ascontiguousarray(guess.detach().numpy()),
         "density": like((n, spins_out, size, size)),
         "fock": like((n, spins_out, size, size)),
         "electronic": like(n),
@@ -152,7 +115,7 @@ def solve(
         "by_factor": np.zeros(factors.shape) if by_parameter and factors is not None else None,
     }
     chosen = Options(
-        options.tolerance, options.max_iterations, options.history, iterate, iterate and options.probe and guess is None
+        options.tolerance, options.max_iterations, options.history, iterate, iterate and options.solution == "lowest" and guess is None
     )
     _run(method, table, row, chosen, arrays, (n, spins_out, size))
     solved = torch.from_numpy(arrays["state"] == 0)
@@ -204,7 +167,7 @@ def _run(
     tables = _tables(method.constants).prepare(widths, shells)
     pair_alpha, pair_x = method.pair_alpha.numpy(), method.pair_x.numpy()
     of_method = MethodTable(
-        _KINDS.get(method.parent, 0),
+        _REPULSIONS[method.info.core_repulsion],
         *(address(a) for a in (table.values, table.integers, pair_alpha, pair_x)),
     )
     batch = Batch(
@@ -223,10 +186,3 @@ def _run(
     failed = map_threads(work, range(workers), torch.device("cpu")) if workers > 1 else [work(0)]
     if any(failed):
         raise MemoryError("not enough memory for the field of a molecule")
-
-
-def _padded(guess: Tensor, n: int, spins: int, size: int) -> np.ndarray:
-    """Starting densities [n, spins, size, size]."""
-    if guess.shape[1] < spins:
-        guess = guess.expand(-1, spins, -1, -1)
-    return np.ascontiguousarray(guess[:, :spins, :size, :size].detach().numpy(), dtype=np.float64)

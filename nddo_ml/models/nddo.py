@@ -22,6 +22,7 @@ from nddo_ml.methods.parameters import Method, Parameters, parameters_of
 from nddo_ml.methods.tables import load_method
 from nddo_ml.models.base import AbstractModel, Capabilities
 from nddo_ml.models.chunks import BatchResult, ChunkResult, chunks_of, starting_density
+from nddo_ml.models.compiled import solved_by_core, suitable
 from nddo_ml.models.hamiltonian import Hamiltonian, build_hamiltonian
 from nddo_ml.models.prediction import Prediction
 from nddo_ml.scf.density import total_density
@@ -119,11 +120,18 @@ class NDDO(AbstractModel):
         """
         n_occupied = occupations(systems, self.method)
         keep_graph = self._keeps_graph(systems)
-        chunks = map_threads(
+        open_shell = open_shells(systems, self.uhf)
+        chunks, left = [], torch.arange(systems.n_systems, device=systems.positions.device)
+        if not keep_graph and (index := suitable(systems, self.method, self.scf_options)).numel():
+            model = self.method, self.corrections, self.all_terms, self.scf_options
+            occupied = n_occupied[index], open_shell[index]
+            chunks.append(solved_by_core(systems, index, *model, *occupied, forces=forces, start=start))
+            left = left[~torch.isin(left, chunks[0].systems)]
+        chunks += map_threads(
             lambda index: self._solve(
                 systems, index, n_occupied[index], forces=forces, start=start, keep_graph=keep_graph
             ),
-            chunks_of(systems, self.method, open_shells(systems, self.uhf)),
+            [left[k] for k in chunks_of(systems.select(left), self.method, open_shell[left])] if left.numel() else [],
             systems.positions.device,
             large=systems.n_atoms > _LARGE,
         )
