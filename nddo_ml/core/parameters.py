@@ -8,10 +8,26 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nddo_ml.core.tables import COLUMNS, N_COLUMNS
 from nddo_ml.integrals.one_center import sp_radial
 from nddo_ml.methods.parameters import MAX_Z, Method, Parameters, is_metal, parameters_of
 from nddo_ml.systems import Systems
+
+# Columns of a row of parameters, as in csrc/core.h
+COLUMNS = {
+    **{name: k for k, name in enumerate("U_ss U_pp U_dd zeta_s zeta_p zeta_d beta_s beta_p beta_d".split())},
+    "radial": slice(9, 26),
+    "alpha": 26,
+    "separation": slice(27, 32),
+    "radius": slice(32, 41),
+    "core_radius": 41,
+    "K": slice(42, 46),
+    "L": slice(46, 50),
+    "M": slice(50, 54),
+    "core_charge": 54,
+    "populations": slice(55, 58),
+}
+N_DIFFERENTIABLE, N_COLUMNS = 54, 58
+
 
 @dataclass(frozen=True)
 class ParameterTable:

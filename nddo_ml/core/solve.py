@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from nddo_ml.core.library import Batch, MethodTable, Options, address, library
-from nddo_ml.core.parameters import ParameterTable, of_elements
-from nddo_ml.core.tables import N_DIFFERENTIABLE, CoreTables
+from nddo_ml.core.parameters import N_DIFFERENTIABLE, ParameterTable, of_elements
+from nddo_ml.core.tables import CoreTables
 from nddo_ml.elements import atomic_masses
 from nddo_ml.methods.parameters import Method, Parameters
 from nddo_ml.scf.loop import SCFOptions
@@ -42,6 +42,12 @@ class CoreResult:
 @cache
 def _tables(constants: Constants) -> CoreTables:
     return CoreTables(constants)
+
+
+def _method_table(method: Method, table: ParameterTable) -> MethodTable:
+    pairs = method.pair_alpha.numpy(), method.pair_x.numpy()
+    repulsion = _REPULSIONS[method.info.core_repulsion]
+    return MethodTable(repulsion, *(address(a) for a in (table.values, table.integers, *pairs)))
 
 
 def available(method: Method) -> bool:
@@ -114,9 +120,8 @@ def solve(
         "factors": None if factors is None else np.ascontiguousarray(factors.detach().numpy()),
         "by_factor": np.zeros(factors.shape) if by_parameter and factors is not None else None,
     }
-    chosen = Options(
-        options.tolerance, options.max_iterations, options.history, iterate, iterate and options.solution == "lowest" and guess is None
-    )
+    search = iterate and options.solution == "lowest" and guess is None
+    chosen = Options(options.tolerance, options.max_iterations, options.history, iterate, search)
     _run(method, table, row, chosen, arrays, (n, spins_out, size))
     solved = torch.from_numpy(arrays["state"] == 0)
     back = np.empty_like(order)
@@ -161,18 +166,10 @@ def _run(
 ) -> None:
     compiled = library()
     assert compiled is not None
-    used = table.integers[np.unique(row)]
-    widths = set(used[:, 1].tolist())
-    shells = {(int(r[5 + l]), l) for r in used for l in range({1: 1, 4: 2, 9: 3}[int(r[1])])}
-    tables = _tables(method.constants).prepare(widths, shells)
-    pair_alpha, pair_x = method.pair_alpha.numpy(), method.pair_x.numpy()
-    of_method = MethodTable(
-        _REPULSIONS[method.info.core_repulsion],
-        *(address(a) for a in (table.values, table.integers, pair_alpha, pair_x)),
-    )
+    tables = _tables(method.constants).prepare(table, row)
     batch = Batch(
         ctypes.pointer(tables),
-        ctypes.pointer(of_method),
+        ctypes.pointer(_method_table(method, table)),
         options,
         *sizes,
         **{name: address(array) for name, array in arrays.items()},

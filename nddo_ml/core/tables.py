@@ -8,6 +8,7 @@ from threading import Lock
 import numpy as np
 
 from nddo_ml.core.library import N_SHELLS, Generator, OneCenter, OverlapTable, PairTable, Tables
+from nddo_ml.core.parameters import COLUMNS, ParameterTable
 from nddo_ml.energy.core_repulsion import AM1_BORON_GAUSSIANS
 from nddo_ml.integrals import one_center, overlap, rotate, two_center
 from nddo_ml.integrals.angular import SHELL, product_multipoles
@@ -15,21 +16,6 @@ from nddo_ml.integrals.packing import packed_index, packed_pairs
 from nddo_ml.methods.parameters import MAX_Z, RADII, SEPARATIONS
 from nddo_ml.units import Constants
 
-# Columns of a row of parameters, as in csrc/core.h
-COLUMNS = {
-    **{name: k for k, name in enumerate("U_ss U_pp U_dd zeta_s zeta_p zeta_d beta_s beta_p beta_d".split())},
-    "radial": slice(9, 26),
-    "alpha": 26,
-    "separation": slice(27, 32),
-    "radius": slice(32, 41),
-    "core_radius": 41,
-    "K": slice(42, 46),
-    "L": slice(46, 50),
-    "M": slice(50, 54),
-    "core_charge": 54,
-    "populations": slice(55, 58),
-}
-N_DIFFERENTIABLE, N_COLUMNS = 54, 58
 _SHELLS = (range(1), range(1, 4), range(4, 9))
 _WIDTHS = (1, 4, 9)
 _POWERS = 16
@@ -55,6 +41,7 @@ class CoreTables:
     def __init__(self, constants: Constants) -> None:
         self.structure = Tables()
         self._arrays: list[object] = []  # what the structure points to
+        self._kinds: set[tuple[int, ...]] = set()  # of atoms
         self._widths: set[int] = set()
         self._shells: set[tuple[int, int]] = set()
         self._lock = Lock()
@@ -72,15 +59,18 @@ class CoreTables:
         pd = [k for k, (i, j) in enumerate(packed_pairs(9)) if SHELL[i] == 2 and SHELL[j] == 1]
         t.pd_moment = self._keep(angular[:, pd])
 
-    def prepare(self, widths: set[int], shells: set[tuple[int, int]]) -> Tables:
-        """The structure with what atoms of these widths and shells (n, l) need."""
-        if widths <= self._widths and shells <= self._shells:
-            return self.structure
-        with self._lock:
-            for width in sorted(widths - self._widths):
-                self._add_width(width)
-            for shell in sorted(shells - self._shells):
-                self._add_shell(shell)
+    def prepare(self, table: ParameterTable, row: np.ndarray) -> Tables:
+        """The structure with what the atoms of these rows need."""
+        kinds = {tuple(kind) for kind in table.integers[np.unique(row)].tolist()} - self._kinds
+        if kinds:
+            with self._lock:
+                for _, width, _, _, _, *principal in kinds:
+                    if width not in self._widths:
+                        self._add_width(width)
+                    for shell in zip(principal, range(_WIDTHS.index(width) + 1), strict=False):
+                        if shell not in self._shells:
+                            self._add_shell(shell)
+                self._kinds |= kinds
         return self.structure
 
     def _keep(self, values: object, dtype: type = np.float64) -> int:
@@ -90,7 +80,6 @@ class CoreTables:
 
     def _add_width(self, width: int) -> None:
         k = _WIDTHS.index(width)
-        products = width * (width + 1) // 2
         self.structure.one_center[k] = self._one_center(width)
         if width > 1:
             order = _permutation(width)
@@ -102,7 +91,6 @@ class CoreTables:
             ka, kb = _WIDTHS.index(a), _WIDTHS.index(b)
             for cores in (0, 1):
                 self.structure.pair[2 * (ka * (ka + 1) // 2 + kb) + cores] = self._pair(a, b, bool(cores))
-        assert products
 
     def _pair(self, width_a: int, width_b: int, cores: bool) -> PairTable:
         terms = two_center._terms(width_a, width_b, cores)

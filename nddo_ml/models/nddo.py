@@ -121,20 +121,21 @@ class NDDO(AbstractModel):
         n_occupied = occupations(systems, self.method)
         keep_graph = self._keeps_graph(systems)
         open_shell = open_shells(systems, self.uhf)
-        chunks, left = [], torch.arange(systems.n_systems, device=systems.positions.device)
+        chunks, left = [], torch.ones_like(open_shell)
         if not keep_graph and (index := suitable(systems, self.method, self.scf_options)).numel():
             model = self.method, self.corrections, self.all_terms, self.scf_options
             occupied = n_occupied[index], open_shell[index]
-            chunks.append(solved_by_core(systems, index, *model, *occupied, forces=forces, start=start))
-            left = left[~torch.isin(left, chunks[0].systems)]
-        chunks += map_threads(
-            lambda index: self._solve(
-                systems, index, n_occupied[index], forces=forces, start=start, keep_graph=keep_graph
-            ),
-            [left[k] for k in chunks_of(systems.select(left), self.method, open_shell[left])] if left.numel() else [],
-            systems.positions.device,
-            large=systems.n_atoms > _LARGE,
-        )
+            chunks = [solved_by_core(systems, index, *model, *occupied, forces=forces, start=start)]
+            left[chunks[0].systems] = False
+        if bool(left.any()):
+            chunks += map_threads(
+                lambda index: self._solve(
+                    systems, index, n_occupied[index], forces=forces, start=start, keep_graph=keep_graph
+                ),
+                chunks_of(systems, self.method, open_shell, left),
+                systems.positions.device,
+                large=systems.n_atoms > _LARGE,
+            )
         result = BatchResult.of(chunks, systems)
         if on_failure == "raise":
             check_converged(result.scf)

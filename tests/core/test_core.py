@@ -14,7 +14,7 @@ from torch import Tensor
 from nddo_ml import NDDO, Systems
 from nddo_ml.core.library import library
 from nddo_ml.core.solve import CoreResult, solve
-from nddo_ml.core.tables import COLUMNS
+from nddo_ml.core.parameters import COLUMNS
 from nddo_ml.energy.core_repulsion import core_repulsion
 from nddo_ml.energy.functional import electronic_energy, energy_weights, flat_integrals
 from nddo_ml.energy.properties import coulson_charges, dipole_moment
