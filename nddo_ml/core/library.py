@@ -40,7 +40,9 @@ class Generator(Structure):
 
 
 class OneCenter(Structure):
-    _fields_ = [("n_entries", c_int64)] + [(n, _int32) for n in ("row", "col", "first", "radial")] + [("value", _double)]
+    _fields_ = (
+        [("n_entries", c_int64)] + [(n, _int32) for n in ("row", "col", "first", "radial")] + [("value", _double)]
+    )
 
 
 class Tables(Structure):

@@ -14,7 +14,10 @@ from nddo_ml.systems import Systems
 
 # Columns of a row of parameters, as in csrc/core.h
 COLUMNS = {
-    **{name: k for k, name in enumerate("U_ss U_pp U_dd zeta_s zeta_p zeta_d beta_s beta_p beta_d".split())},
+    **{
+        name: k
+        for k, name in enumerate(["U_ss", "U_pp", "U_dd", "zeta_s", "zeta_p", "zeta_d", "beta_s", "beta_p", "beta_d"])
+    },
     "radial": slice(9, 26),
     "alpha": 26,
     "separation": slice(27, 32),
@@ -63,7 +66,9 @@ def of_elements(method: Method) -> ParameterTable:
 
 def differentiable_parameters(p: Parameters) -> list[tuple[Tensor, int | slice]]:
     """What the core differentiates by, where it has a graph, with the columns of the derivatives."""
-    found = ((_column(p, name), column) for name, column in COLUMNS.items() if name not in ("core_charge", "populations"))
+    found = (
+        (_column(p, name), column) for name, column in COLUMNS.items() if name not in ("core_charge", "populations")
+    )
     return [(tensor, column) for tensor, column in found if tensor.requires_grad]
 
 

@@ -25,7 +25,12 @@ def shell_order(width: int) -> list[tuple[int, int]]:
     """Products of orbitals as the core orders them: ss, sp, pp, sd, pd, dd."""
     shells = [s for s in _SHELLS if s.start < width]
     return [
-        (i, k) for n, one in enumerate(shells) for two in shells[: n + 1] for i in one for k in two if one != two or k <= i
+        (i, k)
+        for n, one in enumerate(shells)
+        for two in shells[: n + 1]
+        for i in one
+        for k in two
+        if one != two or k <= i
     ]
 
 
@@ -83,8 +88,8 @@ class CoreTables:
         self.structure.one_center[k] = self._one_center(width)
         if width > 1:
             order = _permutation(width)
-            self.structure.orbital[k] = self._generator(width, False, np.arange(width))
-            self.structure.product[k] = self._generator(width, True, order)
+            self.structure.orbital[k] = self._generator(width, np.arange(width), products=False)
+            self.structure.product[k] = self._generator(width, order, products=True)
         self._widths.add(width)
         for other in self._widths:
             a, b = max(width, other), min(width, other)
@@ -95,8 +100,13 @@ class CoreTables:
     def _pair(self, width_a: int, width_b: int, cores: bool) -> PairTable:
         terms = two_center._terms(width_a, width_b, cores)
         sizes = [w * (w + 1) // 2 + cores for w in (width_a, width_b)]
-        orders = [np.append(_permutation(w), [s - 1] * cores).astype(int) for w, s in zip((width_a, width_b), sizes)]
-        weight = terms.weight.numpy().reshape(-1, *sizes)[:, orders[0]][:, :, orders[1]].reshape(-1, sizes[0] * sizes[1])
+        orders = [
+            np.append(_permutation(w), [s - 1] * cores).astype(int)
+            for w, s in zip((width_a, width_b), sizes, strict=True)
+        ]
+        weight = (
+            terms.weight.numpy().reshape(-1, *sizes)[:, orders[0]][:, :, orders[1]].reshape(-1, sizes[0] * sizes[1])
+        )
         unique: dict[bytes, int] = {}
         entries, sums = [], []
         for column in np.flatnonzero((weight != 0).any(axis=0)):
@@ -125,7 +135,7 @@ class CoreTables:
             *(self._keep(v, np.int32) for v in (row, col, which)),
         )
 
-    def _generator(self, width: int, products: bool, order: np.ndarray) -> Generator:
+    def _generator(self, width: int, order: np.ndarray, *, products: bool) -> Generator:
         n = len(order)
         values = rotate._generator(width, products, n).numpy().reshape(n, n, 3)[order][:, order]
         row, col, axis = np.nonzero(np.abs(values[:, :, :2]) > 1e-14)

@@ -1,4 +1,4 @@
-"""The compiled core beside the torch code that defines it: every part at a density of no symmetry, then whole fields."""
+"""The compiled core beside the torch code that defines it: its parts at a density of no symmetry, then whole fields."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from torch import Tensor
 
 from nddo_ml import NDDO, Systems
 from nddo_ml.core.library import library
-from nddo_ml.core.solve import CoreResult, solve
 from nddo_ml.core.parameters import COLUMNS
+from nddo_ml.core.solve import CoreResult, solve
+from nddo_ml.elements import atomic_masses
 from nddo_ml.energy.core_repulsion import core_repulsion
 from nddo_ml.energy.functional import electronic_energy, energy_weights, flat_integrals
 from nddo_ml.energy.properties import coulson_charges, dipole_moment
-from nddo_ml.elements import atomic_masses
 from nddo_ml.integrals.build import build_integrals
 from nddo_ml.integrals.layout import build_layout
 from nddo_ml.integrals.one_center import from_radial
