@@ -14,8 +14,8 @@ PYTHON ?= $(firstword $(shell command -v python3.11 python3.12 python3.13 python
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check install -c constraints.txt
 OUT ?= runs/demo
-CHNO := acetate aspirin azulene benzene benzyl_radical caffeine ethanol glycine_zwitterion hexatriene ibuprofen \
-	methylammonium nicotine oxygen_triplet tempo_radical water
+CLOSED := aspirin azulene benzene caffeine ethanol glycine_zwitterion hexatriene ibuprofen nicotine water
+OPEN := acetate benzyl_radical methylammonium oxygen_triplet tempo_radical
 RECIPE := pyproject.toml constraints.txt setup.py $(wildcard nddo_ml/core/csrc/*)
 
 .PHONY: demo test test-all test-lowest lint docs gallery bench clean
@@ -25,8 +25,10 @@ demo: $(VENV)/.installed
 	mkdir -p $(OUT)
 	$(BIN)/nddo-ml optimize examples/molecules/*.xyz --method AM1 --output $(OUT)/optimized.xyz --json $(OUT)/optimized.json
 	@echo "optimised geometries: $(OUT)/optimized.xyz, results: $(OUT)/optimized.json"
-	@echo; echo "The hybrid, its parent and the pure potential: molecules, ions and radicals"
-	$(BIN)/nddo-ml compare $(CHNO:%=examples/molecules/%.xyz)
+	@echo; echo "The hybrid, its parent and the pure potential"
+	$(BIN)/nddo-ml compare $(CLOSED:%=examples/molecules/%.xyz)
+	@echo; echo "Ions and radicals, of which the pure potential knows nothing"
+	$(BIN)/nddo-ml compare $(OPEN:%=examples/molecules/%.xyz) -m hybrid-chno -m RM1-D3H4
 	@echo; echo "Against density functional theory, 25 geometries"
 	$(BIN)/nddo-ml compare examples/molecules/displaced.extxyz --summary --figures demo
 	@echo; echo "A bond and a water dimer come apart"

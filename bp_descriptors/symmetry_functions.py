@@ -50,7 +50,7 @@ class SymmetryFunctions(nn.Module):
         self._blocks = [b for b in map(_Block, _families(ordered), [len(self.elements)] * 4) if b.forms]
         from bp_descriptors.fast import Compiled  # loads numba, which those who need no functions should not wait for
 
-        self._compiled = Compiled(self.functions, self.n_features)
+        self.compiled = Compiled(self.functions, self.n_features)
         number_to_element = torch.full((120,), -1, dtype=torch.int64)
         for k, symbol in enumerate(self.elements):
             number_to_element[atomic_numbers[symbol]] = k
@@ -126,7 +126,7 @@ class SymmetryFunctions(nn.Module):
             pairs = Pairs(pairs.i[order], pairs.j[order], pairs.shift[order], pairs.half)
         from bp_descriptors.fast import Environment, FastG
 
-        environment = Environment(self._compiled, element, pairs.i, pairs.j)
+        environment = Environment(self.compiled, element, pairs.i, pairs.j)
         return FastG.apply(vectors, environment, lambda v: self.definition(numbers, element, v, pairs))
 
     def definition(self, numbers: Tensor, element: Tensor, vectors: Tensor, pairs: Pairs) -> Tensor:

@@ -50,8 +50,8 @@ def curves() -> Figure:
         draw_curves(ax, "distance, Å", [(c.answers, c.values, c.relative("fragments")) for c in found])
         ax.set_title(title)
         ax.set_ylabel("energy, kcal/mol")
-    axes[0].set_ylim(-115, 60)
-    axes[1].set_ylim(-7, 5)
+    axes[0].set_ylim(-90, 15)
+    axes[1].set_ylim(-7, 1)
     return figure
 
 
@@ -88,7 +88,7 @@ def infrared() -> Figure:
         x, height = found.frequencies.numpy(), found.intensities.numpy()
         lines = height * 7.5**2 / ((grid[:, None] - x) ** 2 + 7.5**2)
         ax.plot(grid, lines.sum(1) - _APART * k, color=COLOURS[k], lw=1.2)
-        ax.text(4010, 90 - _APART * k, model.name, color=COLOURS[k])
+        ax.text(2430, 40 - _APART * k, model.name, color=COLOURS[k])
     ax.set_xlim(4050, 400)
     ax.set_xlabel("wavenumber, cm⁻¹")
     ax.set_yticks([])

@@ -1,4 +1,4 @@
-"""Forces, stress and per-atom virial of any energy: the only caller of autograd.grad beside implicit.py.
+"""Forces, stress and per-atom virial of any energy: the only caller of autograd.grad in the package.
 
 Conventions: forces are −∂E/∂R; the stress has ASE's sign, σ = (1/V) ∂E/∂ε, positive under tension. The
 per-atom virial is W_j = −Σ_i r_ij ⊗ ∂E/∂r_ij over the pairs whose neighbour end is j (r_ij = r_j − r_i,
@@ -29,22 +29,22 @@ def gradient(
 
 
 def contracted_gradient(
-    outputs: Sequence[Tensor], weights: Sequence[Tensor], inputs: Tensor, *, create_graph: bool = False
-) -> Tensor:
+    outputs: Sequence[Tensor], weights: Sequence[Tensor], inputs: Sequence[Tensor], *, create_graph: bool = False
+) -> tuple[Tensor, ...]:
     """``Σ_k weight_k · ∂output_k/∂inputs``: the derivative of a weighted sum at frozen weights.
 
     With ``create_graph`` the result depends on the weights as well, so that they may carry a gradient of their own.
     """
     chosen = [(o, w) for o, w in zip(outputs, weights, strict=True) if o.requires_grad]
     if not chosen:
-        return torch.zeros_like(inputs)
+        return tuple(torch.zeros_like(x) for x in inputs)
     if not create_graph:
         # a sum, since for grad_outputs torch loads its symbolic shapes: half a second at the first force
         total = torch.stack([(o * w.detach()).sum() for o, w in chosen]).sum()
-        return gradient(total, [inputs])[0]
+        return gradient(total, inputs)
     # grad_outputs, since in a sum the derivative would go through the weights as well
     values, factors = zip(*chosen, strict=True)
-    return torch.autograd.grad(values, [inputs], factors, create_graph=True, materialize_grads=True)[0]
+    return torch.autograd.grad(values, list(inputs), factors, create_graph=True, materialize_grads=True)
 
 
 def forces_from_positions(energy: Tensor, positions: Tensor, *, create_graph: bool = False) -> Tensor:

@@ -33,6 +33,7 @@ MOVED: Mapping[str, tuple[str, ...]] = {
     "hybrid.mixture": ("models.mixture",),
     "hydrogen_bonds": ("terms.hydrogen_bonds",),
     "implicit": ("energy.adjoint",),
+    "io": ("structures.read", "structures.structure"),
     "integrals.hcore": ("integrals.build",),
     "integrals.multipoles": ("methods.multipoles", "methods.parameters"),
     "integrals.slater_condon": ("methods.slater_condon",),

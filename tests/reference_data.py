@@ -104,3 +104,9 @@ def square(triangles: list[list[float]], order: Tensor) -> Tensor:
     full = torch.zeros(len(triangles), n, n, dtype=torch.float64)
     full[:, order[lower[0]], order[lower[1]]] = torch.tensor(triangles, dtype=torch.float64)
     return (full + full.transpose(1, 2) - torch.diag_embed(full.diagonal(dim1=1, dim2=2)))[None]
+
+
+def padded(matrices: list[Tensor]) -> Tensor:
+    """Matrices [1, spin, n, n] of several sizes as one batch, padded with zeros."""
+    size = max(m.shape[3] for m in matrices)
+    return torch.cat([torch.nn.functional.pad(m, (0, size - m.shape[3], 0, size - m.shape[3])) for m in matrices])

@@ -13,7 +13,8 @@ GOOD = "3\n\nO 0 0 0.1\nH 0 0.76 -0.5\nH 0 -0.76 -0.5\n"
 # what is in the file, and what the sentence must say
 FILES = {
     "element": ("2\n\nH 0 0 0\nU 0 0 2\n", ["frame 0, atom 1", "AM1 has no element U", "it has H,"]),
-    "symbol": ("2\n\nH 0 0 0\nXx 0 0 1\n", ["frame 0", "no element 'Xx'"]),
+    "symbol": ("2\n\nH 0 0 0\nXx 0 0 1\n", ["frame 0, atom 1", "'Xx' is a dummy atom"]),
+    "no element": ("2\n\nH 0 0 0\nJj 0 0 1\n", ["frame 0, atom 1", "no element 'Jj'"]),
     "nan": ("2\n\nH 0 0 0\nH nan 0 1\n", ["frame 0, atom 1 (H)", "finite", "nan"]),
     "infinite": ("2\n\nH 0 0 0\nH 0 inf 1\n", ["frame 0, atom 1 (H)", "finite", "inf"]),
     "one spot": (

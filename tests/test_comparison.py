@@ -249,7 +249,7 @@ def test_unrestricted_hybrids_and_potentials(models, tmp_path, capsys):
     energy = json.loads(capsys.readouterr().out)[0]["energy_eV"]
     assert energy == pytest.approx(2 * float(NDDO("PM3")(Systems.from_ase(Atoms("H"))).energy), abs=1e-3)
     assert call("energy", tmp_path / "h.xyz", "--model", tmp_path / "p.pt", "--uhf") == 2
-    assert "potential without electrons" in " ".join(capsys.readouterr().err.split())
+    assert "has no electrons" in " ".join(capsys.readouterr().err.split())
 
 
 def test_evaluate_takes_a_method(models, tmp_path, capsys):

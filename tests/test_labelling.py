@@ -18,12 +18,12 @@ from ase.io import read, write
 
 from nddo_ml.cli.label import label as command
 from nddo_ml.errors import InputError
-from nddo_ml.io import Structure
 from nddo_ml.labelling import run
 from nddo_ml.labelling.level import Level, single_point
 from nddo_ml.labelling.partition import cm5_shift
 from nddo_ml.labelling.run import Outcome, Resources, Summary, Task, label, prepare
 from nddo_ml.labelling.store import LabelFile
+from nddo_ml.structures.structure import Structure
 
 pytest.importorskip("pyscf")
 pytest.importorskip("threadpoolctl")
@@ -44,7 +44,7 @@ def in_process(resources: Resources) -> Iterator[tuple[Executor, int]]:
 
 class InProcess(Executor):
     def submit(self, function, /, *args, **kwargs):
-        future: Future[Outcome] = Future()
+        future: Future[list[Outcome]] = Future()
         future.set_result(function(*args, **kwargs))
         return future
 
@@ -53,7 +53,7 @@ class Breaking(InProcess):
     """A pool whose worker dies at the first task, as when memory runs out."""
 
     def submit(self, function, /, *args, **kwargs):
-        future: Future[Outcome] = Future()
+        future: Future[list[Outcome]] = Future()
         future.set_exception(BrokenExecutor("a process was killed"))
         return future
 
@@ -206,7 +206,7 @@ def test_the_coarse_start_leaves_no_trace(monkeypatch: pytest.MonkeyPatch) -> No
     level = Level("pbe", "sto-3g", grid=(40, 110), convergence=1e-10)
     atoms = molecule("CH3OH")
     found = single_point(atoms, level)
-    monkeypatch.setattr("nddo_ml.labelling.level._first_density", lambda mean_field: mean_field.get_init_guess())
+    monkeypatch.setattr("nddo_ml.labelling.level.first_density", lambda mean_field: mean_field.get_init_guess())
     direct = single_point(atoms, level)
     assert found.get_potential_energy() == pytest.approx(direct.get_potential_energy(), abs=1e-7)
     np.testing.assert_allclose(found.get_forces(), direct.get_forces(), atol=2e-4)
@@ -279,7 +279,7 @@ INTERRUPTED = """
 import sys
 from pathlib import Path
 from ase import Atoms
-from nddo_ml.io import Structure
+from nddo_ml.structures.structure import Structure
 from nddo_ml.labelling.level import Level
 from nddo_ml.labelling.run import Resources, label, prepare
 

@@ -84,7 +84,7 @@ def test_compiled_fock_matrix_equals_the_definition(spins: int) -> None:
     density = torch.randn(layout.n_systems, spins, layout.size, layout.size, dtype=torch.float64)
     real = layout.real_rows[:, None, :, None] & layout.real_rows[:, None, None, :]
     density = (density + density.transpose(2, 3)) * real
-    assert torch.allclose(builder._compiled(density), builder._vectorized(density), atol=1e-10)
+    assert torch.allclose(builder.compiled(density), builder.vectorized(density), atol=1e-10)
 
 
 def test_selected_builder_equals_the_builder_of_the_selection() -> None:

@@ -36,7 +36,9 @@ def test_charge_and_multiplicity_from_info_scalars_and_lists():
     assert systems.charge.tolist() == [-1, 0]
     assert systems.multiplicity.tolist() == [4, 1]
     assert Systems.from_ase([atoms, atoms], charge=2, multiplicity=1).charge.tolist() == [2, 2]
-    assert Systems.from_ase([atoms, atoms], charge=[1, 2]).charge.tolist() == [1, 2]
+    assert Systems.from_ase([atoms, atoms], charge=[1, 2], multiplicity=[2, 3]).charge.tolist() == [1, 2]
+    with pytest.raises(InputError, match=r"system 1: multiplicity 4 .* does not fit 14 electrons"):
+        Systems.from_ase([atoms, atoms], charge=[1, 2])
 
 
 def test_to_ase_and_back():
@@ -145,3 +147,39 @@ def test_places_within_systems_that_are_interleaved():
         one, torch.rand(4, 3, dtype=torch.float64) * 9, torch.tensor([1, 0, 1, 0]), multiplicity=[1, 2]
     )
     assert systems.places.tolist() == [0, 0, 1, 1]
+
+
+def test_systems_are_a_sequence():
+    systems = three()
+    assert len(systems) == 3
+    assert [one.formula(0) for one in systems] == ["H2O", "CH3", "CO2"]
+    assert systems[1].numbers.tolist() == [6, 1, 1, 1]
+    assert systems[-1].formula(0) == "CO2"
+    assert [s.formula(0) for s in systems[1:]] == ["CH3", "CO2"]
+    assert [s.formula(0) for s in systems[[2, 0]]] == ["CO2", "H2O"]
+    assert systems[torch.tensor([True, False, True])].multiplicity.tolist() == [1, 1]
+    with pytest.raises(IndexError):
+        systems[3]
+    with pytest.raises(InputError, match="one or more systems"):
+        systems[3:]
+
+
+def test_representations_are_short():
+    methoxide = Systems.from_ase([molecule("CH3O")] * 8, charge=-1)
+    assert repr(methoxide) == "Systems(8 systems: " + "CH3O −1, " * 5 + "…; 40 atoms, float64)"
+    assert repr(three()) == "Systems(3 systems: H2O, CH3, CO2; 10 atoms, float64)"
+
+
+def test_notebooks_show_a_table_and_a_view():
+    html = Systems.from_ase([molecule("H2O")] * 30)._repr_html_()
+    assert html.count("<tr>") == 21
+    assert "… and 10 more" in html
+    assert "3dmol" in html.lower()
+
+
+def test_without_the_viewer_there_is_the_table(monkeypatch):
+    monkeypatch.setattr("nddo_ml.display.find_spec", lambda name: None)
+    html = three()._repr_html_()
+    assert html.startswith("<table>")
+    assert "<td>CO2</td>" in html
+    assert "3dmol" not in html.lower()

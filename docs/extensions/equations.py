@@ -42,7 +42,7 @@ RAISED = {
 FUNCTIONS = {"exp", "cos", "sin", "tanh", "log", "ln", "min", "max", "arccos", "erf", "tr", "det"}
 SPELLED = {"eta": "eta", "zeta": "zeta", "lambda": "lambda", "kappa": "kappa", "gamma": "gamma"}
 _MATHS = re.compile(f"[{''.join(GREEK)}{''.join(RAISED)}−·×±∂∫∞→←≤≥≠≈∝∈∇⊗⟨⟩½√\u0304\u0302]")
-_ASCII_EQUATION = re.compile(r"[A-Za-z]\w* = [A-Za-z0-9_ +*/^()\[\]]+")
+_ASCII_EQUATION = re.compile(r"[A-Za-z]\w*(?: [A-Za-z]\w*)?(?:\([A-Za-z, ]+\))? = [A-Za-z0-9_ +*/^()\[\]]+")
 _CODE = re.compile(r"[\"']|\b(True|False|None|self|torch|np)\b|\w\.\w")
 _TOKEN = re.compile(
     r"(?P<number>\d+(?:\.\d+)?)|h\.c\.|(?P<word>[A-Za-z]+\d*)|(?P<raised>[" + "".join(RAISED) + r"]+)|(?P<space>\s+)|."

@@ -19,7 +19,8 @@ from rich.progress import (
 )
 
 from nddo_ml.errors import InputError, SCFConvergenceError
-from nddo_ml.io import Structure, addressed, read_files
+from nddo_ml.structures.read import read_structures
+from nddo_ml.structures.structure import Refused, Structure, addressed
 
 if TYPE_CHECKING:
     from nddo_ml.models.base import AbstractModel
@@ -30,7 +31,19 @@ T = TypeVar("T")
 SHIPPED = ("hybrid-chno", "nnp-chno")
 MAX_BATCH_PAIRS = 100_000  # atoms² summed over a padded batch: about 1 GB of matrices
 
-Files = Annotated[list[Path], typer.Argument(metavar="FILES...", help="Structure files, any format that ASE reads.")]
+Files = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="FILES...",
+        help="Structure files: xyz, sdf, mol2, pdb, inputs of other programs, what ASE reads; "
+        "- is standard input, file@0:10 the first ten frames.",
+        show_default=False,
+    ),
+]
+NoPbc = Annotated[bool, typer.Option("--no-pbc", help="Take what stands in a cell as a molecule.")]
+Smiles = Annotated[
+    list[str] | None, typer.Option("--smiles", metavar="SMILES", help="A molecule, made by RDKit; repeat it.")
+]
 Method = Annotated[str, typer.Option("--method", "-m", help="NDDO method; `nddo-ml methods` lists them.")]
 ModelFile = Annotated[Path | None, typer.Option("--model", help="A trained model instead of a method.")]
 Models = Annotated[
@@ -49,11 +62,11 @@ Uhf = Annotated[
 Json = Annotated[str | None, typer.Option("--json", metavar="OUT", help="JSON file; - is standard output.")]
 Charge = Annotated[
     int | None,
-    typer.Option("--charge", "-c", help="Charge of every system; else `charge` in the file, else 0."),
+    typer.Option("--charge", "-c", help="Charge of every system; else as the file says, else 0."),
 ]
 Multiplicity = Annotated[
     int | None,
-    typer.Option("--multiplicity", "-s", help="2S+1 of every system; else `multiplicity` in the file, else lowest."),
+    typer.Option("--multiplicity", "-s", help="2S+1 of every system; else as the file says, else the lowest."),
 ]
 
 
@@ -71,6 +84,10 @@ class Report:
     def not_converged(self, message: str) -> None:
         """A calculation that did not converge: exit code 1, unless some input was wrong as well."""
         self._tell(message, 1)
+
+    def note(self, message: str) -> None:
+        """What was assumed or not used: no error."""
+        self.console.print(f"note: {message}", style="yellow", markup=False, highlight=False, soft_wrap=True)
 
     def _tell(self, message: str, code: int) -> None:
         self.console.print(f"error: {message}", style="red", markup=False, highlight=False, soft_wrap=True)
@@ -123,11 +140,37 @@ def open_models(names: Sequence[str] | None, uhf: bool = False) -> list[Abstract
     return models
 
 
-def read(files: Sequence[Path], report: Report) -> list[Structure]:
-    """The structures of all files that can be read; the others are reported."""
-    structures, errors = read_files(files)
-    for error in errors:
-        report.wrong_input(str(error))
+def read(
+    files: Sequence[str | Path] | None,
+    report: Report,
+    charge: int | None = None,
+    multiplicity: int | None = None,
+    *,
+    no_pbc: bool = False,
+    smiles: Sequence[str] | None = None,
+) -> list[Structure]:
+    """The structures of all sources that can be read; the others are reported, and so is what was assumed.
+
+    Raises:
+        InputError: neither files nor SMILES.
+    """
+    if not files and not smiles:
+        raise InputError("expected structure files, - for standard input, or --smiles; got none of them")
+    structures = []
+    found = read_structures(
+        [str(f) for f in files or ()],
+        charge=charge,
+        multiplicity=multiplicity,
+        pbc=False if no_pbc else None,
+        smiles=smiles or (),
+    )
+    for entry in found:
+        if isinstance(entry, Refused):
+            report.wrong_input(str(entry))
+            continue
+        structures.append(entry)
+        for remark in entry.remarks:
+            report.note(f"{entry.address}: {remark}")
     return structures
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,14 +12,14 @@ from rich.table import Table
 from torch import Tensor
 
 from nddo_ml.cli import common, output
-from nddo_ml.cli.common import Charge, Files, Json, Models, Multiplicity, Uhf
+from nddo_ml.cli.common import Charge, Files, Json, Models, Multiplicity, NoPbc, Smiles, Uhf
 from nddo_ml.compare.answers import Answers, Extrapolation
 from nddo_ml.compare.comparison import ZEROS, Comparison
 from nddo_ml.compare.comparison import compare as run
 from nddo_ml.datasets.dataset import from_frames
 from nddo_ml.errors import InputError
-from nddo_ml.io import Structure, addressed
 from nddo_ml.labelling.level import Level
+from nddo_ml.structures.structure import Structure, addressed
 from nddo_ml.systems import Systems
 from nddo_ml.units import DEBYE_PER_E_ANGSTROM, EV_KCAL_MOL
 
@@ -44,7 +45,7 @@ Figures = Annotated[Path | None, typer.Option("--figures", metavar="FOLDER", hel
 
 
 def compare(
-    files: Files,
+    files: Files = None,
     models: Models = None,
     relative_to: RelativeTo = None,
     pyscf: PySCF = False,
@@ -52,6 +53,8 @@ def compare(
     basis: Basis = DEFAULT.basis,
     charge: Charge = None,
     multiplicity: Multiplicity = None,
+    no_pbc: NoPbc = False,
+    smiles: Smiles = None,
     uhf: Uhf = False,
     summary: Summary = False,
     json: Json = None,
@@ -78,7 +81,8 @@ def compare(
     loaded = common.open_models(models, uhf)
     console = common.console(stderr=True)
     report = common.Report(console)
-    structures = checked(common.read(files, report), charge, multiplicity, report)
+    found = common.read(files, report, charge, multiplicity, no_pbc=no_pbc, smiles=smiles)
+    structures = checked(found, charge, multiplicity, report)
     if not structures:
         raise typer.Exit(report.exit_code)
     level = Level(functional, basis) if pyscf else None
@@ -120,7 +124,7 @@ def checked(
             message = str(error).replace(f"{structure.source}, frame 0", structure.address, 1)
             report.wrong_input(addressed(message, [structure]))
             continue
-        good.append(Structure(structure.source, structure.frame, atoms))
+        good.append(replace(structure, atoms=atoms))
     return good
 
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nddo_ml.cli import common, output
-from nddo_ml.cli.common import Charge, Files, Json, Method, ModelFile, Multiplicity, Uhf
+from nddo_ml.cli.common import Charge, Files, Json, Method, ModelFile, Multiplicity, NoPbc, Smiles, Uhf
 from nddo_ml.cli.output import Result
 
 if TYPE_CHECKING:
-    from nddo_ml.io import Structure
+    from nddo_ml.structures.structure import Structure
     from nddo_ml.systems import Systems
 
 Forces = Annotated[bool, typer.Option("--forces", "-f", help="Forces as well, in the JSON and extxyz output.")]
@@ -20,11 +20,13 @@ Output = Annotated[Path | None, typer.Option("--output", "-o", metavar="OUT", he
 
 
 def energy(
-    files: Files,
+    files: Files = None,
     method: Method = "AM1",
     model: ModelFile = None,
     charge: Charge = None,
     multiplicity: Multiplicity = None,
+    no_pbc: NoPbc = False,
+    smiles: Smiles = None,
     uhf: Uhf = False,
     forces: Forces = False,
     json: Json = None,
@@ -48,7 +50,7 @@ def energy(
     loaded = common.load_model(method, model, uhf)
     console = common.console(stderr=True)
     report = common.Report(console)
-    structures = common.read(files, report)
+    structures = common.read(files, report, charge, multiplicity, no_pbc=no_pbc, smiles=smiles)
 
     with common.progress("energies", len(structures), console) as advance:
 

@@ -1,4 +1,4 @@
-"""``nddo-ml label``: reference energies, forces, dipoles and charges with PySCF."""
+"""``nddo-ml label``: reference energies, forces, dipoles and charges by PySCF, an ASE calculator or a program."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from typing import Annotated
 import typer
 
 from nddo_ml.cli import common
-from nddo_ml.cli.common import Charge, Files, Multiplicity
+from nddo_ml.cli.common import Charge, Files, Multiplicity, NoPbc, Smiles
 from nddo_ml.errors import InputError
-from nddo_ml.io import Structure, addressed
 from nddo_ml.labelling.level import Level
 from nddo_ml.labelling.run import Outcome, Resources, Task, prepare
 from nddo_ml.labelling.run import label as run
+from nddo_ml.labelling.sources import CalculatorSource, CommandSource, Source
+from nddo_ml.structures.structure import Structure, addressed
 
 DEFAULT = Level()
 
@@ -30,6 +31,18 @@ Response = Annotated[
 Dispersion = Annotated[str | None, typer.Option("--dispersion", help="d3bj, d3zero or d4.")]
 Charges = Annotated[str, typer.Option("--charges", help="mulliken, hirshfeld or cm5 (H, C, N, O).")]
 Convergence = Annotated[float, typer.Option("--convergence", help="Energy between two SCF iterations, hartree.")]
+Calculator = Annotated[
+    str | None, typer.Option("--calculator", metavar="MODULE:FACTORY", help="An ASE calculator in PySCF's place.")
+]
+CalculatorArgs = Annotated[str | None, typer.Option("--calculator-args", metavar="JSON", help="Its keyword arguments.")]
+Command = Annotated[
+    str | None, typer.Option("--command", help="A program in PySCF's place: `program {input} {output}`, both extxyz.")
+]
+LevelName = Annotated[str | None, typer.Option("--level", help="What a calculator's or program's labels are called.")]
+ReadsState = Annotated[
+    bool, typer.Option("--reads-state", help="It takes charge and multiplicity from the structures' headers.")
+]
+Batch = Annotated[int, typer.Option("--batch", help="Structures given to a worker, or the program, at a time.")]
 Workers = Annotated[int | None, typer.Option("--workers", "-j", help="Processes; else by the number of cores.")]
 Threads = Annotated[int, typer.Option("--threads", help="Threads of each process.")]
 Scheduler = Annotated[
@@ -40,8 +53,8 @@ Retry = Annotated[bool, typer.Option("--retry-failed", help="Try again what fail
 
 
 def label(
-    files: Files,
     output: Output,
+    files: Files = None,
     functional: Functional = DEFAULT.functional,
     basis: Basis = DEFAULT.basis,
     density_fitting: Fitting = DEFAULT.auxiliary_basis or "none",
@@ -51,14 +64,22 @@ def label(
     dispersion: Dispersion = None,
     charges: Charges = DEFAULT.charges,
     convergence: Convergence = DEFAULT.convergence,
+    calculator: Calculator = None,
+    calculator_args: CalculatorArgs = None,
+    command: Command = None,
+    level: LevelName = None,
+    reads_state: ReadsState = False,
     charge: Charge = None,
     multiplicity: Multiplicity = None,
+    no_pbc: NoPbc = False,
+    smiles: Smiles = None,
     workers: Workers = None,
     threads: Threads = 1,
     scheduler: Scheduler = None,
+    batch: Batch = 1,
     retry_failed: Retry = False,
 ) -> None:
-    """Reference energies, forces, dipoles and charges with PySCF.
+    """Reference energies, forces, dipoles and charges with PySCF, an ASE calculator or a program.
 
     The forms of MP2 give energies only.
 
@@ -75,8 +96,12 @@ def label(
       nddo-ml label ions.xyz --output mp2.extxyz --functional scs-mp2 --basis "6-31g(d)" --density-fitting weigend
 
       nddo-ml label *.xyz --output labels.extxyz --scheduler tcp://cluster:8786
+
+      nddo-ml label *.xyz -o lj.extxyz --calculator ase.calculators.lj:LennardJones --calculator-args '{"sigma": 3.0}'
+
+      nddo-ml label *.xyz -o labels.extxyz --command "python teacher.py {input} {output}" --batch 50 --reads-state
     """
-    level = Level(
+    pyscf = Level(
         functional,
         basis,
         None if density_fitting == "none" else density_fitting,
@@ -87,11 +112,13 @@ def label(
         charges,
         convergence,
     )
-    level.check()
-    resources = Resources(workers or max(1, (os.cpu_count() or 1) // threads), threads, scheduler)
+    source = _source(pyscf, calculator, calculator_args, command, level, reads_state)
+    source.check()
+    resources = Resources(workers or max(1, (os.cpu_count() or 1) // threads), threads, scheduler, batch)
     console = common.console(stderr=True)
     report = common.Report(console)
-    tasks = _prepare(common.read(files, report), charge, multiplicity, report)
+    found = common.read(files, report, charge, multiplicity, no_pbc=no_pbc, smiles=smiles)
+    tasks = _prepare(found, charge, multiplicity, source, report)
     with common.progress("labels", len(tasks), console) as advance:
 
         def tell(outcome: Outcome) -> None:
@@ -99,20 +126,50 @@ def label(
             if outcome.atoms is None:
                 report.not_converged(f"{outcome.task.source}, frame {outcome.task.frame}: {outcome.reason}")
 
-        summary = run(tasks, output, level, resources, retry_failed, tell)
+        summary = run(tasks, output, source, resources, retry_failed, tell)
     text = f"{output}: {summary.labelled} labelled, {summary.failed} failed, {summary.skipped} done before"
     console.print(text, highlight=False)
     raise typer.Exit(report.exit_code)
 
 
+def _source(
+    pyscf: Level,
+    calculator: str | None,
+    arguments: str | None,
+    command: str | None,
+    level: str | None,
+    reads_state: bool,
+) -> Source:
+    """PySCF, or the calculator or program asked for; what belongs to another of these is refused."""
+    if calculator is not None and command is not None:
+        raise InputError(f"expected --calculator or --command, not both; got {calculator!r} and {command!r}")
+    if arguments is not None and calculator is None:
+        raise InputError("--calculator-args expects a --calculator; there is none")
+    if calculator is None and command is None:
+        if level is not None or reads_state:
+            raise InputError("--level and --reads-state expect a --calculator or --command; there is none")
+        return pyscf
+    if pyscf != DEFAULT:
+        raise InputError("expected no settings of PySCF (--functional, --basis, …) beside --calculator or --command")
+    if calculator is not None:
+        return CalculatorSource(calculator, arguments or "{}", level, reads_state)
+    return CommandSource(command or "", level, reads_state)
+
+
 def _prepare(
-    structures: list[Structure], charge: int | None, multiplicity: int | None, report: common.Report
+    structures: list[Structure],
+    charge: int | None,
+    multiplicity: int | None,
+    source: Source,
+    report: common.Report,
 ) -> list[Task]:
     """Tasks of the structures that can be labelled; the others are reported."""
     tasks = []
     for structure in structures:
         try:
-            tasks.append(prepare(structure, charge, multiplicity))
+            task = prepare(structure, charge, multiplicity)
+            source.check_structure(task.atoms)
+            tasks.append(task)
         except InputError as error:
             report.wrong_input(addressed(str(error), [structure]))
     return tasks

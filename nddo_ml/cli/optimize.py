@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nddo_ml.cli import common, output
-from nddo_ml.cli.common import Charge, Files, Json, Method, ModelFile, Multiplicity, Uhf
+from nddo_ml.cli.common import Charge, Files, Json, Method, ModelFile, Multiplicity, NoPbc, Smiles, Uhf
 from nddo_ml.cli.output import Result
 from nddo_ml.workflows.optimize import OptimizationResult
 from nddo_ml.workflows.optimize import optimize as relax
@@ -16,7 +16,7 @@ from nddo_ml.workflows.optimize import optimize as relax
 if TYPE_CHECKING:
     from ase import Atoms
 
-    from nddo_ml.io import Structure
+    from nddo_ml.structures.structure import Structure
     from nddo_ml.systems import Systems
 
 Output = Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="extxyz file of the relaxed frames.")]
@@ -28,12 +28,14 @@ Trajectory = Annotated[
 
 
 def optimize(
-    files: Files,
     output_file: Output,
+    files: Files = None,
     method: Method = "AM1",
     model: ModelFile = None,
     charge: Charge = None,
     multiplicity: Multiplicity = None,
+    no_pbc: NoPbc = False,
+    smiles: Smiles = None,
     uhf: Uhf = False,
     fmax: Fmax = 0.05,
     max_steps: Steps = 500,
@@ -57,7 +59,7 @@ def optimize(
     loaded = common.load_model(method, model, uhf)
     console = common.console(stderr=True)
     report = common.Report(console)
-    structures = common.read(files, report)
+    structures = common.read(files, report, charge, multiplicity, no_pbc=no_pbc, smiles=smiles)
 
     with common.progress("optimize", len(structures), console) as advance:
 

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from nddo_ml.cli import common
 from nddo_ml.errors import InputError
-from nddo_ml.io import Structure
+from nddo_ml.structures.structure import Structure
 from nddo_ml.units import DEBYE_PER_E_ANGSTROM
 
 if TYPE_CHECKING:

@@ -13,19 +13,22 @@ from rich.markup import escape
 from rich.table import Table
 
 from nddo_ml.cli import common, output
-from nddo_ml.cli.common import Charge, Json, Models, Multiplicity, Uhf
+from nddo_ml.cli.common import Charge, Json, Models, Multiplicity, NoPbc, Uhf
 from nddo_ml.compare.comparison import ZEROS
 from nddo_ml.compare.scan import SCAN_ZEROS, Curve
 from nddo_ml.compare.scan import scan as run
 from nddo_ml.errors import InputError
-from nddo_ml.io import Structure
+from nddo_ml.structures.read import read_structures
+from nddo_ml.structures.structure import Refused, Structure, addressed
 from nddo_ml.units import EV_KCAL_MOL
 from nddo_ml.workflows.coordinates import SIZES, Coordinate
 
 if TYPE_CHECKING:
     from ase import Atoms
 
-File = Annotated[Path, typer.Argument(metavar="FILE", help="Structure file; its first frame is scanned.")]
+File = Annotated[
+    str, typer.Argument(metavar="FILE", help="Structure file; its first frame is scanned, FILE@3 is the fourth.")
+]
 Bond = Annotated[
     tuple[int, int] | None, typer.Option("--bond", metavar="I J", help="Distance, Å: a bond, or between fragments.")
 ]
@@ -61,6 +64,7 @@ def scan(
     relative_to: RelativeTo = "minimum",
     charge: Charge = None,
     multiplicity: Multiplicity = None,
+    no_pbc: NoPbc = False,
     uhf: Uhf = False,
     json: Json = None,
     output_file: Output = None,
@@ -88,7 +92,7 @@ def scan(
     loaded = common.open_models(models, uhf)
     console = common.console(stderr=True)
     report = common.Report(console)
-    structure = _structure(file, charge, multiplicity)
+    structure = _structure(file, charge, multiplicity, no_pbc, report)
     values = np.linspace(start, stop, points).tolist()
     with common.progress("points", points * len(loaded), console) as advance:
         curves = run(
@@ -170,19 +174,21 @@ def _coordinate(given: dict[str, tuple[int, ...] | None]) -> Coordinate:
     return Coordinate(*chosen[0])
 
 
-def _structure(file: Path, charge: int | None, multiplicity: int | None) -> Structure:
-    """The first frame with charge and multiplicity in ``info``.
+def _structure(
+    file: str, charge: int | None, multiplicity: int | None, no_pbc: bool, report: common.Report
+) -> Structure:
+    """The first frame, checked.
 
     Raises:
         InputError: what cannot be read or computed.
     """
-    from nddo_ml.io import addressed, read_structures
     from nddo_ml.systems import Systems
 
-    structure = read_structures(file)[0]
-    for key, value in (("charge", charge), ("multiplicity", multiplicity)):
-        if value is not None:
-            structure.atoms.info[key] = value
+    structure = next(read_structures(file, charge=charge, multiplicity=multiplicity, pbc=False if no_pbc else None))
+    if isinstance(structure, Refused):
+        raise structure.error
+    for remark in structure.remarks:
+        report.note(f"{structure.address}: {remark}")
     try:
         Systems.from_ase(structure.atoms)
     except InputError as error:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ase.calculators.calculator import Calculator
 
 ModelFile = Annotated[str, typer.Argument(metavar="MODEL", help="Model file or the name of a shipped model.")]
-Files = Annotated[list[Path], typer.Argument(metavar="FILES...", help="Crystals, any format that ASE reads.")]
+Files = Annotated[list[str], typer.Argument(metavar="FILES...", help="Crystals, any format that the package reads.")]
 Expansion = Annotated[bool, typer.Option("--expansion", help="Quasi-harmonic thermal expansion (needs phonopy).")]
 Supercell = Annotated[int, typer.Option("--supercell", min=1, help="Cells each way for the phonons.")]
 Strain = Annotated[float, typer.Option("--strain", help="Strain for the elastic constants.")]
@@ -41,8 +41,8 @@ def solid(
 
       nddo-ml solid model.pt silicon.cif --expansion --supercell 4 --json -
     """
-    from nddo_ml.io import read_files
     from nddo_ml.models.saved import load_model
+    from nddo_ml.structures.read import read_files
     from nddo_ml.workflows.calculator import NDDOCalculator
 
     loaded = load_model(model)

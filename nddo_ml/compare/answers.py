@@ -150,8 +150,8 @@ def pyscf_answers(
 
 def _labelled(atoms: Atoms, level: Level) -> Atoms | str:
     """The structure with PySCF's results, or the reason why there are none."""
-    from nddo_ml.io import Structure
     from nddo_ml.labelling.run import attempt, prepare
+    from nddo_ml.structures.structure import Structure
 
     try:
         task = prepare(Structure("structures", 0, atoms))

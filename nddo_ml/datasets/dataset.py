@@ -309,7 +309,7 @@ def _assemble(frames: Sequence[tuple[Atoms, dict[str, np.ndarray], Source, str]]
 def _check_overlaps(systems: Systems, origins: Sequence[str]) -> None:
     """Refuse atoms that are on one spot, or on their own image's, through a cell's boundary."""
     periodic = torch.nonzero(systems.pbc.any(dim=1)).squeeze(1)
-    for part in periodic.split(256):
+    for part in periodic.split(256) if periodic.numel() else ():
         some, _ = systems.select_with_atoms(part)
         pairs = neighbor_list(some.positions, MIN_DISTANCE, some.system_idx, some.cell, some.pbc)
         if pairs.n_pairs:

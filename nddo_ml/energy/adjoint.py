@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from nddo_ml.energy.functional import flat_integrals, fock_weights
 from nddo_ml.errors import ResponseError
@@ -89,15 +88,32 @@ class _ImplicitDensity(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, problem: _Problem, *blocks: Tensor) -> Tensor:
         ctx.problem = problem
+        ctx.save_for_backward(*blocks)
         return problem.scf.density.clone()
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         p: _Problem = ctx.problem
-        loss_by_density = 0.5 * (grad + grad.transpose(2, 3))
-        direction = density_response(p.builder, p.scf, loss_by_density, p.options, p.systems)
-        return None, *fock_weights(p.integrals, p.scf.density, direction)
+        with torch.no_grad():
+            loss_by_density = 0.5 * (grad + grad.transpose(2, 3))
+            direction = density_response(p.builder, p.scf, loss_by_density, p.options, p.systems)
+            by_integrals = fock_weights(p.integrals, p.scf.density, direction)
+        if torch.is_grad_enabled():
+            # torch's once_differentiable lets second derivatives pass where ``grad`` is a constant, and they are wrong
+            by_integrals = [_Once.apply(d, b) for d, b in zip(by_integrals, ctx.saved_tensors, strict=True)]
+        return None, *by_integrals
+
+
+class _Once(torch.autograd.Function):
+    """Its first argument; whoever differentiates it, which depends on the second, is told that this is not possible."""
+
+    @staticmethod
+    def forward(ctx: Any, derivative: Tensor, block: Tensor) -> Tensor:
+        return derivative.clone()
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[None, None]:
+        raise RuntimeError("the density cannot be differentiated twice")
 
 
 @torch.no_grad()

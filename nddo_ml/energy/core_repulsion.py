@@ -27,6 +27,7 @@ from nddo_ml.elements import (
 )
 from nddo_ml.integrals.build import Integrals
 from nddo_ml.integrals.layout import PairGroup
+from nddo_ml.integrals.limits import integral_weight
 from nddo_ml.methods.parameters import Method, Parameters
 
 # AM1: pair-wise Gaussians (K, L in 1/Å², M in Å) of boron with these elements replace boron's own.
@@ -94,7 +95,11 @@ def _pairs(numbers: Tensor, p: Parameters, method: Method, group: PairGroup, r: 
     z_a, z_b = numbers[group.a], numbers[group.b]
     charges = p.core_charge[group.a] * p.core_charge[group.b]
     radius = p.multipoles.core_radius[group.a] + p.multipoles.core_radius[group.b]
-    gamma = p.constants.hartree_ev * torch.rsqrt((r / p.constants.bohr_angstrom) ** 2 + radius**2)
+    r_bohr = r / p.constants.bohr_angstrom
+    gamma = p.constants.hartree_ev * torch.rsqrt(r_bohr**2 + radius**2)
+    if p.point_charges is not None:
+        w = integral_weight(r, p.point_charges)
+        gamma = w * gamma + (1 - w) * p.constants.hartree_ev / r_bohr
     alpha, x = (t.to(r.device)[z_a, z_b].to(r.dtype) for t in (method.pair_alpha, method.pair_x))
     return CorePairs(
         group.a,
@@ -162,18 +167,30 @@ def mndod_energy(p: Parameters, pairs: CorePairs) -> Tensor:
 
 
 def pm6_energy(p: Parameters, pairs: CorePairs) -> Tensor:
-    """PM6: diatomic parameters for every pair, [pairs] eV.
+    """PM6: :func:`_diatomic_energy` with its addition to C–C, [pairs] eV."""
+    carbon = torch.where(pairs.of(CARBON, CARBON), 9.278465 * torch.exp(-5.983752 * pairs.r), 0.0)
+    return _diatomic_energy(p, pairs, carbon)
+
+
+def pm7_energy(p: Parameters, pairs: CorePairs) -> Tensor:
+    """PM7: :func:`_diatomic_energy` with additions to C–C and O–H, [pairs] eV."""
+    carbon = torch.where(pairs.of(CARBON, CARBON), 8.947612 * torch.exp(-6.024265 * pairs.r), 0.0)
+    hydroxyl = torch.where(pairs.of(OXYGEN, HYDROGEN), 0.012037 * torch.exp(-0.701333 * 2 * pairs.r), 0.0)
+    return _diatomic_energy(p, pairs, carbon + hydroxyl)
+
+
+def _diatomic_energy(p: Parameters, pairs: CorePairs, added: Tensor) -> Tensor:
+    """PM6 and PM7: diatomic parameters for every pair, [pairs] eV.
 
     ``E_AB = Z_A Z_B γ (1 + 2 x_AB exp(−α_AB (R + 0.0003 R⁶)) + g) + Z_A Z_B / R Σ_A,B K exp(−L (R − M)²) +
     10⁻⁸ [(Z_A^⅓ + Z_B^⅓)/R]¹²``, atomic numbers in the last term; C–H, N–H and O–H have R² in the first exponent,
-    g is an addition to C–C and Si–O. A pair without parameters has ``1 + 10 exp(−2.18 R)`` and all its Gaussians,
-    the first twice, as in MOPAC. Source: Stewart, J. Mol. Model. 13, 1173 (2007).
+    g is ``added`` [pairs] and an addition to Si–O. A pair without parameters has ``1 + 10 exp(−2.18 R)`` and all its
+    Gaussians, the first twice, as in MOPAC. Source: Stewart, J. Mol. Model. 13, 1173 (2007).
     """
     r = pairs.r
     exponent = torch.where(pairs.of(HYDROGEN, (CARBON, NITROGEN, OXYGEN)), r**2, r + 0.0003 * r**6)
     bracket = 2 * pairs.x * torch.exp(-pairs.alpha * exponent)
-    bracket = bracket + torch.where(pairs.of(CARBON, CARBON), 9.278465 * torch.exp(-5.983752 * r), 0.0)
-    bracket = bracket - torch.where(pairs.of(SILICON, OXYGEN), 7e-4 * torch.exp(-((r - 2.9) ** 2)), 0.0)
+    bracket = bracket + added - torch.where(pairs.of(SILICON, OXYGEN), 7e-4 * torch.exp(-((r - 2.9) ** 2)), 0.0)
     gaussians = _gaussians(p, pairs.a, r, 1) + _gaussians(p, pairs.b, r, 1)
     if not bool(pairs.diatomic.all()):
         lanthanoid = _is_lanthanoid(pairs.z_a) | _is_lanthanoid(pairs.z_b)
@@ -190,6 +207,7 @@ CORE_REPULSIONS: Mapping[str, Callable[[Parameters, CorePairs], Tensor]] = {
     "AM1": am1_energy,
     "MNDO/d": mndod_energy,
     "PM6": pm6_energy,
+    "PM7": pm7_energy,
 }
 
 

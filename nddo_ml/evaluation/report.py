@@ -209,12 +209,11 @@ def _short(origin: str) -> str:
 
 def _extrapolation(model: AbstractModel, data: Dataset) -> dict[str, Any] | None:
     """How many structures leave the range of the training data, and the worst; None for a model that cannot tell."""
-    report = getattr(model, "extrapolation", None)
-    if report is None:
+    if not model.capabilities.training_range:
         return None
     worst: dict[int, tuple[float, Any]] = {}
     for index in torch.arange(len(data)).split(_BATCH):
-        for e in report(data.select(index).systems):
+        for e in model.extrapolation(data.select(index).systems):
             excess = max(e.value - e.high, e.low - e.value) / ((e.high - e.low) or 1.0)
             structure = int(index[e.system])
             if excess > worst.get(structure, (0.0, None))[0]:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from nddo_ml.integrals.layout import AtomGroup, OrbitalLayout, PairGroup
+from nddo_ml.integrals.limits import averaged_d, toward_point_charges
 from nddo_ml.integrals.one_center import one_center_integrals
 from nddo_ml.integrals.overlap import local_overlap
 from nddo_ml.integrals.packing import packed_index, packed_pairs
@@ -139,19 +140,34 @@ def _pair_blocks(
     beta_a, beta_b = _by_orbital(beta, pair.a, pair.width_a), _by_orbital(beta, pair.b, pair.width_b)
     resonance = 0.5 * (beta_a[:, :, None] + beta_b[:, None, :]) * overlap
     resonance = resonance if factor is None else resonance * factor
-    blocks = rotate_blocks(_local_blocks(r_bohr, p, pair), direction, widths, products=True)
+    blocks = rotate_blocks(_local_blocks(r, p, pair), direction, widths, products=True)
     return blocks, rotate_blocks(resonance, direction, widths, products=False), r
 
 
-def _local_blocks(r_bohr: Tensor, p: Parameters, pair: PairGroup) -> Tensor:
-    m = p.multipoles
+def _local_blocks(r: Tensor, p: Parameters, pair: PairGroup) -> Tensor:
+    m, widths = p.multipoles, (pair.width_a, pair.width_b)
+    r_bohr = r / p.constants.bohr_angstrom
     ends = ((pair.a, pair.width_a), (pair.b, pair.width_b))
     separation = tuple(m.separation[:, : SEPARATIONS[w]][k] for k, w in ends)
     radius = tuple(m.radius[:, : RADII[w]][k] for k, w in ends)
     own = bool((m.own_core[pair.a] | m.own_core[pair.b]).any())
     if own:
         radius = tuple(torch.cat((t, m.core_radius[k, None]), dim=1) for t, (k, _) in zip(radius, ends, strict=True))
-    blocks = local_integrals(
-        r_bohr, (separation[0], separation[1]), (radius[0], radius[1]), (pair.width_a, pair.width_b), own
-    )
-    return blocks * p.constants.hartree_ev
+    blocks = local_integrals(r_bohr, (separation[0], separation[1]), (radius[0], radius[1]), widths, own)
+    blocks = _helium_without_d(blocks * p.constants.hartree_ev, p, pair)
+    if p.point_charges is not None:
+        blocks = toward_point_charges(blocks, r, p.constants.hartree_ev / r_bohr, p.point_charges, widths)
+    on_a, on_b = p.averages_d[pair.a], p.averages_d[pair.b]
+    return averaged_d(blocks, widths, on_a, on_b) if bool((on_a | on_b).any()) else blocks
+
+
+def _helium_without_d(blocks: Tensor, p: Parameters, pair: PairGroup) -> Tensor:
+    """MOPAC leaves out what products with a p orbital of helium do to products with a d orbital of another atom."""
+    helium = p.period[pair.b] == 1
+    if (pair.width_a, pair.width_b) != (9, 4) or not bool(helium.any()):
+        return blocks
+    n_a, n_b = len(packed_pairs(9)), len(packed_pairs(4))
+    with_d = torch.tensor([max(product) > 3 for product in packed_pairs(9)], device=blocks.device)
+    known = torch.ones_like(blocks)
+    known[:, :n_a, 1:n_b] -= (helium[:, None] & with_d).to(known)[:, :, None]
+    return blocks * known

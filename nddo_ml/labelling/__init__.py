@@ -1,1 +1,1 @@
-"""Reference labels by density functional theory (PySCF): single points, resumable files, many processes."""
+"""Reference labels by PySCF, an ASE calculator or a program: resumable files, many processes."""

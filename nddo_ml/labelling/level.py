@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -97,6 +97,13 @@ class Level:
             known = ", ".join(str(n) for n in LEBEDEV_NGRID if 50 <= n <= 1000)
             raise InputError(f"the grid's angular points must be one of {known}; got {self.grid}")
 
+    def check_structure(self, atoms: Atoms) -> None:
+        """Every molecule is welcome."""
+
+    def label(self, structures: Sequence[Atoms], threads: int) -> list[Atoms]:
+        """Single points of the structures."""
+        return [single_point(atoms, self, threads) for atoms in structures]
+
 
 def single_point(atoms: Atoms, level: Level, threads: int = 1) -> Atoms:
     """A copy of the structure with energy (eV), forces (eV/Å), dipole (e·Å) and charges (e); MP2 gives the energy only.
@@ -128,7 +135,7 @@ def _density_functional(atoms: Atoms, level: Level) -> dict[str, Any]:
 
     shift = cm5_shift(atoms.numbers, atoms.positions) if level.charges == "cm5" else 0.0
     mean_field = _mean_field(atoms, level)
-    mean_field.kernel(dm0=_first_density(mean_field))
+    mean_field.kernel(dm0=first_density(mean_field))
     mean_field = _converged(mean_field)
     gradient = _gradient(mean_field, level)
     density = mean_field.make_rdm1()
@@ -195,7 +202,7 @@ def _converged(mean_field: Any) -> Any:
     return mean_field
 
 
-def _first_density(mean_field: Any) -> np.ndarray:
+def first_density(mean_field: Any) -> np.ndarray:
     """The density on a coarse grid, from which few of the dear iterations on the fine one are left."""
     grid, convergence = mean_field.grids.atom_grid, mean_field.conv_tol
     mean_field.grids.atom_grid, mean_field.conv_tol = COARSE_GRID, 1e-5

@@ -17,13 +17,13 @@ from threading import Thread
 from typing import TYPE_CHECKING
 
 from nddo_ml.errors import InputError
-from nddo_ml.labelling.level import Level, single_point
+from nddo_ml.labelling.sources import Source
 from nddo_ml.labelling.store import LabelFile, structure_key
 
 if TYPE_CHECKING:
     from ase import Atoms
 
-    from nddo_ml.io import Structure
+    from nddo_ml.structures.structure import Structure
 
 
 @dataclass(frozen=True)
@@ -56,15 +56,21 @@ class Summary:
 
 @dataclass(frozen=True)
 class Resources:
-    """Where the work is done: ``workers`` processes of ``threads`` each, or a Dask scheduler's workers."""
+    """Where the work is done: ``workers`` processes of ``threads`` each, or a Dask scheduler's workers.
+
+    ``batch`` structures are given to a worker at a time: what is lost when it dies.
+    """
 
     workers: int = 1
     threads: int = 1
     scheduler: str | None = None
+    batch: int = 1
 
     def __post_init__(self) -> None:
         if self.workers < 1 or self.threads < 1:
             raise InputError(f"workers and threads must be at least 1; got {self.workers} and {self.threads}")
+        if self.batch < 1:
+            raise InputError(f"batch must be at least 1; got {self.batch}")
 
 
 def prepare(structure: Structure, charge: int | None = None, multiplicity: int | None = None) -> Task:
@@ -97,28 +103,30 @@ def prepare(structure: Structure, charge: int | None = None, multiplicity: int |
 def label(
     tasks: Iterable[Task],
     output: Path,
-    level: Level,
+    source: Source,
     resources: Resources | None = None,
     retry_failed: bool = False,
     on_outcome: Callable[[Outcome], None] | None = None,
 ) -> Summary:
     """Label the tasks and append them to ``output`` (extxyz) as they come; what is there already is left out.
 
+    Labels come from PySCF (a ``Level``), an ASE calculator or a program.
+
     Failures go to ``output`` + ``.failures.jsonl`` and are tried again only when asked to.
 
     Raises:
-        InputError: PySCF (or Dask) is missing, or the output holds other labels.
+        InputError: the source (or Dask) is missing, or the output holds other labels.
     """
-    level.check()
+    source.check()
     resources = resources or Resources()
     summary = Summary()
-    with LabelFile(output, level.description) as file:
+    with LabelFile(output, source.description) as file:
         if retry_failed:
             file.forget_failures()
         given = list(tasks)
         wanted = {t.key: t for t in given if t.key not in file.done | file.failed}
         summary = replace(summary, skipped=len(given) - len(wanted))
-        for outcome in _outcomes(list(wanted.values()), level, resources):
+        for outcome in _outcomes(list(wanted.values()), source, resources):
             if outcome.atoms is not None:
                 file.append(outcome.task.key, outcome.atoms)
                 summary = replace(summary, labelled=summary.labelled + 1)
@@ -130,38 +138,51 @@ def label(
     return summary
 
 
-def attempt(task: Task, level: Level, threads: int) -> Outcome:
+def attempt(task: Task, source: Source, threads: int) -> Outcome:
     """One task in a worker; any failure becomes an outcome, so that no structure is lost."""
+    return attempt_batch([task], source, threads)[0]
+
+
+def attempt_batch(tasks: Sequence[Task], source: Source, threads: int) -> list[Outcome]:
+    """Some tasks in a worker, one by one where they fail together."""
     try:
-        return Outcome(task, single_point(task.atoms, level, threads))
-    except Exception as error:  # PySCF raises whatever its parts run into; the reason is recorded
-        return Outcome(task, None, f"{type(error).__name__}: {error}")
+        labelled = source.label([task.atoms for task in tasks], threads)
+    except Exception as error:  # foreign programs raise whatever their parts run into; the reason is recorded
+        if len(tasks) > 1:
+            return [attempt(task, source, threads) for task in tasks]
+        return [Outcome(tasks[0], None, f"{type(error).__name__}: {error}")]
+    return [Outcome(task, atoms) for task, atoms in zip(tasks, labelled, strict=True)]
 
 
-def _outcomes(tasks: Sequence[Task], level: Level, resources: Resources) -> Iterator[Outcome]:
+def _outcomes(tasks: Sequence[Task], source: Source, resources: Resources) -> Iterator[Outcome]:
     """The outcomes as they come. When a worker process dies, its tasks have failed and a new pool goes on."""
-    pending = deque(tasks)
+    pending = deque(tasks[k : k + resources.batch] for k in range(0, len(tasks), resources.batch))
     while pending:
         with _executor(resources) as (pool, slots):
-            yield from _drain(pending, pool, slots, level, resources.threads)
+            yield from _drain(pending, pool, slots, source, resources.threads)
 
 
-def _drain(pending: deque[Task], pool: Executor, slots: int, level: Level, threads: int) -> Iterator[Outcome]:
-    """Work off ``pending``, ``slots`` tasks at a time, until it is empty or the pool is broken."""
-    running: dict[Future[Outcome], Task] = {}
+def _drain(
+    pending: deque[Sequence[Task]], pool: Executor, slots: int, source: Source, threads: int
+) -> Iterator[Outcome]:
+    """Work off ``pending``, ``slots`` batches at a time, until it is empty or the pool is broken."""
+    running: dict[Future[list[Outcome]], Sequence[Task]] = {}
     broken = False
     while running or (pending and not broken):
         while pending and not broken and len(running) < slots:
             try:
-                running[pool.submit(attempt, pending[0], level, threads)] = pending[0]
+                running[pool.submit(attempt_batch, pending[0], source, threads)] = pending[0]
                 pending.popleft()
             except BrokenExecutor:
                 broken = True
         for future in wait(running, return_when=FIRST_COMPLETED).done:
-            task = running.pop(future)
+            tasks = running.pop(future)
             error = future.exception()
             broken = broken or isinstance(error, BrokenExecutor)
-            yield future.result() if error is None else Outcome(task, None, f"the worker died: {error}")
+            if error is None:
+                yield from future.result()
+            else:
+                yield from (Outcome(task, None, f"the worker died: {error}") for task in tasks)
 
 
 @contextmanager

@@ -19,7 +19,8 @@ from nddo_ml.methods.slater_condon import (
     slater_condon,
 )
 
-_DERIVED = {"core_charge", "principal", "period", "width", "slater_condon", "multipoles", "constants"}
+_DERIVED = {"core_charge", "principal", "period", "width", "slater_condon", "multipoles"}
+_DERIVED |= {"averages_d", "constants", "point_charges"}
 _INTERNAL = {"zeta_sn", "zeta_pn", "zeta_dn", "F0_sd", "G2_sd"}  # what Slater–Condon parameters follow from,
 _EXTERNAL = {"zeta_s", "zeta_p", "zeta_d", "g_ss", "g_pp", "g_p2", "h_sp", "rho_core"}  # and what multipoles do
 

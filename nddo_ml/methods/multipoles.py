@@ -73,7 +73,7 @@ def solve_multipoles(p: Parameters, parent: Multipoles | None = None) -> Multipo
         separation=torch.cat((torch.stack(separation, dim=1), d_separation), dim=1),
         radius=torch.cat((rho0[:, None], sp_radius, d_radius, with_d), dim=1),
         core_radius=torch.where(p.rho_core > 0, p.rho_core, rho0),
-        own_core=(p.rho_core > 0) | (with_d != sp_radius).any(dim=1),
+        own_core=(p.rho_core > 0) | (with_d != sp_radius).any(dim=1) | p.averages_d,
         factor=torch.stack([torch.where(has_p, f, one) for f in (factor1, factor2)], dim=1),
     )
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
-from nddo_ml.methods.published import MethodInfo
+from nddo_ml.methods.published import MethodInfo, PointChargeLimit
 from nddo_ml.systems import Systems
 from nddo_ml.units import Constants
 
@@ -63,6 +63,7 @@ class Method:
     multipoles: Multipoles  # fields [MAX_Z, ...] of the unshifted table
     isolated_energy: Tensor  # [MAX_Z] eV, electronic energy of the neutral atom in the method's convention
     heat_of_atomization: Tensor  # [MAX_Z] kcal/mol
+    averages_d: Tensor  # [MAX_Z] bool, see Parameters
 
     @property
     def name(self) -> str:
@@ -114,7 +115,9 @@ class Parameters:
     width: Tensor  # [atoms] int64
     slater_condon: Tensor  # [atoms, 12] eV, those with d orbitals, in the order of RADIAL_TERMS; else 0
     multipoles: Multipoles
+    averages_d: Tensor  # [atoms] bool, whether integrals of the d orbitals are shifted to the mean of (ss|ss)
     constants: Constants
+    point_charges: PointChargeLimit | None
 
     @property
     def shell_populations(self) -> Tensor:
@@ -151,7 +154,9 @@ def parameters_of(systems: Systems, method: Method) -> Parameters:
         width=gather(method.width),
         slater_condon=gather(method.slater_condon),
         multipoles=method.multipoles.map(gather),
+        averages_d=gather(method.averages_d),
         constants=method.constants,
+        point_charges=method.info.point_charges,
     )
 
 

@@ -17,6 +17,14 @@ Terms = Mapping[str, Mapping[str, Any]]  # name of an energy term -> its options
 
 
 @dataclass(frozen=True)
+class PointChargeLimit:
+    """Where two-centre integrals go over to those of point charges: see ``integrals.limits``."""
+
+    distance: float  # Å
+    steepness: float  # 1/Å²
+
+
+@dataclass(frozen=True)
 class MethodInfo:
     """What makes a method, and what a user wants to know of it before it is loaded."""
 
@@ -29,6 +37,9 @@ class MethodInfo:
     polarizability: tuple[float, float] | None = None  # c_1 and c_2 (Å³) of the fit to experiment; values of MOPAC 22
     constants: Constants = CODATA_2018
     with_d: bool = True  # False: the table's elements with d orbitals were never published and are left out
+    mean_pairs: bool = False  # whether a pair without diatomic parameters has the mean of its elements' own
+    point_charges: PointChargeLimit | None = None  # None: two-centre integrals reach it at infinity only
+    averages_d: bool = False  # whether integrals of atoms with d electrons are shifted to the mean of (ss|ss)
     parent: str = ""  # the method whose field and core repulsion it has, if not its own
 
     @property
@@ -96,6 +107,33 @@ PM6 = MethodInfo(
     core_repulsion="PM6",
     terms={"peptide_bonds": {"height": 2.5}, "flat_nitrogen": {}, "triple_bonds": {}},
     polarizability=(0.791396, 0.373638),
+)
+PM7 = MethodInfo(
+    name="PM7",
+    table="pm7",
+    description="Parametric Method 7: PM6's form, point charges beyond 7 Å, dispersion and hydrogen bonds",
+    citation="Stewart, J. Mol. Model. 19, 1 (2013)",
+    core_repulsion="PM7",
+    terms={
+        "peptide_bonds": {"height": 3.1595},
+        "triple_bonds": {},
+        "silanol_bending": {},
+        "pair_dispersion": {"scale": 2.286419, "steepness": 15.450118, "radius_scale": 1.226593},
+        "hydrogen_bonds_eh": {"nitrogen": -0.171271, "oxygen": -0.098822},
+    },
+    polarizability=(0.445109, 0.351109),
+    mean_pairs=True,
+    point_charges=PointChargeLimit(7.0, 0.22),
+    averages_d=True,
+)
+PM6_DHP = PM6.with_terms(
+    "PM6-DH+",
+    "PM6 with pairwise dispersion and third-generation hydrogen bonds",
+    "Korth, J. Chem. Theory Comput. 6, 3808 (2010)",
+    {
+        "pair_dispersion": {"scale": 0.89, "steepness": 20.0, "radius_scale": 1.04},
+        "hydrogen_bonds_eh": {"nitrogen": -0.16, "oxygen": -0.12, "reach": 10.0, "original": True},
+    },
 )
 
 # D3H4 of each method, digits as in the authors' program Cuby.
@@ -180,5 +218,5 @@ PM6_D3H4X = PM6_D3H4.with_terms(
     {"halogen_bonds": {}},
 )
 
-_ALL = (MNDO, AM1, AM1_D3H4, PM3, PM3_D3H4, RM1, RM1_D3H4, MNDOD, PM6, PM6_D3H4, PM6_D3H4X)
+_ALL = (MNDO, AM1, AM1_D3H4, PM3, PM3_D3H4, RM1, RM1_D3H4, MNDOD, PM6, PM6_DHP, PM6_D3H4, PM6_D3H4X, PM7)
 METHODS: Mapping[str, MethodInfo] = {info.name: info for info in _ALL}

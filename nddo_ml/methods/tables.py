@@ -13,9 +13,8 @@ from nddo_ml.methods.derived import d_slater_condon
 from nddo_ml.methods.files import element_rows, rows
 from nddo_ml.methods.multipoles import solve_multipoles
 from nddo_ml.methods.parameters import GAUSSIANS, MAX_Z, SCALARS, Method, Multipoles, Parameters
-from nddo_ml.methods.published import METHODS
+from nddo_ml.methods.published import METHODS, MethodInfo
 from nddo_ml.methods.slater_condon import F0_DD, F0_SD, F2_DD, F4_DD, G2_SD, RADIAL_TERMS, SP_TERMS, slater_condon
-from nddo_ml.units import Constants
 
 
 @cache
@@ -40,8 +39,10 @@ def load_method(name: str) -> Method:
             for k in range(GAUSSIANS):
                 gaussians[key][z, k] = float(row.get(f"{key}{k + 1}") or 0.0)
         width[z] = 9 if row.get("zeta_d") else 4 if row["zeta_p"] else 1
-    table = _table_parameters(scalars, gaussians, elements, width, info.constants)
+    table = _table_parameters(scalars, gaussians, elements, width, info)
     pair_alpha, pair_x = _pair_tables(info.table)
+    if info.mean_pairs:
+        pair_alpha, pair_x = _with_mean_pairs(pair_alpha, pair_x)
     return Method(
         info=info,
         scalars={key: getattr(table, key) for key in SCALARS},
@@ -57,6 +58,7 @@ def load_method(name: str) -> Method:
         multipoles=table.multipoles,
         isolated_energy=isolated_energy(table, elements["occupation"]),
         heat_of_atomization=elements["heat_of_atomization"],
+        averages_d=table.averages_d,
     )
 
 
@@ -98,6 +100,18 @@ def _pair_tables(table: str) -> tuple[Tensor, Tensor]:
     return alpha, x
 
 
+_DEFAULT_ALPHA = 1.2  # 1/Å, where a pair has x but no exponent
+
+
+def _with_mean_pairs(alpha: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Pairs that lack an x get the mean of those of their elements, as in MOPAC's PM7."""
+    own_alpha, own_x = torch.nan_to_num(alpha.diagonal()), x.diagonal()
+    mean_alpha, mean_x = (0.5 * (v[:, None] + v) for v in (own_alpha, own_x))
+    lacks = x.abs() < 1e-5
+    alpha, x = torch.where(lacks, mean_alpha, alpha), torch.where(lacks, mean_x, x)
+    return torch.where(alpha < 1e-6, _DEFAULT_ALPHA, alpha), x
+
+
 def _periods() -> Tensor:
     noble_gases = torch.tensor([2, 10, 18, 36, 54, 86, 118])
     return 1 + torch.bucketize(torch.arange(MAX_Z), noble_gases)
@@ -108,7 +122,7 @@ def _table_parameters(
     gaussians: dict[str, Tensor],
     elements: dict[str, Tensor],
     width: Tensor,
-    constants: Constants,
+    info: MethodInfo,
 ) -> Parameters:
     """The table as Parameters of one atom an element, with all that follows from it."""
     empty = Multipoles(*(torch.zeros(0),) * 5)
@@ -121,7 +135,9 @@ def _table_parameters(
         width=width,
         slater_condon=torch.zeros(MAX_Z, len(RADIAL_TERMS) - SP_TERMS, dtype=torch.float64),
         multipoles=empty,
-        constants=constants,
+        averages_d=(elements["occupation"][:, 2] > 0) & (width == 9) & info.averages_d,
+        constants=info.constants,
+        point_charges=info.point_charges,
     )
     table = _with_metal_integrals(table, elements["main_group"])
     table = replace(table, slater_condon=d_slater_condon(table))

@@ -22,8 +22,11 @@ from nddo_ml.threads import alone_after_fork
 if TYPE_CHECKING:
     from ase import Atoms
 
+    from nddo_ml.environments.embedding import Environment
+
 __all__ = ["AbstractModel", "Capabilities", "Prediction"]
 
+_SHOWN = 8  # elements in a representation
 ON_FAILURE = ("raise", "mask")
 
 
@@ -39,6 +42,7 @@ class Capabilities:
     density: bool = False  # whether it has a density (Prediction.scf), from which a later call may start
     unrestricted: bool = False  # whether singlets may be computed unrestricted, see AbstractModel.unrestrict
     training_range: bool = False  # whether it knows what its training data span, see AbstractModel.extrapolation
+    environment: bool = False  # whether molecules may be surrounded by fields, point charges or a solvent
     data_zero: bool = False  # whether its zero of energy is that of its training data, not one of its own
 
 
@@ -74,6 +78,7 @@ class AbstractModel(nn.Module, ABC):
         stress: bool = False,
         start: Prediction | Tensor | None = None,
         on_failure: str = "raise",
+        environment: Environment | None = None,
         guess: Prediction | Tensor | None = None,
     ) -> Prediction:
         """Energies and properties of a batch, forces and stress where asked for.
@@ -85,6 +90,7 @@ class AbstractModel(nn.Module, ABC):
             start: an earlier prediction for the same systems, or its density, to start from; models without a density
                 need none.
             on_failure: "raise", or "mask": systems that fail have NaN.
+            environment: what surrounds the molecules in this call, such as ``PointCharges.of(…)``.
             guess: the old name of ``start``, which goes with version 0.3.
 
         Raises:
@@ -101,6 +107,11 @@ class AbstractModel(nn.Module, ABC):
         options: dict[str, Any] = {} if on_failure == "raise" else {"on_failure": on_failure}
         if start is not None and self.capabilities.density:
             options["start"] = _density_of(start, systems)
+        if environment is not None:
+            if not self.capabilities.environment:
+                raise InputError(f"{self.name} has no electrons to feel an environment; expected a method or a hybrid")
+            environment.check(systems)
+            options["environment"] = environment
         prediction: Prediction = super().__call__(systems, forces=forces, stress=stress, **options)
         return prediction
 
@@ -176,7 +187,7 @@ class AbstractModel(nn.Module, ABC):
         Raises:
             InputError: a model without electrons.
         """
-        raise InputError(f"{self.name} has no electrons that could be computed unrestricted")
+        raise InputError(f"{self.name} has no electrons; unrestricted fields are those of methods and hybrids")
 
     @property
     def parent(self) -> AbstractModel | None:
@@ -188,6 +199,12 @@ class AbstractModel(nn.Module, ABC):
         """Where the model's weights are."""
         weight = next(self.parameters(), None)
         return torch.device("cpu") if weight is None else weight.device
+
+    def __repr__(self) -> str:
+        known = [symbol_of(z) for z in sorted(self.elements)]
+        elements = " ".join(known) if len(known) <= _SHOWN else f"{len(known)} elements"
+        details = [repr(self.name), elements, self.extra_repr()]
+        return f"{type(self).__name__}({', '.join(d for d in details if d)})"
 
     def check_elements(self, systems: Systems) -> None:
         """Raise InputError, naming system and atom, if the model lacks an element."""

@@ -34,6 +34,8 @@ class ChunkResult:
     dipole: Tensor  # [k, 3] e·Å
     forces: Tensor | None  # [n, 3] eV/Å
     shift_size: Tensor | None  # [k]
+    sites: Tensor | None = None  # [m] indices into the environment's sites
+    site_forces: Tensor | None = None  # [m, 3] eV/Å
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,14 @@ class BatchResult:
     def of_atoms(self, name: str) -> Tensor:
         """A result of every atom, [atoms, …]."""
         return self._together(name, "atoms", self.scf.converged[self.system_idx])
+
+    def of_sites(self, count: int) -> Tensor:
+        """Forces on the sites that surround the systems, [count, 3] eV/Å; zero for those that surround none."""
+        forces = self.of_systems("energy").new_zeros(count, 3)
+        for chunk in self.chunks:
+            if chunk.sites is not None and chunk.site_forces is not None:
+                forces = forces.index_copy(0, chunk.sites, chunk.site_forces)
+        return forces
 
     def has(self, name: str) -> bool:
         """Whether the chunks have this result."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from nddo_ml.energy.core_repulsion import core_repulsion
+from nddo_ml.environments.embedding import Environment
 from nddo_ml.hybrid.correction import CorrectionsAt
 from nddo_ml.integrals.build import Integrals, build_integrals
 from nddo_ml.integrals.layout import OrbitalLayout, build_layout
@@ -28,9 +29,16 @@ class Hamiltonian:
 
 
 def build_hamiltonian(
-    systems: Systems, method: Method, corrections: CorrectionsAt, terms: Sequence[EnergyTerm]
+    systems: Systems,
+    method: Method,
+    corrections: CorrectionsAt,
+    terms: Sequence[EnergyTerm],
+    environment: Environment | None = None,
 ) -> Hamiltonian:
-    """The Hamiltonian of a batch by a method, changed by corrections at its atoms, with energy terms beside it."""
+    """The Hamiltonian of a batch by a method, changed by corrections at its atoms, with energy terms beside it.
+
+    An environment adds a potential for the electrons and an energy of the cores.
+    """
     parameters = corrections.shifted(parameters_of(systems, method))
     layout = build_layout(systems.system_idx, parameters.width, systems.n_systems)
     factors = corrections.pair_factors(layout)
@@ -41,4 +49,7 @@ def build_hamiltonian(
     other = corrections.energy()
     for term in terms:
         other = other + term.energy(systems)
+    if environment is not None:
+        embedding = environment.embed(systems, parameters, layout)
+        integrals, other = embedding.added_to(integrals), other + embedding.energy
     return Hamiltonian(parameters, layout, integrals, core, other)

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 
 from nddo_ml.derivatives import contracted_gradient
-from nddo_ml.elements import atomic_masses, symbol_of
+from nddo_ml.elements import atomic_masses
 from nddo_ml.energy.adjoint import ResponseOptions, implicit_density
 from nddo_ml.energy.functional import EnergyWeights, electronic_energy, energy_weights, flat_integrals
 from nddo_ml.energy.properties import coulson_charges, dipole_moment
+from nddo_ml.environments.embedding import Environment
 from nddo_ml.errors import InputError
 from nddo_ml.hybrid.catalog import corrections_from_config
 from nddo_ml.hybrid.correction import Correction, Corrections
@@ -55,6 +56,7 @@ class NDDO(AbstractModel):
         response: tolerance and limit of the density's response, where a gradient needs it.
         terms: further energy terms, such as ``DispersionD3()``, beside those that the method has of its own; one of a
             class that the method has takes its place.
+        environment: what surrounds every molecule, such as ``UniformField.of((0, 0, 0.1))``, unless a call has another.
         name: left out, the method's, with "+NN" for a hybrid.
 
     Raises:
@@ -72,6 +74,7 @@ class NDDO(AbstractModel):
         scf: SCFOptions | None = None,
         response: ResponseOptions | None = None,
         terms: tuple[EnergyTerm, ...] = (),
+        environment: Environment | None = None,
         name: str | None = None,
     ) -> None:
         super().__init__()
@@ -81,6 +84,7 @@ class NDDO(AbstractModel):
         self.elements = self.corrections.elements(self.method.elements)
         self.uhf = uhf
         self.terms = tuple(terms)
+        self.environment = environment
         self.all_terms = terms_of(self.method.name, self.terms)
         self.scf_options = SCFOptions() if scf is None else scf
         self.response_options = ResponseOptions() if response is None else response
@@ -97,6 +101,7 @@ class NDDO(AbstractModel):
             spin=True,
             properties=_PROPERTIES,
             density=True,
+            environment=True,
             unrestricted=True,
         )
 
@@ -108,6 +113,7 @@ class NDDO(AbstractModel):
         stress: bool = False,
         start: Tensor | None = None,
         on_failure: str = "raise",
+        environment: Environment | None = None,
     ) -> Prediction:
         """Energies and properties of a batch, forces where asked for.
 
@@ -118,11 +124,13 @@ class NDDO(AbstractModel):
             InputError: a multiplicity that does not fit; as from a call.
             SCFConvergenceError: the field did not converge, naming the systems.
         """
+        environment = self.environment if environment is None else environment
         n_occupied = occupations(systems, self.method)
         keep_graph = self._keeps_graph(systems)
         open_shell = open_shells(systems, self.uhf)
         chunks, left = [], torch.ones_like(open_shell)
-        if not keep_graph and (index := suitable(systems, self.method, self.scf_options)).numel():
+        bare = environment is None and not keep_graph
+        if bare and (index := suitable(systems, self.method, self.scf_options)).numel():
             model = self.method, self.corrections, self.all_terms, self.scf_options
             occupied = n_occupied[index], open_shell[index]
             chunks = [solved_by_core(systems, index, *model, *occupied, forces=forces, start=start)]
@@ -130,7 +138,13 @@ class NDDO(AbstractModel):
         if bool(left.any()):
             chunks += map_threads(
                 lambda index: self._solve(
-                    systems, index, n_occupied[index], forces=forces, start=start, keep_graph=keep_graph
+                    systems,
+                    index,
+                    n_occupied[index],
+                    forces=forces,
+                    start=start,
+                    keep_graph=keep_graph,
+                    environment=environment,
                 ),
                 chunks_of(systems, self.method, open_shell, left),
                 systems.positions.device,
@@ -139,7 +153,8 @@ class NDDO(AbstractModel):
         result = BatchResult.of(chunks, systems)
         if on_failure == "raise":
             check_converged(result.scf)
-        return self._prediction(systems, result)
+        sites = None if environment is None else environment.positions
+        return self._prediction(systems, result, len(sites) if forces and sites is not None else None)
 
     def _keeps_graph(self, systems: Systems) -> bool:
         trained = self.training and any(p.requires_grad for p in self.corrections.parameters())
@@ -154,6 +169,7 @@ class NDDO(AbstractModel):
         forces: bool,
         start: Tensor | None,
         keep_graph: bool,
+        environment: Environment | None,
     ) -> ChunkResult:
         """The results of the systems ``index`` of a batch."""
         systems, atoms = batch.select_with_atoms(index)
@@ -161,19 +177,25 @@ class NDDO(AbstractModel):
             n_occupied = n_occupied[:, :1]
         if forces and not systems.positions.requires_grad:
             systems = systems.with_positions(systems.positions.detach().requires_grad_())
+        around, sites = (None, None) if environment is None else environment.select(index)
+        moved = [systems.positions]
+        if forces and around is not None and around.positions is not None:
+            moved.append(around.positions.detach().to(systems.positions).requires_grad_())
+            around = around.with_positions(moved[1])
         with torch.set_grad_enabled(keep_graph or forces):
             corrections = self.corrections.at(systems)
-            hamiltonian = build_hamiltonian(systems, self.method, corrections, self.all_terms)
+            hamiltonian = build_hamiltonian(systems, self.method, corrections, self.all_terms, around)
             scf, density = self._field(hamiltonian, index, n_occupied, start=start, keep_graph=keep_graph)
             weights = energy_weights(hamiltonian.integrals, density)
             electronic = electronic_energy(hamiltonian.integrals, weights.detached())
-            force = _forces(hamiltonian, weights, systems.positions, keep_graph=keep_graph) if forces else None
+            found = _forces(hamiltonian, weights, moved, keep_graph=keep_graph) if forces else ()
         with torch.set_grad_enabled(keep_graph):
             charges, dipole = _charges_and_dipole(systems, hamiltonian, density)
         energies = (electronic, hamiltonian.core, electronic + hamiltonian.core + hamiltonian.other)
         electronic, core, energy = (t if keep_graph else t.detach() for t in energies)
         size = corrections.shift_size() if keep_graph and self.training else None
-        return ChunkResult(index, atoms, scf, electronic, core, energy, charges, dipole, force, size)
+        force, on_sites = (*found, None, None)[:2]
+        return ChunkResult(index, atoms, scf, electronic, core, energy, charges, dipole, force, size, sites, on_sites)
 
     def _field(
         self,
@@ -195,9 +217,9 @@ class NDDO(AbstractModel):
 
     def hamiltonian(self, systems: Systems) -> Hamiltonian:
         """Parameters, integrals and energies beside the field, corrected, with their graph."""
-        return build_hamiltonian(systems, self.method, self.corrections.at(systems), self.all_terms)
+        return build_hamiltonian(systems, self.method, self.corrections.at(systems), self.all_terms, self.environment)
 
-    def _prediction(self, systems: Systems, result: BatchResult) -> Prediction:
+    def _prediction(self, systems: Systems, result: BatchResult, n_sites: int | None) -> Prediction:
         energy = result.of_systems("energy")
         ev_kcal_mol = self.method.constants.ev_kcal_mol
         zeros = (self.method.heat_of_atomization - self.method.isolated_energy * ev_kcal_mol).to(energy)
@@ -210,6 +232,7 @@ class NDDO(AbstractModel):
             charges=result.of_atoms("charges"),
             dipole=result.of_systems("dipole"),
             shift_size=result.of_systems("shift_size") if result.has("shift_size") else None,
+            environment_forces=None if n_sites is None else result.of_sites(n_sites),
             scf=result.scf,
         )
 
@@ -233,8 +256,10 @@ class NDDO(AbstractModel):
 
     @property
     def parent(self) -> NDDO | None:
-        """The method of a hybrid without its corrections; None for a method."""
-        return self.with_corrections([]) if len(self.corrections) else None
+        """The published method of a hybrid; None for a method."""
+        if not len(self.corrections):
+            return None
+        return NDDO(self.method.name, uhf=self.uhf, scf=self.scf_options, response=self.response_options)
 
     def with_corrections(self, corrections: Sequence[Correction], name: str | None = None) -> NDDO:
         """The same method, settings and energy terms with other corrections."""
@@ -245,6 +270,7 @@ class NDDO(AbstractModel):
             scf=self.scf_options,
             response=self.response_options,
             terms=self.terms,
+            environment=self.environment,
             name=name,
         )
 
@@ -252,8 +278,10 @@ class NDDO(AbstractModel):
         """Plain data; :meth:`from_config` builds the same model with new weights.
 
         Raises:
-            InputError: an energy term that cannot be saved.
+            InputError: an energy term that cannot be saved, or an environment.
         """
+        if self.environment is not None:
+            raise InputError("a model is saved without its surroundings; expected environment=None")
         return {
             "method": self.method.name,
             "name": self.name,
@@ -286,15 +314,19 @@ class NDDO(AbstractModel):
             raise InputError(f"not the configuration of a method: {error}") from None
 
     def extra_repr(self) -> str:
-        return f"{self.name!r}, {len(self.elements)} elements ({symbol_of(min(self.elements))} …)"
+        """Of what it is made, on one line."""
+        made = dict.fromkeys(type(part).__name__ for part in (*self.corrections, *self.terms))
+        return f"{self.method.name} with {' and '.join(made)}" if made else ""
 
 
-def _forces(hamiltonian: Hamiltonian, weights: EnergyWeights, positions: Tensor, *, keep_graph: bool) -> Tensor:
+def _forces(
+    hamiltonian: Hamiltonian, weights: EnergyWeights, positions: Sequence[Tensor], *, keep_graph: bool
+) -> list[Tensor]:
     """−∂E/∂R at a frozen density: the integrals' derivatives times their weights, and the other energies' own."""
     rest = (hamiltonian.core + hamiltonian.other).sum()
     outputs = [*flat_integrals(hamiltonian.integrals), rest]
     factors = [*weights.flat, torch.ones_like(rest)]
-    return -contracted_gradient(outputs, factors, positions, create_graph=keep_graph)
+    return [-slope for slope in contracted_gradient(outputs, factors, positions, create_graph=keep_graph)]
 
 
 def _charges_and_dipole(systems: Systems, hamiltonian: Hamiltonian, density: Tensor) -> tuple[Tensor, Tensor]:

@@ -181,20 +181,23 @@ class NNP(AbstractModel):
 
     @classmethod
     def committee(cls, models: Sequence[Self], name: str | None = None) -> Self:
-        """One model of several that share symmetry functions, scaling and reference energies.
+        """One model of several that share symmetry functions, scaling, reference energies and energy terms.
 
         Raises:
             InputError: models that differ in these.
         """
         first = models[0]
         for model in models[1:]:
-            same = model.functions.to_dict() == first.functions.to_dict() and all(
+            alike = (model.functions.to_dict(), model.terms) == (first.functions.to_dict(), first.terms)
+            same = alike and all(
                 torch.equal(value, first.state_dict()[key])
                 for key, value in model.state_dict().items()
                 if not key.startswith("members.")
             )
             if not same:
-                raise InputError("a committee's members must share symmetry functions, scaling and reference energies")
+                raise InputError(
+                    "a committee's members must share symmetry functions, scaling, reference energies and terms"
+                )
         merged = cls.from_config(
             {**first.to_config(), "members": [m for x in models for m in x.to_config()["members"]]}
         )
@@ -205,6 +208,11 @@ class NNP(AbstractModel):
         merged.load_state_dict(state)
         merged.name = name or first.name
         return merged
+
+    def extra_repr(self) -> str:
+        """Of what it is made, on one line."""
+        made = [f"committee of {len(self.members)}"] * (len(self.members) > 1)
+        return " with ".join([*made, *(type(term).__name__ for term in self.terms)])
 
     def to_config(self) -> dict[str, Any]:
         """Plain data from which :meth:`from_config` builds a model that takes the same ``state_dict``."""

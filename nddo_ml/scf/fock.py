@@ -69,7 +69,7 @@ class FockBuilder:
         """``J[P_α + P_β] − K[P_σ]``, [systems, spin, M, M] eV; linear in the symmetric density."""
         pairs = sum(w.shape[0] for w in self.two_center)
         on_cpu = density.device.type == "cpu" and density.dtype == torch.float64 and not density.requires_grad
-        return self._compiled(density) if on_cpu and pairs >= _COMPILED_PAIRS else self._vectorized(density)
+        return self.compiled(density) if on_cpu and pairs >= _COMPILED_PAIRS else self.vectorized(density)
 
     def orbital_hessian(self, origin: SplitOrbitals, gap: Tensor, x: Tensor) -> Tensor:
         """``A x = x_ai (ε_a − ε_i) + G[C_a x C_iᵀ + h.c.]_ai`` of rotations x [systems, spin, V, O], eV.
@@ -81,7 +81,8 @@ class FockBuilder:
         """
         return gap * x + to_rotation(origin, self.two_electron(from_rotation(origin, x)))
 
-    def _vectorized(self, density: Tensor) -> Tensor:
+    def vectorized(self, density: Tensor) -> Tensor:
+        """:meth:`two_electron` by torch, the definition."""
         n_spin = density.shape[1]
         flat = density.transpose(0, 1).reshape(n_spin, -1)
         total = total_density(density).reshape(-1)
@@ -111,7 +112,8 @@ class FockBuilder:
                 g[s].index_put_((group.block,), coulomb - exchange)
         return g.view(shape).transpose(0, 1)
 
-    def _compiled(self, density: Tensor) -> Tensor:
+    def compiled(self, density: Tensor) -> Tensor:
+        """:meth:`two_electron` by compiled kernels, for double precision on a CPU."""
         from nddo_ml.scf import fock_kernels as kernels
 
         layout = self.layout

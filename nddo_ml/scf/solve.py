@@ -17,6 +17,7 @@ from nddo_ml.scf.newton import minimize
 from nddo_ml.scf.search import search
 
 _BONDING = 1.5  # scale of the first Fock matrix between atoms
+_SINGLE_TOLERANCE = 1e-4  # eV, residual that single precision can reach
 _DIAGONALIZATIONS = {1: 1, 2: 6}  # to begin with, by number of spins; open shells settle their occupation here
 
 
@@ -75,7 +76,7 @@ def solve_scf(
     shells: Tensor,
     n_occupied: Tensor,
     options: SCFOptions,
-    guess: Tensor | None = None,
+    start_density: Tensor | None = None,
 ) -> SCFResult:
     """Iterate the field of a batch to self-consistency; no gradient is recorded.
 
@@ -86,17 +87,19 @@ def solve_scf(
         builder: Fock matrices of the batch.
         shells: [atoms, 3] electrons in s, p, d of each atom, to start from.
         n_occupied: [systems, spin] occupied orbitals; one spin column is a closed shell.
-        options: tolerance, limits and which solution.
-        guess: [systems, spin, M, M] density to start from.
+        options: tolerance (in single precision at least 1e-4 eV), limits, and which solution.
+        start_density: [systems, spin, M, M] density to start from.
     """
+    if builder.h_core.dtype == torch.float32:
+        options = replace(options, tolerance=max(options.tolerance, _SINGLE_TOLERANCE))
     with torch.no_grad():
-        first = _begin(builder, shells, n_occupied, options, guess)
+        first = _begin(builder, shells, n_occupied, options, start_density)
         state = iterate(builder, first, n_occupied, options)
         left = torch.nonzero(state.residual > options.tolerance).squeeze(1)
         if left.numel():
             lowered = minimize(builder.select(left), state.select(left), n_occupied[left], options)
             state = state.replace_at(left, lowered)
-        if options.solution == "lowest" and guess is None:
+        if options.solution == "lowest" and start_density is None:
             state = search(builder, state, n_occupied, options, shells)
     return SCFResult(
         density=state.density,
@@ -110,12 +113,12 @@ def solve_scf(
 
 
 def _begin(
-    builder: FockBuilder, shells: Tensor, n_occupied: Tensor, options: SCFOptions, guess: Tensor | None
+    builder: FockBuilder, shells: Tensor, n_occupied: Tensor, options: SCFOptions, start_density: Tensor | None
 ) -> Iterate:
     """The state that the accelerated loop starts from."""
-    if guess is not None:
-        _check_guess(guess, builder, n_occupied)
-        return start(builder, guess, n_occupied, 1, 1.0)
+    if start_density is not None:
+        _check_start(start_density, builder, n_occupied)
+        return start(builder, start_density, n_occupied, 1, 1.0)
     density = initial_density(builder.layout, shells, n_occupied)
     state = start(builder, density, n_occupied, _DIAGONALIZATIONS[n_occupied.shape[1]], _BONDING)
     if options.solution == "mopac":
@@ -126,7 +129,7 @@ def _begin(
     return state
 
 
-def _check_guess(density: Tensor, builder: FockBuilder, n_occupied: Tensor) -> None:
+def _check_start(density: Tensor, builder: FockBuilder, n_occupied: Tensor) -> None:
     expected = [*n_occupied.shape, builder.layout.size, builder.layout.size]
     if list(density.shape) != expected:
         raise InputError(f"the starting density must have shape {expected}; got {list(density.shape)}")

@@ -13,9 +13,12 @@ from nddo_ml.systems import Systems
 from nddo_ml.terms.dispersion import DispersionD3
 from nddo_ml.terms.halogen_bonds import HalogenBondsX
 from nddo_ml.terms.hydrogen_bonds import HydrogenBondsH4, HydrogenRepulsion, SoftHydrogenRepulsion
+from nddo_ml.terms.hydrogen_bonds_eh import HydrogenBondsEH
+from nddo_ml.terms.pair_dispersion import PairDispersion
 from nddo_ml.terms.peptide import PeptideBonds
 from nddo_ml.terms.pm6 import FlatNitrogen, TripleBonds
 from nddo_ml.terms.screened_repulsion import ScreenedRepulsionZBL
+from nddo_ml.terms.silanol import SilanolBending
 
 
 class EnergyTerm(Protocol):
@@ -34,6 +37,9 @@ TERMS: Mapping[str, type[EnergyTerm]] = {  # by the names that methods, saved mo
     "peptide_bonds": PeptideBonds,
     "flat_nitrogen": FlatNitrogen,
     "triple_bonds": TripleBonds,
+    "silanol_bending": SilanolBending,
+    "pair_dispersion": PairDispersion,
+    "hydrogen_bonds_eh": HydrogenBondsEH,
     "screened_repulsion": ScreenedRepulsionZBL,
 }
 

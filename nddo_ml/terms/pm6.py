@@ -8,12 +8,10 @@ import torch
 from torch import Tensor
 
 from bp_descriptors.geometry import norm
-from bp_descriptors.neighbors import Pairs, neighbor_list
-from nddo_ml.elements import BORON, CARBON, HYDROGEN, NITROGEN, SULFUR, covalent_radii
+from nddo_ml.elements import CARBON, HYDROGEN, NITROGEN
 from nddo_ml.systems import Systems
+from nddo_ml.terms.bonds import bonds_of
 from nddo_ml.units import EV_KCAL_MOL
-
-_REACH = 3.5  # Å, beyond the longest bond of carbon or nitrogen
 
 
 @dataclass(frozen=True)
@@ -34,7 +32,7 @@ class FlatNitrogen:
         energy = x.new_zeros(systems.n_systems)
         if not bool((z == NITROGEN).any()):
             return energy
-        bonds = _bonds(systems, NITROGEN)
+        bonds = bonds_of(systems, NITROGEN)
         ligands = torch.bincount(bonds.i, minlength=systems.n_atoms)
         hydrogens = torch.bincount(bonds.i[z[bonds.j] == HYDROGEN], minlength=systems.n_atoms)
         atoms = torch.nonzero((z == NITROGEN) & (ligands == 3) & (hydrogens < 2)).squeeze(1)
@@ -60,30 +58,10 @@ class TripleBonds:
     def energy(self, systems: Systems) -> Tensor:
         """Energy of the term, [systems] eV."""
         x = systems.positions.detach()
-        bonds = _bonds(systems, CARBON)
+        bonds = bonds_of(systems, CARBON)
         linear = torch.bincount(bonds.i, minlength=systems.n_atoms) == 2
         short = (x[bonds.j] - x[bonds.i]).norm(dim=1) < self.longest
         carbon = (systems.numbers[bonds.j] == CARBON) & (bonds.j < bonds.i)
         triple = bonds.i[linear[bonds.i] & linear[bonds.j] & short & carbon].unique()
         constant = x.new_full(triple.shape, self.height / EV_KCAL_MOL)
         return x.new_zeros(systems.n_systems).index_add(0, systems.system_idx[triple], constant)
-
-
-def _bonds(systems: Systems, element: int) -> Pairs:
-    """Bonds (i, j) of the atoms i of an element: nearer than a factor times the sum of covalent radii."""
-    pairs = neighbor_list(systems.positions, _REACH, systems.system_idx)
-    chosen = systems.numbers[pairs.i] == element
-    pairs = Pairs(pairs.i[chosen], pairs.j[chosen], pairs.shift[chosen], half=False)
-    z, radius = systems.numbers, covalent_radii(systems.numbers, systems.positions.dtype)
-    low, high = torch.minimum(z[pairs.i], z[pairs.j]), torch.maximum(z[pairs.i], z[pairs.j])
-    factor = torch.full_like(radius[pairs.i], 1.1)
-    for chosen, value in (
-        ((low == HYDROGEN) & (high == CARBON), 1.25),
-        ((low == BORON) & (high == NITROGEN), 1.0),
-        ((low == CARBON) & (high <= NITROGEN), 1.2),
-        ((low == SULFUR) & (high == SULFUR), 1.2),
-    ):
-        factor = torch.where(chosen, value, factor)
-    x = systems.positions.detach()
-    bonded = (x[pairs.j] - x[pairs.i]).norm(dim=1) < factor * (radius[pairs.i] + radius[pairs.j])
-    return Pairs(pairs.i[bonded], pairs.j[bonded], pairs.shift[bonded], half=False)

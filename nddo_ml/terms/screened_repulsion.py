@@ -29,7 +29,7 @@ class ScreenedRepulsionZBL:
     """
 
     begin: float = 0.4
-    end: float = 0.8
+    end: float = 0.75
 
     def energy(self, systems: Systems) -> Tensor:
         """Repulsion energy, [systems] eV; differentiable by ``systems.positions`` and ``systems.cell``.

@@ -114,7 +114,7 @@ def train_member(
     data, valid = on_one_zero(model, data, valid)
     predict, predict_valid = predictor_for(model, data), predictor_for(model, valid)
     if isinstance(predict, CachedNNP) and "forces" in data.present:
-        data, valid = _compared_with_forces(predict, data, valid, config)
+        data, valid = compared_with_forces(predict, data, valid, config)
     trainer = Trainer(model, data, valid, predict, predict_valid, config, folder, identity, group, on_epoch)
     return trainer.run()
 
@@ -138,7 +138,7 @@ def fingerprint(config: TrainConfig, data: Dataset, model: AbstractModel) -> str
     return digest.hexdigest()
 
 
-def _compared_with_forces(
+def compared_with_forces(
     cached: CachedNNP, data: Dataset, valid: Dataset, config: TrainConfig
 ) -> tuple[Dataset, Dataset]:
     """Warn of energies and stresses that contradict the forces; exchanged components of the stress are exchanged

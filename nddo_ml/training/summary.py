@@ -10,7 +10,6 @@ from nddo_ml.evaluation.figures import learning_curves, parity, save_figure
 from nddo_ml.evaluation.report import Part, write_report
 from nddo_ml.evaluation.tables import tabulate, with_fitted_zero
 from nddo_ml.models.base import AbstractModel
-from nddo_ml.models.nnp import NNP
 from nddo_ml.training.config import TrainConfig
 from nddo_ml.training.state import read_log
 from nddo_ml.training.trainer import LOG
@@ -35,7 +34,7 @@ def write_summary(config: TrainConfig, model: AbstractModel) -> list[Path]:
     ):
         if sources:
             data = load_dataset(sources)
-            data = data if isinstance(model, NNP) else with_fitted_zero(model, data)
+            data = data if model.capabilities.data_zero else with_fitted_zero(model, data)
             parts[name] = Part(data, tabulate(model, data))
             path = output / f"parity_{name}.png"
             save_figure(parity(parts[name].tables, data, title=f"{model.name}, {name}"), path)

@@ -13,6 +13,7 @@ from ase.stress import full_3x3_to_voigt_6_stress
 
 from nddo_ml.errors import InputError
 from nddo_ml.models.base import AbstractModel
+from nddo_ml.structures.charge_spin import said_in_info
 from nddo_ml.systems import Systems
 
 
@@ -21,8 +22,8 @@ class NDDOCalculator(Calculator):
 
     Args:
         model: an ``NDDO`` method, a hybrid or a potential.
-        charge: total charge in e; left out, ``atoms.info["charge"]``, failing this 0.
-        multiplicity: 2S + 1; left out, ``atoms.info["multiplicity"]``, failing this the lowest possible.
+        charge: total charge in e; left out, what ``atoms`` says: ``info``, else the sum of the initial charges, else 0.
+        multiplicity: 2S + 1; left out, likewise: ``info``, else the initial magnetic moments, else the lowest possible.
         device: where to compute.
 
     Each call starts from the density of the last one when the molecule is the same, its charge and
@@ -53,12 +54,10 @@ class NDDOCalculator(Calculator):
         self._last: tuple[Systems, torch.Tensor] | None = None
 
     def check_state(self, atoms: Atoms, tol: float = 1e-15) -> list[str]:
-        """What has changed since the last calculation; charge and multiplicity in ``info`` count."""
+        """What has changed since the last calculation; what ``info`` says of charge and spin counts."""
         changes = super().check_state(atoms, tol)
-        if self.atoms is not None:
-            for name in ("charge", "multiplicity"):
-                if getattr(self, name) is None and atoms.info.get(name) != self.atoms.info.get(name):
-                    changes.append(name)
+        if self.atoms is not None and said_in_info(atoms) != said_in_info(self.atoms):
+            changes.append("info")
         return changes
 
     def calculate(

@@ -50,7 +50,7 @@ def optimize(
     trajectory: bool = False,
     progress: Callable[[int], None] | None = None,
 ) -> OptimizationResult:
-    """Relax every system of a batch to a minimum of the energy, cells fixed.
+    """Relax every system of a batch to a minimum of the energy, cells and the atoms ``systems.fixed`` held.
 
     A system leaves the batch when the norm of its largest force is at most ``fmax``, so that the work shrinks
     as systems finish; each step of an NDDO model starts from the last density.
@@ -64,7 +64,8 @@ def optimize(
         progress: called with the number of systems that have just finished.
 
     Raises:
-        InputError: fmax or max_steps that are not positive; whatever the model refuses.
+        InputError: fmax or max_steps that are not positive; constraints other than fixed atoms; whatever the model
+            refuses.
         SCFConvergenceError: the self-consistent field failed at a starting geometry. Where it fails at a
             later step, the step is taken back and tried shorter.
     """
@@ -72,6 +73,9 @@ def optimize(
         raise InputError(f"fmax must be a positive force in eV/Å; got {fmax}")
     if max_steps < 1:
         raise InputError(f"max_steps must be at least 1; got {max_steps}")
+    for k, names in enumerate(systems.constraints):
+        if names:
+            raise InputError(f"system {k}: only fixed atoms (FixAtoms) are held in an optimisation; it has {names} too")
     return _Optimizer(systems, model, fmax, max_steps, trajectory, progress).run()
 
 
@@ -98,12 +102,13 @@ class _Optimizer:
         self.order = systems.system_idx.argsort(stable=True)  # atoms, system by system
         slot = torch.empty_like(self.order)
         slot[self.order] = torch.nonzero(self.filled)[:, 1]
+        self.moves = self._padded(_moves(systems)[self.order], self.filled)  # 0 for fixed coordinates, else 1
         prediction = model(systems, forces=True)
         self.density = None if prediction.scf is None else prediction.scf.density.clone()
         self.x = self._padded(systems.positions.detach()[self.order], self.filled)
         self.energy = prediction.energy.detach().clone()
-        self.gradient = -self._padded(_forces(prediction)[self.order], self.filled)
-        self.inverse = torch.cholesky_inverse(torch.linalg.cholesky(model_hessian(systems, slot, self.size)))
+        self.gradient = -self._padded(_forces(prediction)[self.order], self.filled) * self.moves
+        self.inverse = _inverse(model_hessian(systems, slot, self.size), self.moves)
         self.radius = torch.full_like(self.energy, START_RADIUS)
         self.steps = torch.zeros_like(systems.charge)
         self.frames: list[list[Atoms]] | None = [[] for _ in range(systems.n_systems)] if trajectory else None
@@ -169,7 +174,7 @@ class _Optimizer:
                 found[torch.nonzero(found).squeeze(1)[error.systems]] = False
                 continue
             energy[found] = prediction.energy.detach()
-            gradient[found] = -self._padded(_forces(prediction), filled)
+            gradient[found] = -self._padded(_forces(prediction), filled) * self.moves[chosen]
             if self.density is not None and prediction.scf is not None:
                 new = prediction.scf.density
                 self.density[chosen, :, : new.shape[2], : new.shape[3]] = new
@@ -203,6 +208,20 @@ class _Optimizer:
                 atoms, energy=float(self.energy[k]), forces=forces[row][filled[row]].cpu().numpy()
             )
             self.frames[k].append(atoms)
+
+
+def _moves(systems: Systems) -> Tensor:
+    """1 for atoms that move, 0 for fixed ones, [atoms, 3]."""
+    if systems.fixed is None:
+        return torch.ones_like(systems.positions)
+    return (~systems.fixed)[:, None].expand(-1, 3).to(systems.positions.dtype)
+
+
+def _inverse(hessian: Tensor, moves: Tensor) -> Tensor:
+    """Inverse Hessians [systems, n, n] within the coordinates that move; zero for the others."""
+    both = moves[:, :, None] * moves[:, None, :]
+    held = torch.where(both > 0, hessian, torch.eye(hessian.shape[1], dtype=hessian.dtype, device=hessian.device))
+    return torch.cholesky_inverse(torch.linalg.cholesky(held)) * both
 
 
 def _forces(prediction: Prediction) -> Tensor:

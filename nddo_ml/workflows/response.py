@@ -75,7 +75,7 @@ def vibrations(model: AbstractModel, systems: Systems, *, intensities: bool = Fa
 
     Args:
         model: any model whose forces are differentiable.
-        systems: one molecule.
+        systems: one molecule; its ``masses`` are those of its isotopes, where it has any.
         intensities: whether to give infrared intensities as well, which needs a model with dipoles (NDDO).
 
     Raises:
@@ -84,7 +84,8 @@ def vibrations(model: AbstractModel, systems: Systems, *, intensities: bool = Fa
     if intensities and "dipole" not in model.capabilities.properties:
         raise InputError(f"infrared intensities need a model with dipoles; {model.name} has none")
     n = _size(systems)
-    masses = atomic_masses(systems.numbers, systems.positions.dtype).repeat_interleave(3)
+    standard = atomic_masses(systems.numbers, systems.positions.dtype)
+    masses = (standard if systems.masses is None else systems.masses).repeat_interleave(3)
     weighted = hessian(model, systems) / torch.sqrt(masses[:, None] * masses[None, :])
     basis = _internal_basis(systems.positions.detach(), masses)
     values, vectors = torch.linalg.eigh(basis.T @ weighted @ basis)

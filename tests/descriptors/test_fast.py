@@ -4,7 +4,7 @@ import pytest
 import torch
 from ase.build import bulk
 
-from bp_descriptors import Cutoff, Function, SymmetryFunctions
+from bp_descriptors import Cutoff, Function, Pairs, SymmetryFunctions
 from bp_descriptors.cutoffs import CUTOFF_KINDS
 from bp_descriptors.fast import Environment
 
@@ -132,6 +132,28 @@ def test_threads_give_the_same(describe_inputs):
 def test_environment_needs_no_pairs():
     sf = SymmetryFunctions.default(["C"], size="small")
     nothing = torch.zeros(0, dtype=torch.int64)
-    environment = Environment(sf._compiled, torch.zeros(3, dtype=torch.int64), nothing, nothing)
+    environment = Environment(sf.compiled, torch.zeros(3, dtype=torch.int64), nothing, nothing)
     assert environment.forward(torch.zeros(0, 3)).shape == (3, sf.n_features)
     assert environment.pull(torch.zeros(0, 3), torch.ones(3, sf.n_features)).shape == (0, 3)
+
+
+@pytest.mark.parametrize("kind", ["cos", "poly2"])
+def test_derivatives_of_every_order_that_is_used(kind):
+    """G, its gradient, and the gradient's own derivatives by vectors and weights, against finite differences."""
+    sf = set_of(Cutoff(3.3, kind))
+    vectors = torch.tensor([[1.0, 0.2, -0.3], [-0.4, 1.1, 0.2], [-1.0, -0.2, 0.3], [0.4, -1.1, -0.2]])
+    pairs = Pairs(torch.tensor([0, 0, 1, 2]), torch.tensor([1, 2, 0, 0]), torch.zeros(4, 3, dtype=torch.int64), False)
+    numbers = torch.tensor([6, 1, 7])
+    weights = torch.randn(sf.n_features, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+    x, w = vectors.double().requires_grad_(), weights.requires_grad_()
+
+    def energy(x, w):
+        return (sf(numbers, x, pairs) @ w).tanh()
+
+    def forces(x, w):
+        return torch.autograd.grad(energy(x, w).sum(), x, create_graph=True)[0]
+
+    assert torch.autograd.gradcheck(energy, (x, w), fast_mode=True)
+    assert torch.autograd.gradgradcheck(energy, (x, w), fast_mode=True)
+    assert torch.autograd.gradcheck(forces, (x, w), fast_mode=True)
+    assert torch.autograd.gradgradcheck(forces, (x, w), fast_mode=True)

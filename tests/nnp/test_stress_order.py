@@ -86,17 +86,17 @@ def test_evaluation_notes_it_and_gives_the_errors_in_order(silicon, data):
 
 
 def test_training_warns_and_puts_it_right_on_demand(data):
-    from nddo_ml.training.run import _compared_with_forces
+    from nddo_ml.training.run import compared_with_forces
 
     model = build_nnp(data, 0, cutoff=5.0, angular_cutoff="full", size="small", hidden=(4,))
     cached = predictor_for(model, data)
     train, valid = split(data, 0.2, seed=0)
     given, auto = (SimpleNamespace(data=DataConfig(stress_order=order)) for order in ("given", "auto"))
     with pytest.warns(UnitsWarning, match=r"exchanged.*stress_order = \"auto\" puts them right"):
-        same, _ = _compared_with_forces(cached, data, valid, given)
+        same, _ = compared_with_forces(cached, data, valid, given)
     assert same is data
     with pytest.warns(UnitsWarning, match="put right for this training"):
-        fixed, fixed_valid = _compared_with_forces(cached, data, valid, auto)
+        fixed, fixed_valid = compared_with_forces(cached, data, valid, auto)
     model_stress = fixed.labels.values["stress"]
     assert torch.equal(model_stress[:12], data.labels.values["stress"][:12])
     assert torch.equal(model_stress[12:, 0, 2], data.labels.values["stress"][12:, 1, 2])

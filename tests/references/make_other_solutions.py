@@ -22,16 +22,17 @@ from make_mopac import KEYWORDS, run_with_density, write
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from reference_data import NAMES, deviations, entries, rows, run, square, to_systems
+from reference_data import NAMES, Deviations, deviations, entries, padded, rows, run, square, to_systems
 
-from nddo_ml import NDDO, SCFConvergenceError
+from nddo_ml import NDDO
 from nddo_ml.methods.occupation import occupations
 from nddo_ml.scf.fock import FockBuilder
 from nddo_ml.scf.loop import start
 from nddo_ml.scf.newton import lowest_curvature
 
 SETS = ("sp_methods", "mndod", "pm6", "older_metals", "pm6_d3h4")
-TOLERANCE = {"heat": 0.001, "gradient": 0.01, "dipole": 0.005}  # kcal/mol, kcal/mol/Å, D
+HEAT, DIPOLE = 0.001, 0.005  # kcal/mol, D; larger deviations are another solution
+DECIMALS = 4  # of the densities that are kept
 UNSTABLE = -1e-3  # eV
 NOTES = (
     "heat_of_formation, gradients, dipole, s2: MOPAC's numbers of our solution, which it reaches from our density "
@@ -57,7 +58,7 @@ def to_file(density: torch.Tensor, n_atoms: int) -> bytes:
     lower = torch.tril_indices(n, n)
     blocks = [d[lower[0], lower[1]].numpy().tobytes() for d in density]
     records = [np.array([n, n_atoms], "i4").tobytes() + blocks[0], *blocks[1:]]
-    return b"".join(np.array(len(r), "i4").tobytes() * 1 + r + np.array(len(r), "i4").tobytes() for r in records)
+    return b"".join(np.array(len(r), "i4").tobytes() + r + np.array(len(r), "i4").tobytes() for r in records)
 
 
 def from_file(data: bytes, n: int, spins: int) -> torch.Tensor:
@@ -68,96 +69,90 @@ def from_file(data: bytes, n: int, spins: int) -> torch.Tensor:
     return torch.tensor(np.stack([first, second][:spins]))
 
 
-def curvature(entry: dict, method: str, density: torch.Tensor) -> float | None:
-    """Lowest eigenvalue of the orbital Hessian at a converged density [1, spin, n, n], eV."""
-    systems, model = to_systems([entry]), NDDO(method, uhf=bool(entry["uhf"]))
+def by_itself(entry: dict) -> tuple[float, bytes]:
+    """What MOPAC says when asked again, less what it said, and its density.
+
+    Where the last digits decide which solution it finds, it is asked with its usual criterion of convergence too.
+    """
+    for keywords in (KEYWORDS, KEYWORDS.replace("RELSCF=0.001 ", "")):
+        result, density = run_with_density(geometry(entry), entry["method"], keywords + " DENOUT")
+        change = result["heat_of_formation"] - entry["heat_of_formation"]
+        if abs(change) < HEAT:
+            break
+    return change, density
+
+
+def curvatures(chosen: list[dict], method: str, uhf: bool, density: torch.Tensor) -> list[float | None]:
+    """Lowest eigenvalues of the orbital Hessian at converged densities [systems, spin, M, M], eV."""
+    systems, model = to_systems(chosen), NDDO(method, uhf=uhf)
     with torch.no_grad():
         builder = FockBuilder.from_integrals(model.field(systems).integrals)
         n_occupied = occupations(systems, model.method)[:, : density.shape[1]]
         state = start(builder, density, n_occupied, 1, 1.0)
-        if not state.reference.gap.numel() or not bool(torch.isfinite(state.reference.gap).any()):
-            return None
-        return round(float(lowest_curvature(builder, state, n_occupied)[0]), 4)
+        values = lowest_curvature(builder, state, n_occupied)[0].tolist()
+    some = torch.isfinite(state.reference.gap).flatten(1).any(dim=1).tolist()
+    return [round(v, 4) + 0.0 if k else None for v, k in zip(values, some, strict=True)]
 
 
-def record(entry: dict, method: str) -> dict:
-    """What is known of both solutions of one entry."""
-    uhf, g = bool(entry["uhf"]), geometry(entry)
-    order, spins, n = rows(entry, method), 2 if uhf else 1, len(entry["symbols"])
-    ours, off = run([entry], method, uhf)
+def record(chosen: list[dict], method: str, uhf: bool) -> list[dict]:
+    """What is known of both solutions of some entries of one method and spin treatment."""
+    ours, off = run(chosen, method, uhf)
     assert ours.scf is not None
-    density = ours.scf.density[0][:, order][:, :, order]
-    of_ours, _ = run_with_density(g, entry["method"], KEYWORDS, to_file(density, n))
-    by_itself, last = run_with_density(g, entry["method"], KEYWORDS + " DENOUT")
-    triangles = from_file(last, order.shape[0], spins)
-    for decimals in (3, 5, 8):
-        begin = [[round(float(v), decimals) + 0.0 for v in t] for t in triangles]
-        there, left = run([entry], method, uhf, "first", square(begin, order))
-        if good(left):
-            break
+    orders = [rows(e, method) for e in chosen]
+    starts, of_ours, repeated = [], [], []
+    for k, entry in enumerate(chosen):
+        density = ours.scf.density[k][:, orders[k]][:, :, orders[k]]
+        data = to_file(density, len(entry["symbols"]))
+        of_ours.append(run_with_density(geometry(entry), entry["method"], KEYWORDS, data)[0])
+        again, last = by_itself(entry)
+        repeated.append(again)
+        triangles = from_file(last, orders[k].shape[0], density.shape[0])
+        starts.append([[round(float(v), DECIMALS) + 0.0 for v in t] for t in triangles])
+    guess = padded([square(t, order) for t, order in zip(starts, orders, strict=True)])
+    there, left = run(chosen, method, uhf, "first", guess)
     assert there.scf is not None
-    kept = deviations([of_ours], ours, to_systems([entry]), method)
-    values = (curvature(entry, method, ours.scf.density), curvature(entry, method, there.scf.density))
-    heat = float(off.heat_of_formation[0])
-    if abs(heat) < TOLERANCE["heat"]:
-        reason = "turned"
-    elif heat > 0:
-        reason = "higher"
-    else:
-        reason = "saddle" if values[1] is not None and values[1] < UNSTABLE else "minimum"
-    result = {
-        "id": entry["id"],
-        "reason": reason,
-        "mopac": entry["heat_of_formation"],
-        **{key: of_ours[key] for key in ("heat_of_formation", "gradients", "dipole", "s2") if key in of_ours},
-        "curvature": values,
-        "start": begin,
-    }
-    checks = {
-        "mopac stays at ours": worst(kept),
-        "ours stays at mopac's": worst(left),
-        "mopac repeats": abs(by_itself["heat_of_formation"] - entry["heat_of_formation"]),
-    }
-    print(f"{entry['id']:32s} {heat:10.4f} {reason:8s} {values} {decimals} {checks}", flush=True)
-    return result
+    kept = deviations(of_ours, ours, to_systems(chosen), method)
+    values = [curvatures(chosen, method, uhf, p.scf.density) for p in (ours, there)]
+    results = []
+    for k, entry in enumerate(chosen):
+        heat = float(off.heat_of_formation[k])
+        reason = "turned" if abs(heat) < HEAT else "higher" if heat > 0 else "minimum"
+        if reason == "minimum" and values[1][k] is not None and values[1][k] < UNSTABLE:
+            reason = "saddle"
+        result = {"id": entry["id"], "reason": reason, "mopac": entry["heat_of_formation"]}
+        result |= {
+            key: of_ours[k][key] for key in ("heat_of_formation", "gradients", "dipole", "s2") if key in of_ours[k]
+        }
+        results.append(result | {"curvature": [values[0][k], values[1][k]], "start": starts[k]})
+        checks = f"MOPAC from ours {numbers(kept, k)}, ours from MOPAC's {numbers(left, k)}, again {repeated[k]:.4f}"
+        print(f"{entry['id']:32s} {heat:10.4f} {reason:8s} {values[0][k]} {values[1][k]} {checks}", flush=True)
+    return results
 
 
-def worst(off) -> tuple[float, float, float]:
-    return tuple(round(float(t[0]), 5) for t in (off.heat_of_formation, off.gradient, off.dipole))
+def numbers(off: Deviations, k: int) -> tuple[float, ...]:
+    return tuple(round(float(t[k]), 5) for t in (off.heat_of_formation, off.gradient, off.dipole))
 
 
-def good(off) -> bool:
-    heat, gradient, dipole = worst(off)
-    return abs(heat) < TOLERANCE["heat"] and gradient < 5 * TOLERANCE["gradient"] and dipole < TOLERANCE["dipole"]
-
-
-def special(name: str) -> list[tuple[dict, str]]:
+def special(chosen: list[dict], method: str, uhf: bool) -> list[dict]:
     """Entries whose default solution is not MOPAC's."""
-    chosen = []
-    for key in sorted({(e["method"], bool(e["uhf"])) for e in entries(name)}):
-        group = [e for e in entries(name) if (e["method"], bool(e["uhf"])) == key]
-        method = NAMES.get(key[0], key[0])
-        _, off = run(group, method, key[1])
-        for k, e in enumerate(group):
-            heat = abs(float(off.heat_of_formation[k])) > TOLERANCE["heat"]
-            turned = float(off.dipole[k]) > TOLERANCE["dipole"] + 1.5 * e.get("dipole_noise", 0.0)
-            if heat or turned:
-                chosen.append((e, method))
-    return chosen
+    _, off = run(chosen, method, uhf)
+    allowed = [DIPOLE + 1.5 * e.get("dipole_noise", 0.0) for e in chosen]
+    other = (off.heat_of_formation.abs() > HEAT) | (off.dipole > torch.tensor(allowed))
+    return [e for e, k in zip(chosen, other.tolist(), strict=True) if k]
 
 
 def main() -> None:
     torch.set_num_threads(1)
-    path = Path(__file__).parent / "other_solutions.json"
     results = []
     for name in SETS:
-        for entry, method in special(name):
-            try:
-                results.append({"set": name} | record(entry, method))
-            except (ValueError, SCFConvergenceError) as error:
-                print(f"failed: {entry['id']}: {error}", flush=True)
+        for method, uhf in sorted({(e["method"], bool(e["uhf"])) for e in entries(name)}):
+            group = [e for e in entries(name) if (e["method"], bool(e["uhf"])) == (method, uhf)]
+            known = NAMES.get(method, method)
+            chosen = special(group, known, uhf)
+            if chosen:
+                results += [{"set": name} | r for r in record(chosen, known, uhf)]
     made = {"program": "MOPAC", "version": "22.0.6 (Debian package mopac)", "notes": NOTES, "systems": results}
-    write(made, path)
+    write(made, Path(__file__).parent / "other_solutions.json")
 
 
 if __name__ == "__main__":

@@ -43,7 +43,7 @@ def record(name: str, method: str, folder: Path) -> dict:
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder:
-        methods = ("MNDO", "AM1", "PM3", "PM6", "RM1")
+        methods = ("MNDO", "AM1", "PM3", "PM6", "PM7", "RM1")
         found = [record(name, m, Path(folder)) for name in ("H2O", "CH3CONH2", "C5H5N") for m in methods]
     target = Path(__file__).with_name("static.json")
     target.write_text(json.dumps({"program": "MOPAC 22.0.6", "notes": NOTES, "records": found}, indent=1) + "\n")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
 from elements import NOBLE, element_set, homonuclear, occupations, pair_set, sp_elements
-from geometries import CAPS, Geometry, capped, star, table_elements
+from geometries import CAPS, PYRAMIDAL, Geometry, X, Y, capped, diatomic, g2, merged, star, table_elements
 from metals import complex_of, complexes, metal_set
 from molecules import (
     COMPLEXES,
@@ -90,6 +91,22 @@ def pm6() -> list[tuple[str, Geometry]]:
     return [("PM6", g) for g in distinct(systems)]
 
 
+def pm6_dh() -> list[tuple[str, Geometry]]:
+    """Complexes, some of them pulled apart or pushed together, with PM6-DH+."""
+    return [("PM6-DH+", g) for method, g in pm6_d3h4() if method == "PM6"]
+
+
+def pm7() -> list[tuple[str, Geometry]]:
+    """As for PM6, with hydrogen-bonded and dispersion complexes, also pulled apart, and silanols."""
+    relaxed = {g.name: g for g in from_file(COMPLEXES)}
+    moved = ["water_water", "water_ammonia", "peptide_peptide", "acetate_water", "methylammonium_formaldehyde"]
+    systems = [g for _, g in pm6()] + [*relaxed.values(), *s22_set()]
+    systems += [pulled(relaxed[name], d) for name in moved for d in (-0.25, 0.3, 0.9, 2.5)]
+    systems += [*partners(["Si"], 6), star("Si", "O", 4, -4)]
+    symbols = set(table_elements("pm7"))
+    return [("PM7", g) for g in distinct(systems) if g.elements <= symbols]
+
+
 def mndod() -> list[tuple[str, Geometry]]:
     symbols = table_elements("mndod")
     systems = element_set(symbols) + homonuclear(symbols) + partners(symbols, 2) + pair_set("mndod", symbols)
@@ -119,10 +136,30 @@ def pm6_d3h4() -> list[tuple[str, Geometry]]:
     return [(method, g) for g in systems for method in ("PM6", "PM6-D3H4", "PM6-D3H4X")]
 
 
+def singled_out() -> list[tuple[str, Geometry]]:
+    """What the other sets do not show: pairs of lanthanoids without parameters, helium beside d orbitals, donors that
+    are not quite water.
+    """
+    pairs = [star("Lu", "F", 3, shape=PYRAMIDAL), diatomic("Lu", "Na", 3.2, X, charge=2)]
+    pairs += [diatomic(s, "He", d, Y, charge=q) for s, d, q in (("La", 2.5, 3), ("Al", 2.0, 3), ("Cl", 2.2, 1))]
+    axes = PYRAMIDAL / np.linalg.norm(PYRAMIDAL, axis=1, keepdims=True)
+    methyl = 1.5 * axes[2] + 1.09 * np.array([-axes[0], -axes[1], [0.0, 0.0, 1.0]])
+    donor = np.vstack([np.zeros(3), 0.98 * axes[:2], 1.5 * axes[2], methyl])
+    bridges = []
+    for name, acceptor in (("H2O", g2("H2O")), ("NH3", g2("NH3"))):
+        alkyl = Geometry("CH3OH2", ("O", "H", "H", "C", "H", "H", "H"), donor, +1)
+        bridges.append(merged(f"CH3OH2+{name}", alkyl, acceptor, 2.7 * axes[0]))
+        bridges.append(merged(f"H3O+{name}", star("O", "H", 3, +1), acceptor, 2.7 * X))
+    return [("PM6", g) for g in pairs] + [("PM6-D3H4", g) for g in bridges]
+
+
 SETS = {
     "sp_methods": sp_methods,
     "pm6": pm6,
+    "pm7": pm7,
+    "pm6_dh": pm6_dh,
     "mndod": mndod,
     "older_metals": older_metals,
     "pm6_d3h4": pm6_d3h4,
+    "singled_out": singled_out,
 }

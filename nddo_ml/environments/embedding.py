@@ -1,0 +1,50 @@
+"""The one way in which surroundings enter a Hamiltonian."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Protocol, Self
+
+from torch import Tensor
+
+from nddo_ml.integrals.build import Integrals
+from nddo_ml.integrals.layout import OrbitalLayout
+from nddo_ml.methods.parameters import Parameters
+from nddo_ml.systems import Systems
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """A linear potential for every one-centre product of orbitals, and the energy that needs no density.
+
+    The energy gains ``Σ_A Σ_μν∈A P_μν V_μν + E_cores``; the Fock matrix follows, and forces at a frozen density are
+    the derivatives of V and E_cores.
+    """
+
+    one_electron: tuple[Tensor, ...]  # V, an atom group: [n, products] eV, in packed order
+    energy: Tensor  # [systems] eV, of the cores in the surroundings
+
+    def added_to(self, integrals: Integrals) -> Integrals:
+        """Integrals with the potential in their one-electron blocks."""
+        blocks = (u + v for u, v in zip(integrals.one_electron, self.one_electron, strict=True))
+        return replace(integrals, one_electron=tuple(blocks))
+
+
+class Environment(Protocol):
+    """Surroundings of the systems of a batch."""
+
+    @property
+    def positions(self) -> Tensor | None:
+        """[sites, 3] Å of what feels forces; None where nothing does."""
+
+    def with_positions(self, positions: Tensor) -> Self:
+        """The same surroundings at other positions."""
+
+    def select(self, index: Tensor) -> tuple[Self, Tensor]:
+        """The surroundings of the systems ``index`` [k] alone, and the indices of their sites."""
+
+    def check(self, systems: Systems) -> None:
+        """Raise InputError, naming the system, where the surroundings do not fit."""
+
+    def embed(self, systems: Systems, parameters: Parameters, layout: OrbitalLayout) -> Embedding:
+        """What they add for a batch, differentiable by both positions."""

@@ -1,0 +1,131 @@
+"""Formats that ASE reads, with the charge and spin that ASE leaves in the file named as not used."""
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nddo_ml.errors import InputError
+from nddo_ml.structures.record import Record, shown, whole
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+_SAYS = re.compile(
+    r"^.*?((?<![a-z])(total|net|tot|mol|molecular)?[ _-]?charge(?!s|[a-z])\D{0,30}[+-]?\d|multiplicity\D{0,30}\d|"
+    r"\bnopen\b|\buhf\b|initial_(charge|moment)|formalcharge).*$",
+    re.IGNORECASE | re.MULTILINE,
+)
+# Where formats say charge and multiplicity, of those that ASE reads without
+_STATED = {
+    "nwchem-in": (r"^\s*charge\s+([+-]?\d+)", r"^\s*(?:mult|nopen\s+\d+.*mult)\s+(\d+)"),
+    "gaussian-out": (r"Charge\s*=\s*([+-]?\d+)\s+Multiplicity", r"Multiplicity\s*=\s*(\d+)"),
+    "orca-output": (r"Total Charge\s+Charge\s+\.+\s+([+-]?\d+)", r"Multiplicity\s+Mult\s+\.+\s+(\d+)"),
+    "turbomole": (r"\$eht\s+charge\s*=\s*([+-]?\d+)",),
+    "nwchem-out": (r"^\s*Charge\s*:\s*([+-]?\d+)", r"Spin multiplicity\s*:\s*(\d+)"),
+}
+_SUFFIXES = {".nw": "nwchem-in", ".log": None, ".out": None}
+_PROGRAMS = {"py", "html", "pov", "x3d", "eps", "png", "gif", "mp4", "gpw", "mysql", "postgresql"}  # no structures
+# Formats that are read elsewhere in this package, charges included; what is not read there is damaged
+_OWN = {"xyz", "extxyz", "sdf", "mol", "proteindatabank", "gaussian-in", "gamess-us-in"}
+_KEEPS = {"json", "db", "traj", "extxyz", "bundletrajectory"}  # formats of ASE itself: arrays and info come along
+_MAX_ATOMS = 10_000_000
+# Counts that a reader trusts before it reads on, by format: the line, and which of its numbers
+_COUNTS = {"gen": (0, slice(0, 1)), "cube": (2, slice(0, 1)), "vasp": (6, slice(None)), "vasp5": (5, slice(None))}
+
+
+def read(data: bytes, text: str | None, name: str) -> Iterator[Record]:
+    """All structures of a file in memory.
+
+    Args:
+        data: the file's bytes.
+        text: its text, None where it is binary.
+        name: the file's name, which ASE guesses the format from.
+
+    Raises:
+        InputError: a format that ASE does not know, or whatever its reader stops at.
+    """
+    from ase.io.formats import UnknownFileTypeError, filetype, ioformats
+
+    try:
+        fmt = filetype(name, read=True) if Path(name).exists() else filetype(io.BytesIO(data), read=True)
+    except UnknownFileTypeError:
+        raise InputError("expected a structure in a format that is known; this one is not") from None
+    except Exception as error:
+        raise InputError(f"expected a structure in a format that is known; {reason(error)}") from None
+    fmt = _SUFFIXES.get(Path(name).suffix.lower()) or fmt
+    if fmt in _OWN:
+        raise InputError("expected text; the file holds zeros or is damaged at its beginning")
+    if fmt in _PROGRAMS or fmt not in ioformats:
+        raise InputError("expected a structure in a format that is known; this one is not")
+    if text is not None:
+        _check_counts(fmt, text)
+    said = _SAYS.search(text) if text is not None and fmt not in _KEEPS else None
+    for atoms in _iterate(fmt, data, text, name):
+        record = Record(_with_database_keys(atoms))
+        stated = _state(record, fmt, text or "")
+        if said is not None and not stated and not atoms.has("initial_charges") and not atoms.has("initial_magmoms"):
+            record.remark("charge", f"read through ASE ({fmt}), which drops {shown(said[0].strip(), 60)}: not used")
+        if fmt == "gromacs" and text is not None and text.split("\n", 2)[1].split()[:1] != [str(len(atoms))]:
+            raise InputError(f"line 2: expected the number of atoms, and as many lines; {len(atoms)} were read")
+        yield record
+
+
+def _iterate(fmt: str, data: bytes, text: str | None, name: str) -> Iterator[Atoms]:
+    from ase.io import iread
+    from ase.io.formats import ioformats
+
+    described = ioformats.get(fmt)
+    on_disk = Path(name).exists() and Path(name).suffix.lower() not in (".gz", ".xz", ".bz2")
+    if on_disk and (text is None or described is None or not described.acceptsfd):
+        source: Any = name
+    else:
+        source = io.BytesIO(data) if described is not None and described.isbinary else io.StringIO(text or "")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield from iread(source, ":", format=fmt)
+    except InputError:
+        raise
+    except Exception as error:  # ASE's readers raise whatever their parsing runs into
+        raise InputError(f"expected a structure in a format that ASE reads ({fmt}); {reason(error)}") from None
+
+
+def _state(record: Record, fmt: str, text: str) -> bool:
+    """State what the format says of charge and multiplicity in a place of its own; whether it does."""
+    found = [set(re.findall(p, text, re.IGNORECASE | re.MULTILINE)) for p in _STATED.get(fmt, ())]
+    for quantity, values in zip(("charge", "multiplicity"), found, strict=False):
+        for value in sorted(values):
+            record.state(quantity, whole(value, f"the {quantity}", "the file"), f"the file's {quantity}")
+    return any(found)
+
+
+def _with_database_keys(atoms: Atoms) -> Atoms:
+    """Key-value pairs of an ASE database in ``info``, where they stand for what other files say there."""
+    pairs = atoms.info.pop("key_value_pairs", None)
+    if isinstance(pairs, dict):
+        atoms.info.update({key: value for key, value in pairs.items() if isinstance(key, str)})
+    return atoms
+
+
+def _check_counts(fmt: str, text: str) -> None:
+    """Refuse a header that counts more atoms than the file can hold."""
+    lines = text.split("\n", 12)[:12]
+    for name, (k, which) in _COUNTS.items():
+        if fmt != name.rstrip("5") or k >= len(lines):
+            continue
+        counts = [int(w[:20]) for w in lines[k].split()[which] if re.fullmatch(r"\d+", w, re.ASCII)]
+        if sum(counts) > min(len(text), _MAX_ATOMS):
+            raise InputError(f"line {k + 1}: expected the numbers of atoms; got {shown(lines[k].strip())}, too many")
+
+
+def reason(error: Exception) -> str:
+    """One short clause on why a reader stopped."""
+    if isinstance(error, KeyError) and error.args:
+        return f"there is no element {error.args[0]!r}" if isinstance(error.args[0], str) else "a key is missing"
+    lines = str(error).strip().splitlines()
+    return f"reading stopped at: {lines[0][:160]}" if lines else f"reading stopped ({type(error).__name__})"

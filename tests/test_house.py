@@ -1,0 +1,65 @@
+"""Rules of the house that no linter knows."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("nddo_ml", "bp_descriptors")
+# who may call autograd.grad: everybody else asks nddo_ml/derivatives.py
+DIFFERENTIATE = {"nddo_ml/derivatives.py", "bp_descriptors/fast.py"}
+# private names of others, and of notebooks, which have no public one
+ALLOWED = {"_repr_html_", "_hbar", "_e", "_amu"}
+
+
+def modules(*folders: str) -> Iterator[tuple[str, ast.Module]]:
+    for folder in folders:
+        for file in sorted((ROOT / folder).rglob("*.py")):
+            yield file.relative_to(ROOT).as_posix(), ast.parse(file.read_text(encoding="utf-8"))
+
+
+def calls(tree: ast.Module) -> Iterator[ast.Call]:
+    return (node for node in ast.walk(tree) if isinstance(node, ast.Call))
+
+
+def test_derivatives_are_taken_in_one_place() -> None:
+    found = {
+        path
+        for path, tree in modules(*PACKAGES)
+        for call in calls(tree)
+        if ast.unparse(call.func).endswith(
+            ("autograd.grad", "autograd.functional.hessian", "autograd.functional.jacobian")
+        )
+    }
+    assert found == DIFFERENTIATE
+
+
+def test_models_are_asked_what_they_can_do_not_which_they_are() -> None:
+    found = {
+        path
+        for path, tree in modules("nddo_ml")
+        for call in calls(tree)
+        if ast.unparse(call.func) == "isinstance" and ast.unparse(call.args[1]).split(".")[-1] in ("NDDO", "NNP")
+    }
+    assert {path for path in found if not path.startswith("nddo_ml/models/")} == {"nddo_ml/predictors/choose.py"}
+
+
+def private(tree: ast.Module) -> Iterator[str]:
+    """Private names that a module uses of others."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in PACKAGES:
+            names = [*(node.module or "").split("."), *(alias.name for alias in node.names)]
+        elif isinstance(node, ast.Attribute) and ast.unparse(node.value) not in ("self", "cls"):
+            names = [node.attr]
+        else:
+            continue
+        yield from (n for n in names if n.startswith("_") and not n.startswith("__") and n not in ALLOWED)
+
+
+@pytest.mark.parametrize("folder", ["tests", "benchmarks", "examples", "recipes"])
+def test_private_names_stay_private(folder: str) -> None:
+    assert {path: names for path, tree in modules(folder) if (names := sorted(private(tree)))} == {}
