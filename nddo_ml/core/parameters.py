@@ -12,8 +12,9 @@ from nddo_ml.integrals.one_center import sp_radial
 from nddo_ml.methods.parameters import MAX_Z, Method, Parameters, is_metal, parameters_of
 from nddo_ml.systems import Systems
 
+RADIUS_COLUMN, CORE_RADIUS_COLUMN = 32, 41
 # Columns of a row of parameters, as in csrc/core.h
-COLUMNS = {
+COLUMNS: dict[str, int | slice] = {
     **{
         name: k
         for k, name in enumerate(["U_ss", "U_pp", "U_dd", "zeta_s", "zeta_p", "zeta_d", "beta_s", "beta_p", "beta_d"])
@@ -21,8 +22,8 @@ COLUMNS = {
     "radial": slice(9, 26),
     "alpha": 26,
     "separation": slice(27, 32),
-    "radius": slice(32, 41),
-    "core_radius": 41,
+    "radius": slice(RADIUS_COLUMN, CORE_RADIUS_COLUMN),
+    "core_radius": CORE_RADIUS_COLUMN,
     "K": slice(42, 46),
     "L": slice(46, 50),
     "M": slice(50, 54),

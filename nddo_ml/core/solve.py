@@ -51,8 +51,10 @@ def _method_table(method: Method, table: ParameterTable) -> MethodTable:
 
 
 def available(method: Method) -> bool:
-    """Whether the core was built and has the method's core repulsion."""
-    return method.info.core_repulsion in _REPULSIONS and library() is not None
+    """Whether the core was built and has the method's core repulsion and integrals."""
+    info = method.info
+    plain = info.point_charges is None and not info.averages_d
+    return plain and info.core_repulsion in _REPULSIONS and library() is not None
 
 
 def solve(

@@ -8,7 +8,7 @@ from threading import Lock
 import numpy as np
 
 from nddo_ml.core.library import N_SHELLS, Generator, OneCenter, OverlapTable, PairTable, Tables
-from nddo_ml.core.parameters import COLUMNS, ParameterTable
+from nddo_ml.core.parameters import CORE_RADIUS_COLUMN, RADIUS_COLUMN, ParameterTable
 from nddo_ml.energy.core_repulsion import AM1_BORON_GAUSSIANS
 from nddo_ml.integrals import one_center, overlap, rotate, two_center
 from nddo_ml.integrals.angular import SHELL, product_multipoles
@@ -79,7 +79,7 @@ class CoreTables:
         return self.structure
 
     def _keep(self, values: object, dtype: type = np.float64) -> int:
-        array = np.ascontiguousarray(values, dtype=dtype)
+        array: np.ndarray = np.ascontiguousarray(values, dtype=dtype)
         self._arrays.append(array)
         return array.ctypes.data
 
@@ -177,7 +177,7 @@ def _shell_index(shell: tuple[int, int]) -> int:
 
 
 def _radius_column(k: int, width: int) -> int:
-    return COLUMNS["radius"].start + k if k < RADII[width] else COLUMNS["core_radius"]
+    return RADIUS_COLUMN + k if k < RADII[width] else CORE_RADIUS_COLUMN
 
 
 def _boron() -> np.ndarray:

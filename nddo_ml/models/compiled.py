@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
@@ -108,27 +108,35 @@ def solved_by_core(
         by_parameter=forces and beside.parameters is not None,
     )
     force = _forces(result, beside, moving.positions) if forces else None
-    energy = result.electronic + result.core + beside.energy.detach()
-    core = result.scf, result.electronic, result.core, energy, result.charges, result.dipole
-    chunk = ChunkResult(index, atoms, *core, force, None)
+    chunk = ChunkResult(
+        systems=index,
+        atoms=atoms,
+        scf=result.scf,
+        electronic=result.electronic,
+        core=result.core,
+        energy=result.electronic + result.core + beside.energy.detach(),
+        charges=result.charges,
+        dipole=result.dipole,
+        forces=force,
+        shift_size=None,
+    )
     return chunk if bool(result.solved.all()) else _some(chunk, result.solved, systems.system_idx)
 
 
 def _some(chunk: ChunkResult, chosen: Tensor, system_idx: Tensor) -> ChunkResult:
     """The chunk without the systems that are not chosen."""
-    of_atoms, f = chosen[system_idx], chunk.scf
-    scf = SCFResult(*(getattr(f, field.name)[chosen] for field in fields(f)))
-    of_systems = (t[chosen] for t in (chunk.electronic, chunk.core, chunk.energy))
-    forces = None if chunk.forces is None else chunk.forces[of_atoms]
-    return ChunkResult(
-        chunk.systems[chosen],
-        chunk.atoms[of_atoms],
-        scf,
-        *of_systems,
-        chunk.charges[of_atoms],
-        chunk.dipole[chosen],
-        forces,
-        None,
+    of_atoms = chosen[system_idx]
+    return replace(
+        chunk,
+        systems=chunk.systems[chosen],
+        atoms=chunk.atoms[of_atoms],
+        scf=SCFResult(*(getattr(chunk.scf, field.name)[chosen] for field in fields(SCFResult))),
+        electronic=chunk.electronic[chosen],
+        core=chunk.core[chosen],
+        energy=chunk.energy[chosen],
+        charges=chunk.charges[of_atoms],
+        dipole=chunk.dipole[chosen],
+        forces=None if chunk.forces is None else chunk.forces[of_atoms],
     )
 
 
@@ -145,4 +153,4 @@ def _forces(result: CoreResult, beside: Beside, positions: Tensor) -> Tensor:
         assert result.by_factor is not None
         outputs.append(beside.factors)
         weights.append(result.by_factor)
-    return -result.gradient - contracted_gradient(outputs, weights, positions)
+    return -result.gradient - contracted_gradient(outputs, weights, [positions])[0]

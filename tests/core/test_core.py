@@ -13,7 +13,7 @@ from torch import Tensor
 
 from nddo_ml import NDDO, Systems
 from nddo_ml.core.library import library
-from nddo_ml.core.parameters import COLUMNS
+from nddo_ml.core.parameters import COLUMNS, CORE_RADIUS_COLUMN, RADIUS_COLUMN
 from nddo_ml.core.solve import CoreResult, solve
 from nddo_ml.elements import atomic_masses
 from nddo_ml.energy.core_repulsion import core_repulsion
@@ -34,11 +34,12 @@ pytestmark = pytest.mark.skipif(library() is None, reason="the compiled core was
 _GEOMETRIES = {
     "AM1": ["CH3CONH2", "BH", "HCl"],
     "MNDO/d": ["PH3", "Na2", "SO2", "HCl"],
-    "PM6": ["CH3SH", "SiO", "HeH", "FeCl2", "ZnS", "C2H6"],
+    "PM6": ["CH3SH", "SiO", "HeH", "HeCl", "FeCl2", "ZnS", "C2H6"],
     "PM3": ["CH3CONH2"],
 }
 _BUILT = {
     "BH": ("BHF", [[0, 0, 0], [1.2, 0, 0], [-0.2, 1.3, 0.1]]),
+    "HeCl": ("HeClH", [[0, 0, 0], [0.4, 1.9, 0.3], [0.4, 3.2, 0.2]]),
     "HeH": ("HeH", [[0, 0, 0], [0.1, 0.9, 0.3]]),
     "FeCl2": ("FeCl2O", [[0, 0, 0], [2.1, 0.3, 0], [-2.1, 0.4, 0.2], [0.1, -1.9, 0.4]]),
     "ZnS": ("ZnSH", [[0, 0, 0], [0, 0, 2.1], [0.9, 0.1, 2.9]]),
@@ -124,8 +125,8 @@ def test_energy_and_derivatives(method: str, spins: int) -> None:
 
 def _folded(derivatives: Tensor) -> Tensor:
     """Radii beside cores are those of the orbitals where an atom's core has none of its own: their derivatives add."""
-    folded, first = derivatives.clone(), COLUMNS["radius"].start
-    for into, column in ((first, COLUMNS["core_radius"]), (first + 1, first + 7), (first + 2, first + 8)):
+    folded, first = derivatives.clone(), RADIUS_COLUMN
+    for into, column in ((first, CORE_RADIUS_COLUMN), (first + 1, first + 7), (first + 2, first + 8)):
         folded[:, into] += folded[:, column]
         folded[:, column] = 0
     return folded

@@ -127,6 +127,13 @@ static void add_attraction(const Field *f, int a, int of, const double *block, i
     }
 }
 
+/* Products with a p orbital of helium do nothing to products with a d orbital of another atom. */
+static void leave_out_helium(const Field *f, int a, int b, int ld, double *block) {
+    if (f->width[a] != 9 || f->width[b] != 4 || f->integers[b][I_PERIOD] != 1) return;
+    for (int i = n_products(4); i < n_products(9); i++)
+        for (int j = 1; j < n_products(4); j++) block[i * ld + j] = 0.0;
+}
+
 static void one_center_of(Field *f, int a) {
     const OneCenter *o = &f->tables->one_center[n_shells(f->width[a]) - 1];
     double *w = f->one_center + f->one_at[a];
@@ -150,6 +157,7 @@ static void build_pair(Field *f, int a, int b, int64_t k, Arena *arena) {
     local_integrals(t, r / tab->bohr, along, apart, inverse, unique);
     int cores = has_cores(f, a, b), na = n_products(wa), nb = n_products(wb), ld = columns_of(nb + cores);
     fill_block(t, unique, tab->hartree, na + cores, ld, local);
+    leave_out_helium(f, a, b, ld, local);
     rotate_products(&rotation, sa, sb, cores, 0, local, block);
     double *w = f->two_center + f->two_at[k];
     for (int j = 0; j < nb; j++) {

@@ -88,6 +88,7 @@ static double two_electron_slope(Field *f, int a, int b, double r, const Rotatio
     two_center_weights(f, a, b, density, ld, weights);
     add_core_weights(f, a, b, cores, ld, weights);
     rotate_products(rotation, n_shells(wa), n_shells(wb), cores, 1, weights, turned);
+    leave_out_helium(f, a, b, ld, turned);
     memset(on_unique, 0, sizeof(double) * (size_t)t->n_unique);
     memset(weight, 0, sizeof(double) * (size_t)t->n_terms);
     for (int64_t e = 0; e < t->n_entries; e++) on_unique[t->unique[e]] += turned[t->row[e] * ld + t->col[e]];
@@ -100,6 +101,7 @@ static double two_electron_slope(Field *f, int a, int b, double r, const Rotatio
     if (wa > 1) {
         double about[2] = {0, 0};
         fill_block(t, unique, tab->hartree, rows, ld, local);
+        leave_out_helium(f, a, b, ld, local);
         add_torque(&tab->product[n_shells(wa) - 1], &tab->product[n_shells(wb) - 1], rows, cols, ld, local, turned,
                    about);
         torque[0] += about[0], torque[1] += about[1];
