@@ -194,7 +194,7 @@ def _diatomic_energy(p: Parameters, pairs: CorePairs, added: Tensor) -> Tensor:
     gaussians = _gaussians(p, pairs.a, r, 1) + _gaussians(p, pairs.b, r, 1)
     if not bool(pairs.diatomic.all()):
         lanthanoid = _is_lanthanoid(pairs.z_a) | _is_lanthanoid(pairs.z_b)
-        generic = 10 * torch.exp(-torch.where(lanthanoid, 3.0, 2.18) * r)
+        generic = 10 * torch.exp(-torch.where(lanthanoid, r.new_tensor(3.0), r.new_tensor(2.18)) * r)
         bracket = torch.where(pairs.diatomic, bracket, generic)
         more = gaussians + _gaussians(p, pairs.a, r) + _gaussians(p, pairs.b, r)
         gaussians = torch.where(pairs.diatomic, gaussians, more)

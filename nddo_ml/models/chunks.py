@@ -73,6 +73,9 @@ class BatchResult:
         return getattr(self.chunks[0], name) is not None
 
     def _together(self, name: str, where: str, good: Tensor) -> Tensor:
+        if len(self.chunks) == 1 and self.scf is self.chunks[0].scf and bool(good.all()):
+            only: Tensor = getattr(self.chunks[0], name)
+            return only
         values = torch.cat([getattr(chunk, name) for chunk in self.chunks])
         order = torch.cat([getattr(chunk, where) for chunk in self.chunks])
         value = torch.empty_like(values).index_copy(0, order, values)
@@ -93,18 +96,19 @@ def starting_density(start: Tensor | None, index: Tensor, n_occupied: Tensor, si
     return chosen[:, :1] if n_occupied.shape[1] == 1 else chosen.expand(-1, 2, -1, -1)
 
 
-def chunks_of(systems: Systems, method: Method, open_shell: Tensor) -> list[Tensor]:
+def chunks_of(systems: Systems, method: Method, open_shell: Tensor, wanted: Tensor) -> list[Tensor]:
     """Indices of systems that are worked on together: alike in size and spin treatment, small enough for the cache.
 
-    There are at least as many chunks as threads where the work is worth it.
+    There are at least as many chunks as threads where the work is worth it. ``wanted`` [systems] bool says which
+    systems are there to be cut into chunks.
     """
     width = method.width.to(systems.numbers.device)[systems.numbers]
     orbitals = torch.zeros_like(systems.charge).index_add(0, systems.system_idx, width)
-    share = int(orbitals.square().sum()) // torch.get_num_threads() + 1
+    share = int((orbitals.square() * wanted).sum()) // torch.get_num_threads() + 1
     limit = max(min(_CHUNK_ELEMENTS, share), _SMALL_CHUNK)
     chunks: list[Tensor] = []
     for spin in (False, True):
-        chosen = torch.nonzero(open_shell == spin).squeeze(1)
+        chosen = torch.nonzero((open_shell == spin) & wanted).squeeze(1)
         chosen = chosen[torch.argsort(orbitals[chosen], stable=True)]
         sizes = orbitals[chosen].tolist()
         first = 0

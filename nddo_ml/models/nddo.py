@@ -23,6 +23,7 @@ from nddo_ml.methods.parameters import Method, Parameters, parameters_of
 from nddo_ml.methods.tables import load_method
 from nddo_ml.models.base import AbstractModel, Capabilities
 from nddo_ml.models.chunks import BatchResult, ChunkResult, chunks_of, starting_density
+from nddo_ml.models.compiled import solved_by_core, suitable
 from nddo_ml.models.hamiltonian import Hamiltonian, build_hamiltonian
 from nddo_ml.models.prediction import Prediction
 from nddo_ml.scf.density import total_density
@@ -127,20 +128,29 @@ class NDDO(AbstractModel):
         environment = self.environment if environment is None else environment
         n_occupied = occupations(systems, self.method)
         keep_graph = self._keeps_graph(systems)
-        chunks = map_threads(
-            lambda index: self._solve(
-                systems,
-                index,
-                n_occupied[index],
-                forces=forces,
-                start=start,
-                keep_graph=keep_graph,
-                environment=environment,
-            ),
-            chunks_of(systems, self.method, open_shells(systems, self.uhf)),
-            systems.positions.device,
-            large=systems.n_atoms > _LARGE,
-        )
+        open_shell = open_shells(systems, self.uhf)
+        chunks, left = [], torch.ones_like(open_shell)
+        bare = environment is None and not keep_graph
+        if bare and (index := suitable(systems, self.method, self.scf_options)).numel():
+            model = self.method, self.corrections, self.all_terms, self.scf_options
+            occupied = n_occupied[index], open_shell[index]
+            chunks = [solved_by_core(systems, index, *model, *occupied, forces=forces, start=start)]
+            left[chunks[0].systems] = False
+        if bool(left.any()):
+            chunks += map_threads(
+                lambda index: self._solve(
+                    systems,
+                    index,
+                    n_occupied[index],
+                    forces=forces,
+                    start=start,
+                    keep_graph=keep_graph,
+                    environment=environment,
+                ),
+                chunks_of(systems, self.method, open_shell, left),
+                systems.positions.device,
+                large=systems.n_atoms > _LARGE,
+            )
         result = BatchResult.of(chunks, systems)
         if on_failure == "raise":
             check_converged(result.scf)

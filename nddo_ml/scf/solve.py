@@ -153,6 +153,8 @@ def check_converged(result: SCFResult) -> None:
 
 def merge_results(parts: list[tuple[Tensor, SCFResult]], n_systems: int) -> SCFResult:
     """Put the results of disjoint sets of systems (indices, result) together, padded to the widest."""
+    if len(parts) == 1 and torch.equal(parts[0][0], torch.arange(n_systems, device=parts[0][0].device)):
+        return parts[0][1]
     size = max(part.density.shape[2] for _, part in parts)
     spins = max(part.density.shape[1] for _, part in parts)
     like = parts[0][1]

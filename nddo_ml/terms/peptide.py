@@ -11,6 +11,7 @@ from nddo_ml.elements import CARBON, HYDROGEN, NITROGEN, OXYGEN
 from nddo_ml.systems import Systems
 from nddo_ml.units import EV_KCAL_MOL
 
+_MARGIN = 1e-6  # Å, of a first look at distances
 # Å; longest distances at which two atoms count as bonded
 _CO, _CN, _NH, _NX = 1.3, 1.6, 1.3, 1.7
 
@@ -45,15 +46,31 @@ def find_dihedrals(systems: Systems) -> Tensor:
     z, idx = systems.numbers, systems.system_idx
     positions = systems.positions.detach()
     found: list[list[int]] = []
-    nitrogen = torch.nonzero(z == NITROGEN).squeeze(1)
-    if not nitrogen.numel() or not bool((z == OXYGEN).any()):
-        return torch.zeros(0, 4, dtype=torch.int64, device=z.device)
-    for k in idx[nitrogen].unique().tolist():
+    for k in _with_amides(z, positions, idx):
         atoms = torch.nonzero(idx == k).squeeze(1)
         distance = torch.cdist(positions[atoms], positions[atoms])
         quads = _of_molecule(z[atoms].tolist(), distance)
         found += [atoms[list(quad)].tolist() for quad in quads]
     return torch.tensor(found, dtype=torch.int64, device=z.device).view(-1, 4)
+
+
+def _with_amides(z: Tensor, positions: Tensor, idx: Tensor) -> list[int]:
+    """Systems in which some carbon is near enough to an oxygen and to a nitrogen."""
+    carbon = torch.nonzero(z == CARBON).squeeze(1)
+    for partner, reach in ((OXYGEN, _CO), (NITROGEN, _CN)):
+        others = torch.nonzero(z == partner).squeeze(1)
+        if not others.numel() or not carbon.numel():
+            return []
+        others = others[torch.argsort(idx[others])]
+        of_others, of_carbon = idx[others], idx[carbon]
+        first = torch.searchsorted(of_others, of_carbon)
+        counts = torch.searchsorted(of_others, of_carbon, right=True) - first
+        pair = torch.repeat_interleave(torch.arange(carbon.shape[0], device=z.device), counts)
+        rank = torch.arange(pair.shape[0], device=z.device) - (torch.cumsum(counts, 0) - counts)[pair]
+        distance = (positions[others[first[pair] + rank]] - positions[carbon[pair]]).norm(dim=1)
+        carbon = carbon[pair[distance <= reach + _MARGIN].unique()]
+    found: list[int] = idx[carbon].unique().tolist()
+    return found
 
 
 def _of_molecule(z: list[int], distance: Tensor) -> list[tuple[int, int, int, int]]:

@@ -1,0 +1,127 @@
+"""The compiled library, and the structures that it reads.
+
+It is plain C called through ctypes, so that one build serves every version of Python, calls release the interpreter's
+lock, and nothing is compiled when it is used. What it computes is defined by the torch code; where it is missing
+(installed without a compiler) that code is used.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from ctypes import POINTER, Structure, c_double, c_int64, c_void_p
+from functools import cache
+from importlib.machinery import EXTENSION_SUFFIXES
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ABI = 1  # of the structures below; as in csrc/core.c
+N_SHELLS = 24
+_double, _int32, _int64 = c_void_p, c_void_p, c_void_p  # arrays, given by their addresses
+
+
+class PairTable(Structure):
+    _fields_ = (
+        [(n, c_int64) for n in ("n_separations_a", "n_separations_b", "n_terms", "n_unique", "n_entries")]
+        + [(n, _double) for n in ("z", "x", "y")]
+        + [(n, _int32) for n in ("radius_a", "radius_b", "first", "term")]
+        + [("weight", _double)]
+        + [(n, _int32) for n in ("row", "col", "unique")]
+    )
+
+
+class OverlapTable(Structure):
+    _fields_ = [("n_terms", c_int64), ("top", c_int64), ("m", _int32), ("i", _int32), ("j", _int32), ("c", _double)]
+
+
+class Generator(Structure):
+    _fields_ = [("n_entries", c_int64), ("axis", _int32), ("row", _int32), ("col", _int32), ("value", _double)]
+
+
+class OneCenter(Structure):
+    _fields_ = (
+        [("n_entries", c_int64)] + [(n, _int32) for n in ("row", "col", "first", "radial")] + [("value", _double)]
+    )
+
+
+class Tables(Structure):
+    _fields_ = [
+        ("pair", PairTable * 12),
+        ("overlap", POINTER(OverlapTable) * (N_SHELLS * N_SHELLS)),
+        ("orbital", Generator * 3),
+        ("product", Generator * 3),
+        ("one_center", OneCenter * 3),
+        *((n, _double) for n in ("nodes", "weights", "powers", "forms")),
+        *((n, _int32) for n in ("product_a", "product_b")),
+        *((n, _double) for n in ("series", "boron", "pd_moment")),
+        ("hartree", c_double),
+        ("bohr", c_double),
+    ]
+
+
+class MethodTable(Structure):
+    _fields_ = [
+        ("kind", c_int64),
+        ("parameters", _double),
+        ("integers", _int32),
+        ("pair_alpha", _double),
+        ("pair_x", _double),
+    ]
+
+
+class Options(Structure):
+    _fields_ = [
+        ("tolerance", c_double),
+        ("max_iterations", c_int64),
+        ("history", c_int64),
+        ("iterate", c_int64),
+        ("search", c_int64),
+    ]
+
+
+class Batch(Structure):
+    _fields_ = [
+        ("tables", POINTER(Tables)),
+        ("method", POINTER(MethodTable)),
+        ("options", Options),
+        *((n, c_int64) for n in ("n_systems", "n_spins_out", "size")),
+        *((n, _int64) for n in ("first_atom", "first_pair", "n_spins", "n_occupied", "row")),
+        *((n, _double) for n in ("positions", "masses", "guess")),
+        *((n, _double) for n in ("density", "fock", "electronic", "core", "residual", "charges", "dipole")),
+        *((n, _int64) for n in ("iterations", "state")),
+        *((n, _double) for n in ("gradient", "by_parameter", "factors", "by_factor")),
+    ]
+
+
+@cache
+def library() -> Any | None:
+    """The library of the best build for this processor; None where it was not built, or is of another version."""
+    generic = _load("generic")
+    if generic is None:
+        return None
+    best = _load("avx2") if generic.nddo_core_has_avx2() else None
+    return best or generic
+
+
+def _load(name: str) -> Any | None:
+    folder = Path(__file__).parent
+    path = next((p for s in EXTENSION_SUFFIXES if (p := folder / f"_{name}{s}").exists()), None)
+    if path is None:
+        return None
+    try:
+        loaded = ctypes.CDLL(str(path))
+        sizes = [loaded.nddo_core_sizes(k) for k in range(3)]
+        fits = loaded.nddo_core_abi() == ABI and sizes == [ctypes.sizeof(s) for s in (Tables, MethodTable, Batch)]
+        loaded.nddo_core_solve.restype = c_int64
+    except (OSError, AttributeError):
+        return None
+    return loaded if fits else None
+
+
+def address(array: np.ndarray | None) -> int | None:
+    """Where an array's elements begin; they must be contiguous."""
+    if array is None:
+        return None
+    assert array.flags.c_contiguous
+    return array.ctypes.data

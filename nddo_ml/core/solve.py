@@ -1,0 +1,187 @@
+"""Fields, energies and forces of a batch by the compiled core."""
+
+from __future__ import annotations
+
+import ctypes
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nddo_ml.core.library import Batch, MethodTable, Options, address, library
+from nddo_ml.core.parameters import N_DIFFERENTIABLE, ParameterTable, of_elements
+from nddo_ml.core.tables import CoreTables
+from nddo_ml.elements import atomic_masses
+from nddo_ml.methods.parameters import Method, Parameters
+from nddo_ml.scf.loop import SCFOptions
+from nddo_ml.scf.solve import SCFResult
+from nddo_ml.systems import Systems
+from nddo_ml.threads import map_threads
+from nddo_ml.units import Constants
+
+_REPULSIONS = {"classic": 0, "AM1": 1, "MNDO/d": 2, "PM6": 3}
+
+
+@dataclass(frozen=True)
+class CoreResult:
+    """What the core has of a batch. Rows of systems that are not ``solved`` hold nothing."""
+
+    solved: Tensor  # [systems] bool; the others are for the torch solvers
+    scf: SCFResult
+    electronic: Tensor  # [systems] eV
+    core: Tensor  # [systems] eV
+    charges: Tensor  # [atoms] e
+    dipole: Tensor  # [systems, 3] e·Å
+    gradient: Tensor | None  # [atoms, 3] eV/Å, of field and core repulsion
+    by_parameter: Tensor | None  # [atoms, N_DIFFERENTIABLE], in the order of COLUMNS
+    by_factor: Tensor | None  # [pairs, N_FACTORS], like the factors
+
+
+@cache
+def _tables(constants: Constants) -> CoreTables:
+    return CoreTables(constants)
+
+
+def _method_table(method: Method, table: ParameterTable) -> MethodTable:
+    pairs = method.pair_alpha.numpy(), method.pair_x.numpy()
+    repulsion = _REPULSIONS[method.info.core_repulsion]
+    return MethodTable(repulsion, *(address(a) for a in (table.values, table.integers, *pairs)))
+
+
+def available(method: Method) -> bool:
+    """Whether the core was built and has the method's core repulsion and integrals."""
+    info = method.info
+    plain = info.point_charges is None and not info.averages_d
+    return plain and info.core_repulsion in _REPULSIONS and library() is not None
+
+
+def solve(
+    systems: Systems,
+    method: Method,
+    n_occupied: Tensor,
+    open_shell: Tensor,
+    options: SCFOptions,
+    *,
+    parameters: Parameters | None = None,
+    factors: Tensor | None = None,
+    guess: Tensor | None = None,
+    forces: bool = False,
+    by_parameter: bool = False,
+    iterate: bool = True,
+) -> CoreResult:
+    """The fields of a batch, each molecule on its own, on as many threads as torch has.
+
+    Args:
+        systems: molecules; positions float64 on the CPU.
+        method: the parent method.
+        n_occupied: [systems, 2] α and β electrons.
+        open_shell: [systems] bool, which are unrestricted.
+        options: tolerance and limits.
+        parameters: of the atoms, where they are not the method's own.
+        factors: [pairs, N_FACTORS] of the overlaps (l_a, l_b, m) and of the core repulsion, see ``factors``.
+        guess: [systems, spin, M, M] densities to start from, M orbitals of the largest, two spins where any is open.
+        forces: whether to differentiate by positions.
+        by_parameter: whether to differentiate by parameters and factors as well.
+        iterate: False evaluates everything at the densities given.
+    """
+    table = of_elements(method) if parameters is None else ParameterTable.of(systems.numbers, parameters)
+    numbers, idx = systems.numbers.numpy(), systems.system_idx.numpy()
+    row = numbers if parameters is None else np.arange(len(numbers))
+    width = table.integers[row, 1]
+    order = np.lexsort((-width, idx))
+    row = np.ascontiguousarray(row[order], dtype=np.int64)
+    n, atoms = systems.n_systems, len(numbers)
+    counts = np.bincount(idx, minlength=n)
+    first_atom = np.concatenate(([0], np.cumsum(counts)))
+    n_orbitals = np.bincount(idx, weights=width, minlength=n).astype(np.int64)
+    spins = np.where(open_shell.numpy(), 2, 1)
+    spins_out, size = int(spins.max()), int(n_orbitals.max())
+    like = np.zeros
+    arrays = {
+        "first_atom": first_atom,
+        "first_pair": np.concatenate(([0], np.cumsum(counts * (counts - 1) // 2))),
+        "n_spins": spins.astype(np.int64),
+        "n_occupied": np.ascontiguousarray(n_occupied.numpy()),
+        "row": row,
+        "positions": np.ascontiguousarray(systems.positions.detach().numpy()[order]),
+        "masses": atomic_masses(systems.numbers, torch.float64).numpy()[order],
+        "guess": None if guess is None else np.ascontiguousarray(guess.detach().numpy()),
+        "density": like((n, spins_out, size, size)),
+        "fock": like((n, spins_out, size, size)),
+        "electronic": like(n),
+        "core": like(n),
+        "residual": like(n),
+        "charges": like(atoms),
+        "dipole": like((n, 3)),
+        "iterations": like(n, dtype=np.int64),
+        "state": like(n, dtype=np.int64),
+        "gradient": like((atoms, 3)) if forces else None,
+        "by_parameter": like((atoms, N_DIFFERENTIABLE)) if by_parameter else None,
+        "factors": None if factors is None else np.ascontiguousarray(factors.detach().numpy()),
+        "by_factor": np.zeros(factors.shape) if by_parameter and factors is not None else None,
+    }
+    search = iterate and options.solution == "lowest" and guess is None
+    chosen = Options(options.tolerance, options.max_iterations, options.history, iterate, search)
+    _run(method, table, row, chosen, arrays, (n, spins_out, size))
+    solved = torch.from_numpy(arrays["state"] == 0)
+    back = np.empty_like(order)
+    back[order] = np.arange(atoms)
+
+    def of_atoms(name: str) -> Tensor | None:
+        value = arrays[name]
+        return None if value is None else torch.from_numpy(value[back])
+
+    occupied = n_occupied if spins_out == 2 else n_occupied[:, :1]
+    scf = SCFResult(
+        density=torch.from_numpy(arrays["density"]),
+        fock=torch.from_numpy(arrays["fock"]),
+        real_rows=torch.from_numpy(np.arange(size) < n_orbitals[:, None]),
+        n_occupied=occupied,
+        converged=solved,
+        iterations=torch.from_numpy(arrays["iterations"]),
+        residual=torch.from_numpy(arrays["residual"]),
+    )
+    charges = of_atoms("charges")
+    assert charges is not None
+    return CoreResult(
+        solved,
+        scf,
+        torch.from_numpy(arrays["electronic"]),
+        torch.from_numpy(arrays["core"]),
+        charges,
+        torch.from_numpy(arrays["dipole"]),
+        of_atoms("gradient"),
+        of_atoms("by_parameter"),
+        None if arrays["by_factor"] is None else torch.from_numpy(arrays["by_factor"]),
+    )
+
+
+def _run(
+    method: Method,
+    table: ParameterTable,
+    row: np.ndarray,
+    options: Options,
+    arrays: dict[str, np.ndarray | None],
+    sizes: tuple[int, int, int],
+) -> None:
+    compiled = library()
+    assert compiled is not None
+    tables = _tables(method.constants).prepare(table, row)
+    batch = Batch(
+        ctypes.pointer(tables),
+        ctypes.pointer(_method_table(method, table)),
+        options,
+        *sizes,
+        **{name: address(array) for name, array in arrays.items()},
+    )
+    following = ctypes.c_int64(0)
+    workers = min(torch.get_num_threads(), sizes[0])
+
+    def work(_: int) -> int:
+        return int(compiled.nddo_core_solve(ctypes.byref(batch), ctypes.byref(following)))
+
+    failed = map_threads(work, range(workers), torch.device("cpu")) if workers > 1 else [work(0)]
+    if any(failed):
+        raise MemoryError("not enough memory for the field of a molecule")
