@@ -390,7 +390,8 @@ def test_killed_twenty_times(tmp_path, command):
     """Two thousand structures by AM1: nothing is lost or doubled, the result is that of an undisturbed run."""
     source, out, rng = structures(tmp_path / "in.xyz", 2000), tmp_path / "out.xyz", np.random.default_rng(2)
     arguments = [command, source, "--json", tmp_path / "out.json"]
-    assert killed([*arguments, "--output", tmp_path / "whole.xyz"], tmp_path / "no", [])[0] == [0]
+    whole_run = [*arguments, "--output", tmp_path / "whole.xyz"]
+    assert killed(whole_run, tmp_path / "no", [], pairs=1500)[0] == [0]
     kills = [(signal.SIGKILL, float(rng.uniform(0, 0.3))) for _ in range(20)]
     codes, said = killed([*arguments, "--output", out], tmp_path / "out.xyz.part", kills, pairs=1500)
     assert codes[-1] == 0, said
