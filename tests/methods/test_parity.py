@@ -42,7 +42,8 @@ OF_FLAT = (0.001, 0.05, 0.005)
 # MOPAC's gradients of these methods are not the derivatives of its energies (see tests/references/README.md).
 CORRECTED = 0.2  # kcal/mol/Å
 # The search comes to one or the other of several lower solutions, by rounding: further heats of formation, kcal/mol
-# above that of other_solutions.json or, without an entry there, of the reference. Our own numbers.
+# above that of other_solutions.json or, without an entry there, of the reference. Our own numbers; the last one MOPAC
+# leaves again when it starts there.
 ANOTHER = {"PM6/Tl-NH2": 37.4363, "PM6/Pt-SH1 m2": -4.5348, "MNDOD/NH4+Cl@15": -0.1851}
 OTHER = {e["id"]: e for e in entries("other_solutions")}
 
