@@ -91,7 +91,7 @@ def run(
     """Predict reference entries of one method and spin treatment and compare."""
     systems = to_systems(chosen)
     model = NDDO(method, uhf=uhf, scf=SCFOptions(solution=solution))
-    prediction = model(systems, forces=True, on_failure="mask", guess=guess)
+    prediction = model(systems, forces=True, on_failure="mask", start=guess)
     return prediction, deviations(chosen, prediction, systems, method)
 
 

@@ -1,0 +1,81 @@
+"""Models that ask the compiled core, beside the same models by torch alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from ase import units
+from ase.build import molecule
+from ase.md.verlet import VelocityVerlet
+
+from nddo_ml import NDDO, NDDOCalculator, Prediction, Systems
+from nddo_ml.core.library import library
+from nddo_ml.models import compiled
+from nddo_ml.models.open import open_model
+from nddo_ml.scf.solve import SCFOptions
+
+pytestmark = pytest.mark.skipif(library() is None, reason="the compiled core was not built")
+
+_NAMES = ["CH3CONH2", "NO2", "H2O", "C6H6", "CH3CH2OH", "C2H3"]
+_TIGHT = SCFOptions(tolerance=1e-9)
+
+
+def _by_torch(model: NDDO, systems: Systems, monkeypatch: pytest.MonkeyPatch) -> Prediction:
+    with monkeypatch.context() as context:
+        context.setattr(compiled, "available", lambda method: False)
+        return model(systems, forces=True)
+
+
+def _assert_equal(one: Prediction, other: Prediction) -> None:
+    for name in ("energy", "electronic_energy", "core_energy", "heat_of_formation"):
+        torch.testing.assert_close(getattr(one, name), getattr(other, name), rtol=0, atol=1e-8)
+    for name in ("forces", "charges", "dipole"):
+        torch.testing.assert_close(getattr(one, name), getattr(other, name), rtol=0, atol=1e-7)
+
+
+def test_methods(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, systems = NDDO("AM1", scf=_TIGHT), Systems.from_ase([molecule(n) for n in _NAMES])
+    _assert_equal(model(systems, forces=True), _by_torch(model, systems, monkeypatch))
+
+
+def test_hybrid(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Derivatives by parameters and pair factors go through the networks."""
+    model = open_model("hybrid-chno")
+    assert isinstance(model, NDDO)
+    model.scf_options = replace(_TIGHT, solution="first")
+    systems = Systems.from_ase([molecule(n) for n in _NAMES])
+    _assert_equal(model(systems, forces=True), _by_torch(model, systems, monkeypatch))
+
+
+def test_a_molecule_does_not_know_its_batch() -> None:
+    model, frames = NDDO("PM6"), [molecule(n) for n in _NAMES if n not in ("NO2", "C2H3")]
+    batch = model(Systems.from_ase(frames), forces=True)
+    alone = [model(Systems.from_ase(frame), forces=True) for frame in frames]
+    assert torch.equal(batch.energy, torch.cat([p.energy for p in alone]))
+    assert torch.equal(batch.forces, torch.cat([p.forces for p in alone]))
+
+
+def test_start_from_a_density() -> None:
+    model, systems = NDDO("AM1"), Systems.from_ase([molecule(n) for n in _NAMES])
+    first = model(systems)
+    again = model(systems, start=first)
+    torch.testing.assert_close(again.energy, first.energy, rtol=0, atol=1e-8)
+    assert int(again.scf.iterations.max()) <= 4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["AM1", "hybrid-chno"])
+def test_energy_is_conserved(name: str) -> None:
+    """NVE of acetamide at 300 K for 1 ps: the energy's slope is below 0.1 meV/atom/ps."""
+    atoms = molecule("CH3CONH2")
+    atoms.calc = NDDOCalculator(open_model(name))
+    spread = np.sqrt(units.kB * 300 * atoms.get_masses())[:, None]
+    atoms.set_momenta(spread * np.random.default_rng(0).normal(size=(len(atoms), 3)))
+    dynamics, energies = VelocityVerlet(atoms, 0.25 * units.fs), []
+    dynamics.attach(lambda: energies.append(atoms.get_total_energy()), interval=10)
+    dynamics.run(4000)
+    slope = np.polyfit(0.0025 * np.arange(len(energies)), energies, 1)[0]
+    assert abs(slope) / len(atoms) < 1e-4
