@@ -75,6 +75,7 @@ reference_pages = {
     ),
     "integrals": ("Integrals", "From atoms to matrices; lengths are in bohr here.", ["nddo_ml.integrals"]),
     "scf": ("Self-consistent field", "Fock matrices, solvers, stability.", ["nddo_ml.scf"]),
+    "compiled": ("Compiled core", "Fields and forces of molecules in C, beside the torch code.", ["nddo_ml.core"]),
     "energy": ("Energy and properties", "What is made of a converged density.", ["nddo_ml.energy"]),
     "descriptors": ("bp_descriptors", "Neighbour lists and symmetry functions, usable alone.", ["bp_descriptors"]),
 }

@@ -40,7 +40,8 @@ def contracted_gradient(
         return tuple(torch.zeros_like(x) for x in inputs)
     if not create_graph:
         # a sum, since for grad_outputs torch loads its symbolic shapes: half a second at the first force
-        total = torch.stack([(o * w.detach()).sum() for o, w in chosen]).sum()
+        with torch.enable_grad():  # the outputs have a graph, whatever the caller's mode
+            total = torch.stack([(o * w.detach()).sum() for o, w in chosen]).sum()
         return gradient(total, inputs)
     # grad_outputs, since in a sum the derivative would go through the weights as well
     values, factors = zip(*chosen, strict=True)

@@ -111,7 +111,8 @@ def solved_by_core(
         forces=forces,
         by_parameter=forces and beside.parameters is not None,
     )
-    force = _forces(result, beside, moving.positions) if forces else None
+    with torch.set_grad_enabled(forces):
+        force = _forces(result, beside, moving.positions) if forces else None
     chunk = ChunkResult(
         systems=index,
         atoms=atoms,

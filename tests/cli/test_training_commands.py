@@ -53,7 +53,7 @@ def run(tmp_path_factory, data):
 def test_train_leaves_model_log_and_figures(run):
     found = {p.name for p in run.iterdir()}
     figures = {"report.html", "learning_curves.png", "parity_train.png", "parity_test.png"}
-    assert found == {"model.pt", "log.jsonl", "checkpoint.pt", "errors.json"} | figures
+    assert found == {"model.pt", "log.jsonl", "checkpoint.pt", "errors.json", "training.lock"} | figures
     assert all((run / name).stat().st_size > 10_000 for name in figures)
 
 
@@ -65,7 +65,9 @@ def test_evaluate_gives_json_and_a_table(run, data, tmp_path, capsys):
     assert found["labels"]["forces"]["unit"] == "eV/Å"
     assert found["labels"]["energy"]["mae"] > found["labels"]["energy_per_atom"]["mae"]
     assert found["labels"]["energy"]["rmse"] >= found["labels"]["energy"]["mae"]
-    assert json.loads((run / "errors.json").read_text())["labels"] == found["labels"]
+    plain = {label: {k: v for k, v in e.items() if k != "with_fitted_zero"} for label, e in found["labels"].items()}
+    assert json.loads((run / "errors.json").read_text())["labels"] == plain
+    assert found["labels"]["energy"]["with_fitted_zero"]["mae"] < found["labels"]["energy"]["mae"]
     assert (tmp_path / "p.png").exists()
     assert call("evaluate", run / "model.pt", data, "--json", tmp_path / "e.json") == 0
     assert "energy per atom" in capsys.readouterr().out

@@ -79,3 +79,12 @@ def test_energy_is_conserved(name: str) -> None:
     dynamics.run(4000)
     slope = np.polyfit(0.0025 * np.arange(len(energies)), energies, 1)[0]
     assert abs(slope) / len(atoms) < 1e-4
+
+
+@pytest.mark.parametrize("name", ["hybrid-chno", "PM6-D3H4"])
+def test_forces_do_not_depend_on_the_mode_of_gradients(name: str) -> None:
+    model = open_model(name)
+    with_graphs = model(molecule("CH3OH"), forces=True).forces
+    with torch.no_grad():
+        without = model(molecule("CH3OH"), forces=True).forces
+    assert torch.equal(with_graphs, without)

@@ -101,7 +101,7 @@ def test_torque_equals_the_differentiated_rotation(widths: tuple[int, int], prod
         direction = v / r[:, None]
         block = local * r[:, None, None]
         if fast:
-            turned = rotate_blocks(block, direction, widths, products)
+            turned = rotate_blocks(block, direction, widths, products=products)
         else:
             matrices = [orbital_rotation(local_frames(direction), w) for w in widths]
             matrices = [product_rotation(m) for m in matrices] if products else matrices

@@ -82,7 +82,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write(tmp_path / "d.extxyz", frames())
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(Trainer, "run", lambda self: self.model.eval())
-    monkeypatch.setattr("nddo_ml.training.summary.write_figures", lambda *_: None)
+    monkeypatch.setattr("nddo_ml.training.summary.parity", lambda *_, **__: None)
+    monkeypatch.setattr("nddo_ml.training.summary.learning_curves", lambda *_: None)
+    monkeypatch.setattr("nddo_ml.training.summary.save_figure", lambda *_: None)
+    monkeypatch.setattr("nddo_ml.training.summary.write_report", lambda *_: None)
     return tmp_path
 
 
