@@ -102,9 +102,10 @@ def expected(entry: dict) -> dict:
 
 
 def sample(name: str, method: str, uhf: bool) -> list[dict]:
-    """The smallest entries that show every element (of closed shells of s and p every pair of elements), every tenth of the
-    others, and those with another solution (of open shells of metals, whose search takes long, every third), nine atoms
-    at most where these are enough.
+    """The smallest entries that show every element (of closed shells of s and p every pair of elements), every tenth.
+
+    Those with another solution as well (of open shells of metals, whose search takes long, every third), nine atoms at
+    most where these are enough.
     """
     ordered = sorted(chosen_of(name, method, uhf), key=lambda e: len(e["symbols"]))
     if name == "singled_out":
