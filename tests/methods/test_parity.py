@@ -6,6 +6,8 @@ from our density, and the density from which our field comes to MOPAC's.
 
 from __future__ import annotations
 
+from itertools import combinations_with_replacement
+
 import pytest
 import torch
 from reference_data import NAMES, entries, padded, rows, run, square
@@ -100,21 +102,25 @@ def expected(entry: dict) -> dict:
 
 
 def sample(name: str, method: str, uhf: bool) -> list[dict]:
-    """The smallest entries that show every element, every tenth of the others, and those with another solution (of
-    open shells of metals, whose search takes long, every third), nine atoms at most where these are enough.
+    """The smallest entries that show every element (of closed shells of s and p every pair of elements), every tenth.
+
+    Those with another solution as well (of open shells of metals, whose search takes long, every third), nine atoms at
+    most where these are enough.
     """
     ordered = sorted(chosen_of(name, method, uhf), key=lambda e: len(e["symbols"]))
     if name == "singled_out":
         return ordered
     other = [e["id"] for e in ordered if e["id"] in OTHER]
     wanted = set(other[:: 3 if uhf and name in ("pm6", "older_metals") else 1])
-    seen: set[str] = set()
+    together = 2 if name == "sp_methods" and not uhf else 1
+    seen: set[tuple[str, ...]] = set()
     chosen = []
     for k, entry in enumerate(ordered):
         small = len(entry["symbols"]) <= 9
-        if not seen.issuperset(entry["symbols"]) or (small and (entry["id"] in wanted or k % 10 == 0)):
+        shows = set(combinations_with_replacement(sorted(set(entry["symbols"])), together))
+        if not seen.issuperset(shows) or (small and (entry["id"] in wanted or k % 10 == 0)):
             chosen.append(entry)
-            seen.update(entry["symbols"])
+            seen.update(shows)
     return chosen
 
 

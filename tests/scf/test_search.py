@@ -72,19 +72,18 @@ def test_newton_steps_lower_the_energy_and_end_quadratically(spins: int) -> None
     assert float((size[1:] / size[:-1])[late].max()) < 0.05
 
 
-@pytest.mark.parametrize("spins", [1, 2])
-def test_a_newton_step_that_would_raise_the_energy_is_not_taken(spins: int) -> None:
+def test_a_newton_step_that_would_raise_the_energy_is_not_taken() -> None:
     """From shuffled orbitals, where the energy is far from its second order."""
-    builder, state, n_occupied = at_start([molecule(name) for name in ("H2CO", "CO2", "N2", "LiF", "SO2")], spins)
+    builder, state, n_occupied = at_start([molecule("ClF3")], 2)
     energies, orbitals = diagonalize(state.fock, builder.layout.real_rows)
-    changes = []
-    for seed in range(4):
-        shuffled = shuffle_frontier(orbitals, n_occupied, builder.layout.n_orbitals, 8, seed)
-        states = [at_orbitals(builder, shuffled, energies, n_occupied, state)]
-        for _ in range(25):
-            states.append(minimize(builder, states[-1], n_occupied, SCFOptions(max_descent=1)))
-        changes.append(torch.stack([s.energy for s in states]).diff(dim=0))
-    assert float(torch.stack(changes).max()) < 1e-8
+    shuffled = shuffle_frontier(orbitals, n_occupied, builder.layout.n_orbitals, 8, 0)
+    states = [at_orbitals(builder, shuffled, energies, n_occupied, state)]
+    for _ in range(12):
+        states.append(minimize(builder, states[-1], n_occupied, SCFOptions(max_descent=1)))
+    change = torch.cat([s.energy for s in states]).diff()
+    left = torch.cat([s.residual for s in states[:-1]]) > 1e-2
+    assert bool(((change == 0) & left).any())  # a step was tried and not taken
+    assert float(change.max()) < 1e-8
 
 
 def test_newton_finds_what_the_accelerated_loop_finds() -> None:
