@@ -136,9 +136,7 @@ def solve(
         "by_factor": np.zeros(factors.shape) if by_parameter and factors is not None else None,
     }
     search = iterate and options.solution == "lowest" and guess is None
-    chosen = Options(
-        options.tolerance, options.max_iterations, options.max_descent, options.history, iterate, search
-    )
+    chosen = Options(options.tolerance, options.max_iterations, options.max_descent, options.history, iterate, search)
     _run(method, table, row, chosen, arrays, (n, spins_out, size))
     solved = torch.from_numpy(arrays["state"] == 0)
     back = np.empty_like(order)
