@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -200,6 +201,8 @@ class Scaler(nn.Module):
                 values += [0.0] * (4 - len(values))  # older files have no sigma
                 if (e, f) not in missing:
                     raise ValueError(f"element {e + 1}, function {f + 1} is unknown or given twice")
+                if not all(map(isfinite, values)) or values[0] > values[1] or values[3] < 0:
+                    raise ValueError("expected finite numbers, the lower limit first, and a sigma that is not negative")
             except (IndexError, ValueError) as error:
                 raise ValueError(f"{path}, line {number}: cannot read {raw.strip()!r}: {error}") from error
             statistics[:, e, f] = torch.as_tensor(values, dtype=torch.float64)

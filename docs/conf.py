@@ -43,8 +43,8 @@ reference_pages = {
         "Batches, elements, errors",
         "The batch type, what every failure looks like, and small things that everything uses.",
         [
-            f"nddo_ml.{n}"
-            for n in ["systems", "errors", "elements", "units", "io", "storage", "derivatives", "networks", "threads"]
+            *(f"nddo_ml.{n}" for n in ["systems", "errors", "elements", "units", "display"]),
+            *(f"nddo_ml.{n}" for n in ["storage", "derivatives", "networks", "threads"]),
         ],
     ),
     "models": ("Models", "What a model is, the methods, the potentials, and models on disk.", ["nddo_ml.models"]),
@@ -58,6 +58,14 @@ reference_pages = {
     "datasets": ("Data sets", "Labelled structures: reading, checking, zeros of the energy.", ["nddo_ml.datasets"]),
     "evaluation": ("Evaluation", "Errors of a model on labelled structures, and reports.", ["nddo_ml.evaluation"]),
     "compare": ("Comparisons and scans", "Models side by side.", ["nddo_ml.compare"]),
+    "structures": (
+        "Structures from files",
+        "What a file or a SMILES string says of molecules.",
+        ["nddo_ml.structures"],
+    ),
+    "results": ("Results", "Results as they come, kept and written whole.", ["nddo_ml.results"]),
+    "environments": ("Environments", "Fields and point charges around a molecule.", ["nddo_ml.environments"]),
+    "generate": ("Molecules by rules", "Structures for training data.", ["nddo_ml.generate"]),
     "labelling": ("Reference labels", "Calculations with PySCF.", ["nddo_ml.labelling"]),
     "methods": ("Methods", "The published methods and their parameters.", ["nddo_ml.methods"]),
     "terms": (

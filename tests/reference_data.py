@@ -47,6 +47,8 @@ class Deviations:
     heat_of_formation: Tensor  # kcal/mol
     gradient: Tensor  # kcal/mol/Å, largest component
     dipole: Tensor  # D, length of the difference
+    gradient_norm: Tensor  # kcal/mol/Å, absolute difference of the norms, which do not depend on
+    dipole_norm: Tensor  # D, in which of several equal directions the field has less symmetry than the molecule
 
 
 def deviations(chosen: list[dict], prediction: Prediction, systems: Systems, method: str) -> Deviations:
@@ -62,10 +64,15 @@ def deviations(chosen: list[dict], prediction: Prediction, systems: Systems, met
     worst = torch.zeros(len(chosen), dtype=torch.float64)
     worst = worst.scatter_reduce(0, systems.system_idx, per_atom, "amax")
     dipole = torch.tensor([e["dipole"] for e in chosen], dtype=torch.float64)
+    of_ours = prediction.dipole * DEBYE_PER_E_ANGSTROM
+    squares = torch.zeros(2, len(chosen), dtype=torch.float64)
+    squares = squares.index_add(1, systems.system_idx, torch.stack((ours, gradients)).square().sum(dim=2))
     return Deviations(
         prediction.heat_of_formation - heat,
         worst,
-        (prediction.dipole * DEBYE_PER_E_ANGSTROM - dipole).norm(dim=1),
+        (of_ours - dipole).norm(dim=1),
+        (squares[0].sqrt() - squares[1].sqrt()).abs(),
+        (of_ours.norm(dim=1) - dipole.norm(dim=1)).abs(),
     )
 
 
@@ -84,7 +91,7 @@ def run(
     """Predict reference entries of one method and spin treatment and compare."""
     systems = to_systems(chosen)
     model = NDDO(method, uhf=uhf, scf=SCFOptions(solution=solution))
-    prediction = model(systems, forces=True, on_failure="mask", guess=guess)
+    prediction = model(systems, forces=True, on_failure="mask", start=guess)
     return prediction, deviations(chosen, prediction, systems, method)
 
 

@@ -165,7 +165,7 @@ def test_systems_are_a_sequence():
 
 
 def test_representations_are_short():
-    methoxide = Systems.from_ase([molecule("CH3O")] * 8, charge=-1)
+    methoxide = Systems.from_ase([molecule("CH3O")] * 8, charge=-1, multiplicity=1)
     assert repr(methoxide) == "Systems(8 systems: " + "CH3O −1, " * 5 + "…; 40 atoms, float64)"
     assert repr(three()) == "Systems(3 systems: H2O, CH3, CO2; 10 atoms, float64)"
 

@@ -23,7 +23,7 @@ def page(title: str, introduction: str, modules: list[str]) -> str:
     """Markdown of one page."""
     parts = [f"{HEAD}# {title}\n\n{introduction}\n"]
     for name in modules:
-        members = "" if hasattr(import_module(name), "__path__") else "\n   :members:"
+        members = "" if hasattr(import_module(name), "__path__") else "\n   :members:\n   :ignore-module-all:"
         parts.append(f"## `{name}`\n\n```{{eval-rst}}\n.. automodule:: {name}{members}\n```\n")
     return "\n".join(parts)
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from functools import wraps
 from importlib import import_module
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 COMMANDS = {
     "energy": "Energies, forces, charges and dipoles of the molecules in files.",
     "optimize": "Relax the molecules in files, all of them at once.",
-    "methods": "Methods, their elements and references.",
+    "models": "Methods and shipped models, their elements and references.",
     "train": "Train a model from a configuration and data.",
     "label": "Reference energies and forces of structures, by density functional theory.",
     "evaluate": "Errors of a model or method against reference data.",
@@ -22,12 +23,15 @@ COMMANDS = {
 }
 
 
+RENAMED = {"methods": "models"}  # old names, which keep working
+
+
 def build_app(arguments: Sequence[str]) -> typer.Typer:
     """The application for these arguments: only the commands that they name are imported."""
     app = typer.Typer(
         help="Semi-empirical quantum chemistry and neural networks: NDDO methods, hybrids, potentials.",
-        epilog="Examples: nddo-ml energy water.xyz --method AM1  |  "
-        "nddo-ml optimize *.xyz --output relaxed.xyz  |  nddo-ml COMMAND --help",
+        epilog="Examples: nddo-ml energy examples/water_dimer.xyz --model AM1  |  "
+        "nddo-ml optimize examples/molecules/*.xyz --output relaxed.xyz  |  nddo-ml COMMAND --help",
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
@@ -37,14 +41,18 @@ def build_app(arguments: Sequence[str]) -> typer.Typer:
     app.callback()(_general)
     for name, summary in COMMANDS.items():
         function = _load(name) if name in arguments else _placeholder
-        app.command(name, short_help=summary, no_args_is_help=name != "methods")(function)
+        app.command(name, short_help=summary, no_args_is_help=name != "models")(function)
+    for old, name in RENAMED.items():
+        function = _load(name) if old in arguments else _placeholder
+        app.command(old, hidden=True, no_args_is_help=name != "models")(function)
     return app
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point of ``nddo-ml``.
 
-    Exit codes: 0 all done; 1 some calculation did not converge; 2 some input was wrong (the rest is done).
+    Exit codes: 0 all done; 1 some calculation did not converge; 2 some input was wrong (the rest is done);
+    130 interrupted by Ctrl-C.
     """
     from nddo_ml.errors import NDDOMLError, warnings_as_sentences
 
@@ -58,7 +66,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _load(name: str) -> Callable[..., None]:
-    return getattr(import_module(f"nddo_ml.cli.{name}"), name)
+    """A command's function, which Ctrl-C ends with a word and exit code 130."""
+    function = getattr(import_module(f"nddo_ml.cli.{name}"), name)
+
+    @wraps(function)
+    def interruptible(*arguments: Any, **options: Any) -> None:
+        try:
+            function(*arguments, **options)
+        except KeyboardInterrupt:
+            typer.secho("interrupted", err=True)
+            raise typer.Exit(130) from None
+
+    return interruptible
 
 
 def _placeholder() -> None:

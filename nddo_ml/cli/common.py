@@ -18,13 +18,10 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from nddo_ml.errors import InputError, SCFConvergenceError
-from nddo_ml.structures.read import read_structures
-from nddo_ml.structures.structure import Refused, Structure, addressed
+from nddo_ml.errors import InputError
 
 if TYPE_CHECKING:
     from nddo_ml.models.base import AbstractModel
-    from nddo_ml.systems import Systems
 
 T = TypeVar("T")
 
@@ -44,8 +41,22 @@ NoPbc = Annotated[bool, typer.Option("--no-pbc", help="Take what stands in a cel
 Smiles = Annotated[
     list[str] | None, typer.Option("--smiles", metavar="SMILES", help="A molecule, made by RDKit; repeat it.")
 ]
-Method = Annotated[str, typer.Option("--method", "-m", help="NDDO method; `nddo-ml methods` lists them.")]
-ModelFile = Annotated[Path | None, typer.Option("--model", help="A trained model instead of a method.")]
+Model = Annotated[
+    str,
+    typer.Option(
+        "--model",
+        "--method",
+        "-m",
+        metavar="NAME",
+        help="A method, a shipped model or a model file; `nddo-ml models` lists them.",
+    ),
+]
+NamedModel = Annotated[
+    str | None,
+    typer.Option(
+        "--model", "-m", metavar="NAME", help="A method, a shipped model or a model file; else the first argument."
+    ),
+]
 Models = Annotated[
     list[str] | None,
     typer.Option(
@@ -58,6 +69,9 @@ Models = Annotated[
 ]
 Uhf = Annotated[
     bool, typer.Option("--uhf", help="Unrestricted singlets too, with broken spin symmetry where this is lower.")
+]
+Solution = Annotated[
+    str, typer.Option("--solution", help="Of several solutions of the field: lowest, first, or mopac, MOPAC's.")
 ]
 Json = Annotated[str | None, typer.Option("--json", metavar="OUT", help="JSON file; - is standard output.")]
 Charge = Annotated[
@@ -79,19 +93,27 @@ class Report:
 
     def wrong_input(self, message: str) -> None:
         """A user's mistake: exit code 2."""
-        self._tell(message, 2)
+        self.tell(2, message)
 
     def not_converged(self, message: str) -> None:
         """A calculation that did not converge: exit code 1, unless some input was wrong as well."""
-        self._tell(message, 1)
+        self.tell(1, message)
 
     def note(self, message: str) -> None:
         """What was assumed or not used: no error."""
-        self.console.print(f"note: {message}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+        self._print(f"note: {message}", "yellow")
 
-    def _tell(self, message: str, code: int) -> None:
-        self.console.print(f"error: {message}", style="red", markup=False, highlight=False, soft_wrap=True)
+    def tell(self, code: int, message: str) -> None:
+        """An error with its exit code."""
+        self._print(f"error: {message}", "red")
         self.exit_code = max(self.exit_code, code)
+
+    def say(self, message: str) -> None:
+        """What is no error."""
+        self._print(message, None)
+
+    def _print(self, text: str, style: str | None) -> None:
+        self.console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
 
 
 def console(stderr: bool = False) -> Console:
@@ -100,22 +122,32 @@ def console(stderr: bool = False) -> Console:
     return made if made.is_terminal else Console(stderr=stderr, width=140)
 
 
-def load_model(method: str, model_file: Path | None, uhf: bool = False) -> AbstractModel:
-    """The NDDO method, or the trained model of a file.
+def load_model(name: str, uhf: bool = False, solution: str = "lowest") -> AbstractModel:
+    """The method, shipped model or model of a file.
 
     Raises:
-        InputError: an unknown method, a file that is no model, or --uhf with a potential.
+        InputError: none of these, an unknown solution, or --uhf or --solution with a potential.
     """
-    from nddo_ml.models.nddo import NDDO
+    from nddo_ml.models.open import open_model
 
-    if model_file is None:
-        return NDDO(method, uhf=True if uhf else None)
-    from nddo_ml.models.saved import load_model as load
-
-    model = load(model_file)
+    model = open_model(name, True if uhf else None)
     if uhf:
         model.unrestrict()
+    if solution != "lowest":
+        model.seek(solution)
     return model
+
+
+def model_and_files(given: Sequence[str], name: str | None) -> tuple[str, list[Path]]:
+    """The model and the files of a command that takes its model as first argument or by option.
+
+    Raises:
+        InputError: no model, or no file beside it.
+    """
+    model, files = (name, list(given)) if name is not None else (given[0], list(given[1:]))
+    if not files:
+        raise InputError(f"expected a model and at least one file; got {' '.join(given)}")
+    return model, [Path(f) for f in files]
 
 
 def open_models(names: Sequence[str] | None, uhf: bool = False) -> list[AbstractModel]:
@@ -140,100 +172,8 @@ def open_models(names: Sequence[str] | None, uhf: bool = False) -> list[Abstract
     return models
 
 
-def read(
-    files: Sequence[str | Path] | None,
-    report: Report,
-    charge: int | None = None,
-    multiplicity: int | None = None,
-    *,
-    no_pbc: bool = False,
-    smiles: Sequence[str] | None = None,
-) -> list[Structure]:
-    """The structures of all sources that can be read; the others are reported, and so is what was assumed.
-
-    Raises:
-        InputError: neither files nor SMILES.
-    """
-    if not files and not smiles:
-        raise InputError("expected structure files, - for standard input, or --smiles; got none of them")
-    structures = []
-    found = read_structures(
-        [str(f) for f in files or ()],
-        charge=charge,
-        multiplicity=multiplicity,
-        pbc=False if no_pbc else None,
-        smiles=smiles or (),
-    )
-    for entry in found:
-        if isinstance(entry, Refused):
-            report.wrong_input(str(entry))
-            continue
-        structures.append(entry)
-        for remark in entry.remarks:
-            report.note(f"{entry.address}: {remark}")
-    return structures
-
-
-def batches(structures: Sequence[Structure]) -> Iterator[list[int]]:
-    """Indices of the structures in batches of like size and bounded memory, the largest first."""
-    order = sorted(range(len(structures)), key=lambda k: -len(structures[k].atoms))
-    batch: list[int] = []
-    for k in order:
-        largest = len(structures[batch[0]].atoms) if batch else 0
-        if batch and (len(batch) + 1) * largest**2 > MAX_BATCH_PAIRS:
-            yield batch
-            batch = []
-        batch.append(k)
-    if batch:
-        yield batch
-
-
-def run_all(
-    structures: Sequence[Structure],
-    compute: Callable[[list[Structure], Systems], Sequence[T]],
-    charge: int | None,
-    multiplicity: int | None,
-    report: Report,
-) -> list[T]:
-    """The results of ``compute``, one a structure, in the order of the structures, batch by batch.
-
-    When a batch is refused, its halves are tried, until the culprits stand alone and are reported; systems
-    whose SCF does not converge are reported, and the rest of their batch is computed without them.
-    """
-    from nddo_ml.systems import Systems
-
-    results: dict[int, T] = {}
-
-    def run(batch: list[int]) -> None:
-        if not batch:
-            return
-        chosen = [structures[k] for k in batch]
-        try:
-            systems = Systems.from_ase([s.atoms for s in chosen], charge, multiplicity)
-            results.update(zip(batch, compute(chosen, systems), strict=True))
-        except InputError as error:
-            if len(batch) == 1:
-                report.wrong_input(_with_address(str(error), chosen[0]))
-                return
-            run(batch[: len(batch) // 2])
-            run(batch[len(batch) // 2 :])
-        except SCFConvergenceError as error:
-            for i in error.systems:
-                report.not_converged(f"{chosen[i].address}: the SCF did not converge")
-            run([k for i, k in enumerate(batch) if i not in error.systems])
-
-    for batch in batches(structures):
-        run(batch)
-    return [results[k] for k in sorted(results)]
-
-
-def _with_address(message: str, structure: Structure) -> str:
-    text = addressed(message, [structure])
-    return text if structure.address in text else f"{structure.address}: {text}"
-
-
 @contextmanager
-def progress(what: str, total: int, on: Console) -> Iterator[Callable[[int], None]]:
+def progress(what: str, total: int | None, on: Console) -> Iterator[Callable[[int], None]]:
     """A progress bar on a terminal, nothing elsewhere; yields a function that advances it."""
     columns = (
         TextColumn("{task.description}"),

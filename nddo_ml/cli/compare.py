@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
 from rich.table import Table
-from torch import Tensor
 
-from nddo_ml.cli import common, output
+from nddo_ml.cli import answering, common, output, produce
 from nddo_ml.cli.common import Charge, Files, Json, Models, Multiplicity, NoPbc, Smiles, Uhf
-from nddo_ml.compare.answers import Answers, Extrapolation
-from nddo_ml.compare.comparison import ZEROS, Comparison
-from nddo_ml.compare.comparison import compare as run
-from nddo_ml.datasets.dataset import from_frames
+from nddo_ml.cli.produce import Scheduler, Workers
+from nddo_ml.compare.answers import extrapolates_at_atoms, pyscf_atom_energies
+from nddo_ml.compare.comparison import ZEROS
+from nddo_ml.compare.streamed import LABELS, Kept, StreamedComparison
 from nddo_ml.errors import InputError
 from nddo_ml.labelling.level import Level
-from nddo_ml.structures.structure import Structure, addressed
-from nddo_ml.systems import Systems
+from nddo_ml.results.records import write_object
 from nddo_ml.units import DEBYE_PER_E_ANGSTROM, EV_KCAL_MOL
+
+if TYPE_CHECKING:
+    from nddo_ml.models.base import AbstractModel
 
 SHOWN = 24  # structures in the table; JSON has all
 DEFAULT = Level()
@@ -59,6 +62,8 @@ def compare(
     summary: Summary = False,
     json: Json = None,
     figures: Figures = None,
+    workers: Workers = 1,
+    scheduler: Scheduler = None,
 ) -> None:
     """Methods, hybrids and potentials side by side on the same structures.
 
@@ -67,164 +72,157 @@ def compare(
     Energies are compared after per-element energies are fitted, and relative
     to the first frame of the same formula. A potential says where it
     extrapolates. Exit code 1 when some field did not converge, 2 when some
-    structure was refused by some model.
+    structure was refused by some model. With --json OUT, results are kept in
+    OUT.part as they come: the same command goes on after an interruption.
 
     Examples:
 
-      nddo-ml compare molecules.xyz
+      nddo-ml compare examples/molecules/*.xyz
 
-      nddo-ml compare labelled.extxyz --model PM6 --model runs/a/model.pt --figures figures --json results.json
+      nddo-ml compare examples/molecules/displaced.extxyz --model PM6 --model nnp-chno --figures figures --json all.json
 
-      nddo-ml compare conformers.xyz --model PM3 --model hybrid-chno --pyscf
+      nddo-ml compare examples/water_dimer.xyz --model PM3 --model hybrid-chno --pyscf
     """
-    output.check_writable(json)
-    loaded = common.open_models(models, uhf)
-    console = common.console(stderr=True)
-    report = common.Report(console)
-    found = common.read(files, report, charge, multiplicity, no_pbc=no_pbc, smiles=smiles)
-    structures = checked(found, charge, multiplicity, report)
-    if not structures:
-        raise typer.Exit(report.exit_code)
+    sources = produce.Sources.given(files, smiles, charge, multiplicity, no_pbc)
+    targets = produce.checked([*sources.files, *(models or ())], json=json)
+    if relative_to is not None and relative_to not in ZEROS:
+        raise InputError(f"energies may be relative to {', '.join(ZEROS)}; got {relative_to!r}")
+    loaded = tuple(common.open_models(models, uhf))
     level = Level(functional, basis) if pyscf else None
-    total = len(structures) * (len(loaded) + pyscf)
-    with common.progress("structures", total, console) as advance:
-        frames = [s.atoms for s in structures]
-        comparison = run(loaded, frames, relative_to=relative_to, level=level, advance=advance)
-    tell_failures(comparison.answers, structures, report)
-    if json is not None:
-        output.write_json(record(comparison, structures), json)
-    out = common.console(stderr=json == "-")
-    if not summary:
-        out.print(structure_table(comparison, structures))
-    out.print(summary_table(comparison))
-    if figures is not None:
-        from nddo_ml.compare.figures import write_figures
-
-        written = write_figures(comparison, frames, figures)
-        names = ", ".join(str(p) for p in written) or "none: a parity plot needs labels or a second model"
-        console.print(f"figures: {names}", highlight=False)
+    if level is not None:
+        level.check()
+    report = common.Report(common.console(stderr=True))
+    settings = produce.settings_of("compare", loaded, uhf=uhf, pyscf=level.description if level else None)
+    with produce.production(targets, settings, report) as run:
+        structures = produce.read(sources, report, targets)
+        work = answering.Answering(loaded, level)
+        most = answering.CHUNK if level is None else 1
+        keys = run.compute(structures, work, "structures", produce.resources(workers, scheduler), most)
+        comparison = compared(partial(run.blocks, keys), loaded, level, relative_to)
+        if comparison is None:
+            raise typer.Exit(report.exit_code)
+        path = targets.files.get("json")
+        if json is not None:
+            structures_of = (structure_record(comparison, kept) for kept in comparison.structures())
+            run.write({"json": lambda: write_object(record(comparison), path, structures=structures_of)})
+        out = common.console(stderr=json == "-")
+        if not summary:
+            out.print(structure_table(comparison))
+        out.print(summary_table(comparison))
+        if figures is not None:
+            draw(comparison, figures, report)
     raise typer.Exit(report.exit_code)
 
 
-def checked(
-    structures: list[Structure], charge: int | None, multiplicity: int | None, report: common.Report
-) -> list[Structure]:
-    """Copies with charge and multiplicity in ``info``, without those that cannot be computed, which are reported."""
-    good = []
-    for structure in structures:
-        atoms = structure.atoms.copy()
-        atoms.calc = structure.atoms.calc
-        for key, value in (("charge", charge), ("multiplicity", multiplicity)):
-            if value is not None:
-                atoms.info[key] = value
-        try:
-            Systems.from_ase(atoms)
-            from_frames([atoms], structure.source)
-        except InputError as error:
-            message = str(error).replace(f"{structure.source}, frame 0", structure.address, 1)
-            report.wrong_input(addressed(message, [structure]))
-            continue
-        good.append(replace(structure, atoms=atoms))
-    return good
+def compared(
+    blocks: Callable[[], Iterator[Sequence[Kept]]],
+    models: Sequence[AbstractModel],
+    level: Level | None,
+    relative_to: str | None,
+) -> StreamedComparison | None:
+    """The comparison of what a run kept; None of no structure."""
+    names = [m.name for m in models]
+    made = StreamedComparison(blocks, names if level is None else [*names, answering.name_of(level)], relative_to)
+    if not made.count:
+        return None
+    if made.relative_to == "atoms":
+        for model in models:
+            source = made.sources[model.name]
+            source.atoms = model.isolated_energies(made.elements)
+            source.atoms_extrapolated = extrapolates_at_atoms(model, made.elements)
+        if level is not None:
+            made.sources[answering.name_of(level)].atoms = pyscf_atom_energies(level, made.elements)
+    made.judge(None if level is None else answering.name_of(level))
+    return made
 
 
-def tell_failures(answers: list[Answers], structures: list[Structure], report: common.Report) -> None:
-    """Say which structures a model has no answer for, and why."""
-    for source in answers:
-        for k, reason in source.failures.items():
-            tell = report.not_converged if k in source.unconverged else report.wrong_input
-            tell(f"{structures[k].address}: {source.name}: {reason}")
-
-
-def record(comparison: Comparison, structures: list[Structure]) -> dict[str, Any]:
-    """Everything, as plain data."""
-    sources = [*comparison.answers]
-    if comparison.reference is not None and all(a is not comparison.reference for a in sources):
-        sources.append(comparison.reference)
+def record(comparison: StreamedComparison) -> dict[str, Any]:
+    """Everything but the structures, as plain data."""
+    judged = [s for s in comparison.sources.values() if s.name != LABELS]
     return {
         "relative_to": comparison.relative_to,
-        "reference": None if comparison.reference is None else comparison.reference.name,
+        "reference": comparison.reference,
         "models": [
             {
-                "name": a.name,
-                "seconds_per_structure": a.seconds,
-                "failures": len(a.failures),
-                "extrapolating_structures": None if a.extrapolations is None else len(a.extrapolations),
-                "errors": {q: {"unit": ERROR_UNITS[q], **e} for q, e in comparison.errors(a).items()},
+                "name": s.name,
+                "seconds_per_structure": s.seconds if s.timed else None,
+                "failures": s.failures,
+                "extrapolating_structures": s.extrapolating,
+                "errors": {q: {"unit": ERROR_UNITS[q], **e} for q, e in comparison.errors.get(s.name, {}).items()},
             }
-            for a in comparison.answers
-        ],
-        "structures": [
-            {
-                "source": s.source,
-                "frame": s.frame,
-                "formula": s.atoms.get_chemical_formula(),
-                "results": {a.name: result(a, comparison, k) for a in sources},
-            }
-            for k, s in enumerate(structures)
+            for s in judged
         ],
     }
 
 
-def result(answers: Answers, comparison: Comparison, k: int) -> dict[str, Any]:
+def structure_record(comparison: StreamedComparison, kept: Kept) -> dict[str, Any]:
+    """One structure as plain data."""
+    results = {name: result(comparison, name, kept) for name in comparison.sources}
+    return {**kept["record"], "results": results}
+
+
+def result(comparison: StreamedComparison, name: str, kept: Kept) -> dict[str, Any]:
     """What one source says of one structure."""
-    systems = comparison.data.systems
-    _, atoms = systems.select_with_atoms(systems.charge.new_tensor([k]))
-    vector = None if answers.dipole is None else _item(answers.dipole * DEBYE_PER_E_ANGSTROM, k)
-    outside = None if answers.extrapolations is None else answers.extrapolations.get(k)
+    answer = kept["answers"].get(name, {})
+    relative = comparison.relative(name, kept)
+    vector = answer.get("dipole")
+    vector = None if vector is None else [x * DEBYE_PER_E_ANGSTROM for x in vector]
     return {
-        "energy_eV": _item(answers.energy, k),
-        "relative_energy_kcal_mol": _item(comparison.relative(answers) * EV_KCAL_MOL, k),
-        "forces_eV_A": _item(answers.forces, atoms),
-        "charges_e": _item(answers.charges, atoms),
+        "energy_eV": answer.get("energy"),
+        "relative_energy_kcal_mol": None if relative is None else relative * EV_KCAL_MOL,
+        "forces_eV_A": answer.get("forces"),
+        "charges_e": answer.get("charges"),
         "dipole_vector_D": vector,
         "dipole_D": None if vector is None else sum(x * x for x in vector) ** 0.5,
-        "failure": answers.failures.get(k),
-        "extrapolation": None if outside is None else _extrapolation(outside),
+        "energy_spread_eV": answer.get("energy_spread"),
+        "failure": answer.get("failure"),
+        "extrapolation": answer.get("extrapolation"),
     }
 
 
-def structure_table(comparison: Comparison, structures: list[Structure]) -> Table:
+def structure_table(comparison: StreamedComparison) -> Table:
     """A line a structure and source; the force is that of the atom with the largest."""
-    sources = [*comparison.answers]
-    if comparison.reference is not None and comparison.reference.name == "labels":
-        sources.append(comparison.reference)
     table = Table(title=f"energies relative to {ZEROS[comparison.relative_to]}", title_justify="left")
     for name in ("structure", "formula", "model"):
         table.add_column(name, overflow="fold")
     for name in ("energy kcal/mol", "force kcal/mol/Å", "dipole D", "charges e"):
         table.add_column(name, justify="right")
     table.add_column("remark")
-    for k, structure in enumerate(structures[:SHOWN]):
-        name = Path(structure.source).name + (f" [{structure.frame}]" if structure.frame else "")
-        for line, source in enumerate(sources):
-            first = (name, structure.atoms.get_chemical_formula()) if line == 0 else ("", "")
-            last = line == len(sources) - 1
-            table.add_row(*map(escape, [*first, *_cells(source, comparison, k)]), end_section=last)
-    notes = [f"{a.name} extrapolates at isolated atoms" for a in comparison.answers if a.atoms_extrapolated]
-    if len(structures) > SHOWN:
-        notes.append(f"{len(structures) - SHOWN} more structures: --json has all")
+    names = list(comparison.sources)
+    for kept in islice(comparison.structures(), SHOWN):
+        about = kept["record"]
+        for line, name in enumerate(names):
+            titled = output.structure_name(about["source"], about["frame"])
+            first = (titled, about["formula"]) if line == 0 else ("", "")
+            cells = _cells(name, result(comparison, name, kept))
+            table.add_row(*map(escape, [*first, *cells]), end_section=line == len(names) - 1)
+    notes = [f"{s.name} extrapolates at isolated atoms" for s in comparison.sources.values() if s.atoms_extrapolated]
+    if comparison.count > SHOWN:
+        notes.append(f"{comparison.count - SHOWN} more structures: --json has all")
     table.caption = "; ".join(notes) or None
     return table
 
 
-def summary_table(comparison: Comparison) -> Table:
+def summary_table(comparison: StreamedComparison) -> Table:
     """A line a source: time, failures, extrapolations, and mean absolute deviations where there is a reference."""
-    errors = {a.name: comparison.errors(a) for a in comparison.answers}
+    errors = comparison.errors
     quantities = [q for q in ERROR_UNITS if any(q in e for e in errors.values())]
     reference = comparison.reference
-    title = "time" if reference is None else f"time, and mean absolute deviations from {_called(reference)}"
-    table = Table(title=title, title_justify="left")
+    called = "the labels" if reference == LABELS else reference
+    table = Table(
+        title="time" if reference is None else f"time, and mean absolute deviations from {called}", title_justify="left"
+    )
     table.add_column("model")
     for name in ("ms a structure", "failed", "extrapolates", *(f"{q} {ERROR_UNITS[q]}" for q in quantities)):
         table.add_column(name, justify="right")
-    judged = [a for a in comparison.answers if a is not reference]
-    best = {q: min((errors[a.name][q]["mae"] for a in judged if q in errors[a.name]), default=None) for q in quantities}
-    for a in comparison.answers:
-        cells = [escape(a.name), "–" if a.seconds is None else f"{1000 * a.seconds:.1f}", str(len(a.failures))]
-        cells.append("–" if a.extrapolations is None else f"{len(a.extrapolations)} of {len(comparison.data)}")
+    shown = [s for s in comparison.sources.values() if s.name != LABELS]
+    judged = [s for s in shown if s.name != reference]
+    best = {q: min((errors[s.name][q]["mae"] for s in judged if q in errors[s.name]), default=None) for q in quantities}
+    for s in shown:
+        cells = [escape(s.name), f"{1000 * s.seconds:.1f}" if s.timed else "–", str(s.failures)]
+        cells.append("–" if s.extrapolating is None else f"{s.extrapolating} of {comparison.count}")
         for q in quantities:
-            error = errors[a.name].get(q) if a in judged else None
+            error = errors[s.name].get(q) if s in judged else None
             star = "*" if error and len(judged) > 1 and error["mae"] == best[q] else ""
             cells.append(f"{error['mae']:.3g}{star}" if error else "–")
         table.add_row(*cells)
@@ -233,40 +231,29 @@ def summary_table(comparison: Comparison) -> Table:
     return table
 
 
-def _cells(source: Answers, comparison: Comparison, k: int) -> list[str]:
-    values = result(source, comparison, k)
+def draw(comparison: StreamedComparison, folder: Path, report: common.Report) -> None:
+    """Figures of all structures, which are in memory for it."""
+    from nddo_ml.compare.figures import write_figures
+
+    whole, frames = answering.in_memory(comparison)
+    written = write_figures(whole, frames, folder)
+    names = ", ".join(str(p) for p in written) or "none: a parity plot needs labels or a second model"
+    report.say(f"figures: {names}")
+
+
+def _cells(name: str, values: dict[str, Any]) -> list[str]:
     forces, charges = values["forces_eV_A"], values["charges_e"]
     largest = None if forces is None else max(sum(x * x for x in f) for f in forces) ** 0.5 * EV_KCAL_MOL
-    outside = values["extrapolation"]
-    remark = "no result" if values["failure"] else ""
-    if outside is not None:
-        remark = f"extrapolates: {len(outside['atoms'])} atom{'s' * (len(outside['atoms']) > 1)}"
+    remarks = ["no result"] * bool(values["failure"])
+    if values["extrapolation"] is not None:
+        remarks.append(output.extrapolates(values["extrapolation"]))
+    if values["energy_spread_eV"] is not None:
+        remarks.append(f"± {values['energy_spread_eV'] * EV_KCAL_MOL:.2f} kcal/mol")
     return [
-        source.name,
+        name,
         output.number(values["relative_energy_kcal_mol"], 2),
         output.number(largest, 2),
         output.number(values["dipole_D"], 2),
         "–" if charges is None else f"{min(charges):+.2f} to {max(charges):+.2f}",
-        remark,
+        ", ".join(remarks),
     ]
-
-
-def _extrapolation(e: Extrapolation) -> dict[str, Any]:
-    finite = e.excess != float("inf")
-    return {
-        "atoms": e.atoms,
-        "functions": e.functions,
-        "worst": f"atom {e.worst.atom} ({e.worst.element}): {e.worst.function}",
-        "excess_over_range": e.excess if finite else None,
-    }
-
-
-def _called(reference: Answers) -> str:
-    return "the labels" if reference.name == "labels" else reference.name
-
-
-def _item(values: Tensor | None, index: int | Tensor) -> Any:
-    """Numbers of one structure; None where there are none."""
-    if values is None or bool(values[index].isnan().any()):
-        return None
-    return values[index].tolist()

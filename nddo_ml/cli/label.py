@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from nddo_ml.cli import common
+from nddo_ml.cli import common, produce
 from nddo_ml.cli.common import Charge, Files, Multiplicity, NoPbc, Smiles
 from nddo_ml.errors import InputError
 from nddo_ml.labelling.level import Level
-from nddo_ml.labelling.run import Outcome, Resources, Task, prepare
+from nddo_ml.labelling.run import Outcome, Task, prepare
 from nddo_ml.labelling.run import label as run
 from nddo_ml.labelling.sources import CalculatorSource, CommandSource, Source
+from nddo_ml.results.pool import Resources
 from nddo_ml.structures.structure import Structure, addressed
 
 DEFAULT = Level()
@@ -89,17 +91,17 @@ def label(
 
     Examples:
 
-      nddo-ml label conformers.xyz --output labels.extxyz --workers 4
+      nddo-ml label examples/molecules/*.xyz --output labels.extxyz --workers 4
 
-      nddo-ml label ions.xyz --output ions.extxyz --charge -1 --functional b3lyp --dispersion d3bj
+      nddo-ml label examples/molecules/acetate.xyz --output ions.extxyz --charge -1 --functional b3lyp --dispersion d3bj
 
-      nddo-ml label ions.xyz --output mp2.extxyz --functional scs-mp2 --basis "6-31g(d)" --density-fitting weigend
+      nddo-ml label examples/water_dimer.xyz --output mp2.extxyz --functional scs-mp2 --basis "6-31g(d)"
 
-      nddo-ml label *.xyz --output labels.extxyz --scheduler tcp://cluster:8786
+      nddo-ml label examples/molecules/*.xyz --output labels.extxyz --scheduler tcp://cluster:8786
 
-      nddo-ml label *.xyz -o lj.extxyz --calculator ase.calculators.lj:LennardJones --calculator-args '{"sigma": 3.0}'
+      nddo-ml label examples/molecules/*.xyz -o lj.extxyz --calculator ase.calculators.lj:LennardJones
 
-      nddo-ml label *.xyz -o labels.extxyz --command "python teacher.py {input} {output}" --batch 50 --reads-state
+      nddo-ml label examples/molecules/*.xyz -o labels.extxyz --command "python teacher.py {input} {output}" --batch 50
     """
     pyscf = Level(
         functional,
@@ -114,21 +116,27 @@ def label(
     )
     source = _source(pyscf, calculator, calculator_args, command, level, reads_state)
     source.check()
+    sources = produce.Sources.given(files, smiles, charge, multiplicity, no_pbc)
+    targets = produce.checked(sources.files, output=output)
+    if output.suffix not in (".xyz", ".extxyz"):
+        raise InputError(f"--output {output}: expected .xyz or .extxyz, to which labels can be appended")
     resources = Resources(workers or max(1, (os.cpu_count() or 1) // threads), threads, scheduler, batch)
-    console = common.console(stderr=True)
-    report = common.Report(console)
-    found = common.read(files, report, charge, multiplicity, no_pbc=no_pbc, smiles=smiles)
-    tasks = _prepare(found, charge, multiplicity, source, report)
-    with common.progress("labels", len(tasks), console) as advance:
+    report = common.Report(common.console(stderr=True))
+    counted = 0
+    with common.progress("labels", None, report.console) as advance, produce.interruptible(report) as held:
 
         def tell(outcome: Outcome) -> None:
+            nonlocal counted
+            counted += outcome.atoms is not None
+            held.check()
+            held.kept = f"{counted} new labels are in {output}"
             advance(1)
             if outcome.atoms is None:
                 report.not_converged(f"{outcome.task.source}, frame {outcome.task.frame}: {outcome.reason}")
 
-        summary = run(tasks, output, source, resources, retry_failed, tell)
-    text = f"{output}: {summary.labelled} labelled, {summary.failed} failed, {summary.skipped} done before"
-    console.print(text, highlight=False)
+        tasks = _prepared(produce.read(sources, report, targets), source, report)
+        summary = run(tasks, output, source, resources, retry_failed, tell, report.say)
+    report.say(f"{output}: {summary.labelled} labelled, {summary.failed} failed, {summary.skipped} done before")
     raise typer.Exit(report.exit_code)
 
 
@@ -156,23 +164,15 @@ def _source(
     return CommandSource(command or "", level, reads_state)
 
 
-def _prepare(
-    structures: list[Structure],
-    charge: int | None,
-    multiplicity: int | None,
-    source: Source,
-    report: common.Report,
-) -> list[Task]:
+def _prepared(structures: Iterable[Structure], source: Source, report: common.Report) -> Iterator[Task]:
     """Tasks of the structures that can be labelled; the others are reported."""
-    tasks = []
     for structure in structures:
         try:
-            task = prepare(structure, charge, multiplicity)
+            task = prepare(structure, structure.charge, structure.multiplicity)
             source.check_structure(task.atoms)
-            tasks.append(task)
+            yield task
         except InputError as error:
             report.wrong_input(addressed(str(error), [structure]))
-    return tasks
 
 
 def _grid(text: str) -> tuple[int, int]:

@@ -2,36 +2,79 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nddo_ml.cli import common, output
-from nddo_ml.cli.common import Charge, Files, Json, Method, ModelFile, Multiplicity, NoPbc, Smiles, Uhf
-from nddo_ml.cli.output import Result
-from nddo_ml.workflows.optimize import OptimizationResult
+from nddo_ml.cli import common, output, produce
+from nddo_ml.cli.common import Charge, Files, Json, Model, Multiplicity, NoPbc, Smiles, Uhf
+from nddo_ml.cli.produce import Scheduler, Workers
+from nddo_ml.results.run import NOT_CONVERGED
+from nddo_ml.workflows.optimize import OptimizationResult, check_limits
 from nddo_ml.workflows.optimize import optimize as relax
 
 if TYPE_CHECKING:
-    from ase import Atoms
-
+    from nddo_ml.models.base import AbstractModel
+    from nddo_ml.results.run import Outcome
     from nddo_ml.structures.structure import Structure
-    from nddo_ml.systems import Systems
 
-Output = Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="extxyz file of the relaxed frames.")]
+Output = Annotated[
+    Path, typer.Option("--output", "-o", metavar="OUT", help="Relaxed structures; the suffix is the format.")
+]
 Fmax = Annotated[float, typer.Option("--fmax", help="Largest force that counts as relaxed, eV/Å.")]
 Steps = Annotated[int, typer.Option("--max-steps", help="Steps after which a molecule is given up.")]
 Trajectory = Annotated[
-    Path | None, typer.Option("--trajectory", metavar="OUT", help="extxyz file of every accepted step.")
+    Path | None, typer.Option("--trajectory", metavar="OUT", help="Every accepted step; the suffix is the format.")
 ]
+
+
+@dataclass(frozen=True)
+class Relaxations:
+    """Relaxed structures of a batch, and how they came about."""
+
+    model: AbstractModel
+    fmax: float
+    max_steps: int
+    paths: bool
+    bonds: bool = False
+
+    def __call__(self, structures: Sequence[Structure]) -> list[Outcome]:
+        relaxed = relax(
+            output.systems_of(structures),
+            self.model,
+            fmax=self.fmax,
+            max_steps=self.max_steps,
+            trajectory=self.paths,
+        )
+        made = output.outcomes(structures, relaxed.systems, relaxed.prediction, self.model, self.bonds)
+        for k, outcome in enumerate(made):
+            self._note(outcome, relaxed, k, structures[k])
+        return made
+
+    def _note(self, outcome: Outcome, relaxed: OptimizationResult, k: int, structure: Structure) -> None:
+        steps = int(relaxed.steps[k])
+        outcome["record"] |= {"optimization_converged": bool(relaxed.converged[k]), "optimization_steps": steps}
+        if not bool(relaxed.converged[k]):
+            text = f"{structure.address}: not relaxed to {self.fmax} eV/Å after {steps} steps"
+            outcome["complaints"] = [[NOT_CONVERGED, text]]
+        if relaxed.trajectories is not None:
+            outcome["path"] = [
+                {
+                    "positions": a.positions.tolist(),
+                    "energy": a.get_potential_energy(),
+                    "forces": a.get_forces(apply_constraint=False).tolist(),
+                }
+                for a in relaxed.trajectories[k]
+            ]
 
 
 def optimize(
     output_file: Output,
     files: Files = None,
-    method: Method = "AM1",
-    model: ModelFile = None,
+    model: Model = "AM1",
     charge: Charge = None,
     multiplicity: Multiplicity = None,
     no_pbc: NoPbc = False,
@@ -41,64 +84,33 @@ def optimize(
     max_steps: Steps = 500,
     json: Json = None,
     trajectory: Trajectory = None,
+    workers: Workers = 1,
+    scheduler: Scheduler = None,
 ) -> None:
-    """Relax the molecules in files, all of them at once.
+    """Relax the molecules in files, many at once.
 
     Every molecule takes its own steps and leaves the batch when it is done.
-    The output has the relaxed frames in the order of the files. The exit
+    The output has the relaxed structures in the order of the files. The exit
     code is 1 when some molecule did not converge, 2 when some input was
-    wrong; the others are done in both cases.
+    wrong; the others are done in both cases. Results are kept in OUT.part as
+    they come: after an interruption the same command goes on where it stopped.
 
     Examples:
 
-      nddo-ml optimize aspirin.xyz --output relaxed.xyz
+      nddo-ml optimize examples/molecules/aspirin.xyz --output relaxed.xyz
 
-      nddo-ml optimize *.xyz --method PM3 --fmax 0.01 --output relaxed.xyz
+      nddo-ml optimize examples/molecules/*.xyz --model PM3 --fmax 0.01 --output relaxed.sdf --workers 2
     """
-    output.check_writable(output_file, json, trajectory)
-    loaded = common.load_model(method, model, uhf)
-    console = common.console(stderr=True)
-    report = common.Report(console)
-    structures = common.read(files, report, charge, multiplicity, no_pbc=no_pbc, smiles=smiles)
-
-    with common.progress("optimize", len(structures), console) as advance:
-
-        def compute(chosen: list[Structure], systems: Systems) -> list[tuple[Result, list[Atoms]]]:
-            relaxed = relax(
-                systems,
-                loaded,
-                fmax=fmax,
-                max_steps=max_steps,
-                trajectory=trajectory is not None,
-                progress=advance,
-            )
-            return _results(chosen, relaxed, loaded.name)
-
-        done = common.run_all(structures, compute, charge, multiplicity, report)
-    results = [result for result, _ in done]
-    for result in results:
-        if not result.record["optimization_converged"]:
-            report.not_converged(
-                f"{result.record['source']}, frame {result.record['frame']}: not relaxed to {fmax} eV/Å "
-                f"after {result.record['optimization_steps']} steps"
-            )
-    output.write(results, json, output_file)
-    if trajectory is not None:
-        output.write_frames([frame for _, path in done for frame in path], trajectory)
+    sources = produce.Sources.given(files, smiles, charge, multiplicity, no_pbc)
+    targets = produce.checked([*sources.files, model], output=output_file, json=json, trajectory=trajectory)
+    check_limits(fmax, max_steps)
+    loaded = common.load_model(model, uhf)
+    report = common.Report(common.console(stderr=True))
+    options = {"uhf": uhf, "fmax": fmax, "max-steps": max_steps, "trajectory": trajectory is not None}
+    options["bonds"] = targets.wants_bonds
+    with produce.production(targets, produce.settings_of("optimize", [loaded], **options), report) as run:
+        structures = produce.read(sources, report, targets)
+        work = Relaxations(loaded, fmax, max_steps, trajectory is not None, targets.wants_bonds)
+        keys = run.compute(structures, work, "relaxed structures", produce.resources(workers, scheduler))
+        run.write_results(keys, targets)
     raise typer.Exit(report.exit_code)
-
-
-def _results(chosen: list[Structure], relaxed: OptimizationResult, method: str) -> list[tuple[Result, list[Atoms]]]:
-    """The final results with the outcome of the optimisation, and the path of each structure."""
-    results = output.results(chosen, relaxed.systems, relaxed.prediction, method)
-    paths = relaxed.trajectories or [[] for _ in chosen]
-    for k, result in enumerate(results):
-        outcome = {
-            "optimization_converged": bool(relaxed.converged[k]),
-            "optimization_steps": int(relaxed.steps[k]),
-        }
-        result.record.update(outcome)
-        result.frame.info.update(outcome)
-        for step, frame in enumerate(paths[k]):
-            frame.info.update(source=chosen[k].source, frame=chosen[k].frame, step=step)
-    return list(zip(results, paths, strict=True))

@@ -1,19 +1,19 @@
-"""What the commands write: one record a system for programs, a table for people, extxyz for both."""
+"""What the commands write: one record a structure for programs, a table for people, frames for both."""
 
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
 from rich.table import Table
 
-from nddo_ml.cli import common
-from nddo_ml.errors import InputError
+from nddo_ml.elements import symbol_of
+from nddo_ml.errors import SCFConvergenceError
+from nddo_ml.results.lewis import BOND
+from nddo_ml.results.molfile import BONDS, ORDERS
 from nddo_ml.structures.structure import Structure
 from nddo_ml.units import DEBYE_PER_E_ANGSTROM
 
@@ -21,34 +21,74 @@ if TYPE_CHECKING:
     from ase import Atoms
     from torch import Tensor
 
-    from nddo_ml.models.base import Prediction
+    from nddo_ml.compare.answers import Extrapolation
+    from nddo_ml.models.base import AbstractModel, Prediction
+    from nddo_ml.results.run import Outcome
     from nddo_ml.systems import Systems
 
 Record = dict[str, Any]
 
+SHOWN = 100  # structures up to which the table has a line each
+NOT_KEPT = (
+    "energy",
+    "forces",
+    "charges",
+    "charge",
+    "dipole",
+    "stress",
+    "magmoms",
+    "initial_magmoms",
+    "initial_charges",
+)
 
-@dataclass(frozen=True)
-class Result:
-    """What is known of one structure."""
 
-    record: Record  # the JSON object; what the model does not give is None
-    frame: Atoms  # the structure with the results attached as ASE results
+def systems_of(structures: Sequence[Structure]) -> Systems:
+    """The structures as a batch, with their own charges and multiplicities."""
+    from nddo_ml.systems import Systems
+
+    return Systems.from_ase(
+        [s.atoms for s in structures], [s.charge for s in structures], [s.multiplicity for s in structures]
+    )
 
 
-def results(structures: Sequence[Structure], systems: Systems, prediction: Prediction, method: str) -> list[Result]:
-    """The results of a batch, one a structure, at the positions of ``systems``."""
+def outcomes(
+    structures: Sequence[Structure],
+    systems: Systems,
+    prediction: Prediction,
+    model: AbstractModel,
+    bonds: bool = False,
+) -> list[Outcome]:
+    """What is known of a batch, one outcome a structure, at the positions of ``systems``; with computed
+    bond orders where they are wanted and the model has a density.
+
+    Raises:
+        SCFConvergenceError: energies that are no numbers, with the systems concerned.
+    """
+    from nddo_ml.compare.answers import extrapolations_of
+
+    bad = (~prediction.energy.isfinite()).nonzero().squeeze(1).tolist()
+    if bad:
+        raise SCFConvergenceError("the energy is not a finite number", bad)
     orders = systems.system_idx.argsort(stable=True).split(systems.atoms_per_system.tolist())
     scf = prediction.scf
     levels = (None, None) if scf is None else (scf.homo, scf.lumo)
-    made = []
+    outside = extrapolations_of(model, systems)
+    made: list[Outcome] = []
     for k, (structure, order) in enumerate(zip(structures, orders, strict=True)):
+        atoms = structure.atoms
         dipole = None if prediction.dipole is None else prediction.dipole[k].detach() * DEBYE_PER_E_ANGSTROM
+        spread = None if prediction.forces_spread is None else float(prediction.forces_spread[order].max())
         record = {
             "source": structure.source,
             "frame": structure.frame,
-            "formula": structure.atoms.get_chemical_formula(),
-            "natoms": len(structure.atoms),
-            "method": method,
+            "name": structure.name or None,
+            "formula": atoms.get_chemical_formula(),
+            "natoms": len(atoms),
+            "elements": [symbol_of(z) for z in atoms.numbers.tolist()],
+            "positions_A": systems.positions[order].detach().tolist(),
+            "cell_A": systems.cell[k].tolist() if bool(systems.pbc[k].any()) else None,
+            "pbc": systems.pbc[k].tolist(),
+            "method": model.name,
             "charge": int(systems.charge[k]),
             "multiplicity": int(systems.multiplicity[k]),
             "energy_eV": float(prediction.energy[k]),
@@ -61,25 +101,104 @@ def results(structures: Sequence[Structure], systems: Systems, prediction: Predi
             "lumo_eV": _item(levels[1], k),
             "scf_converged": None if scf is None else bool(scf.converged[k]),
             "scf_iterations": None if scf is None else int(scf.iterations[k]),
+            "energy_spread_eV": _item(prediction.energy_spread, k),
+            "largest_force_spread_eV_A": spread,
+            "extrapolation": None if outside is None else extrapolation_record(outside.get(k)),
         }
-        made.append(Result(record, _frame(structure.atoms, systems.positions[order], record)))
+        made.append({"record": record, "rest": _rest(atoms, bonds)})
+    if bonds and scf is not None:
+        for outcome, orders in zip(made, _bond_orders(model, systems, prediction), strict=True):
+            outcome["bonds"] = orders
     return made
 
 
-def write(done: Sequence[Result], json_target: str | None, frames_target: Path | None) -> None:
-    """Write JSON and extxyz where asked for, and a table: on standard error if JSON takes standard output.
+def _bond_orders(model: AbstractModel, systems: Systems, prediction: Prediction) -> list[list[tuple[int, int, float]]]:
+    """Wiberg's bond orders that are no trifle: pairs of atoms, their order."""
+    from nddo_ml.energy.properties import bond_orders
+    from nddo_ml.integrals.layout import build_layout
 
-    Raises:
-        InputError: a file cannot be written.
-    """
-    rows = [result.record for result in done]
-    if json_target is not None:
-        write_json(rows, json_target)
-    if not rows:
-        return
-    if frames_target is not None:
-        write_frames([result.frame for result in done], frames_target)
-    common.console(stderr=json_target == "-").print(energy_table(rows))
+    method, density = getattr(model, "method", None), None if prediction.scf is None else prediction.scf.density
+    if method is None or density is None:
+        return [[] for _ in range(systems.n_systems)]
+    layout = build_layout(systems.system_idx, method.width[systems.numbers], systems.n_systems)
+    total = 2 * density[:, 0] if density.shape[1] == 1 else density.sum(dim=1)
+    found = []
+    for orders in bond_orders(layout, total).triu(1):
+        pairs = (orders > BOND).nonzero()
+        found.append([(int(i), int(j), float(orders[i, j])) for i, j in pairs.tolist()])
+    return found
+
+
+def extrapolation_record(found: Extrapolation | None) -> Record | None:
+    """Where and how far a structure lies outside what a potential was trained on; None where it does not."""
+    if found is None:
+        return None
+    return {
+        "atoms": found.atoms,
+        "functions": found.functions,
+        "worst": f"atom {found.worst.atom} ({found.worst.element}): {found.worst.function}",
+        "excess_over_range": found.excess if found.excess != float("inf") else None,
+    }
+
+
+def frame_of(outcome: Outcome) -> Atoms:
+    """The structure of an outcome with its results instead of any other."""
+    from ase import Atoms
+    from ase.calculators.singlepoint import SinglePointCalculator
+    from ase.constraints import FixAtoms
+    from ase.io.jsonio import object_hook
+
+    record, rest = outcome["record"], json.loads(outcome["rest"], object_hook=object_hook)
+    atoms = Atoms(record["elements"], record["positions_A"], cell=rest["cell"], pbc=record["pbc"])
+    for name, values in rest["arrays"].items():
+        atoms.set_array(name, values)
+    if len(rest["fixed"]):
+        atoms.set_constraint(FixAtoms(rest["fixed"]))
+    atoms.info.update(rest["info"])
+    if record["name"]:
+        atoms.info["name"] = record["name"]
+    if "bonds" in outcome:
+        atoms.info[ORDERS] = outcome["bonds"]
+    dipole = record["dipole_vector_D"]
+    values = {
+        "energy": record["energy_eV"],
+        "forces": record["forces_eV_A"],
+        "charges": record["charges_e"],
+        "dipole": None if dipole is None else [d / DEBYE_PER_E_ANGSTROM for d in dipole],
+    }
+    atoms.calc = SinglePointCalculator(atoms, **{name: v for name, v in values.items() if v is not None})
+    told = ("method", "charge", "multiplicity", "heat_of_formation_kcal_mol", "energy_spread_eV")
+    relaxed = ("optimization_converged", "optimization_steps")
+    for name in (*told, *relaxed):
+        if record.get(name) is not None:
+            atoms.info[name] = record[name]
+    return atoms
+
+
+def path_of(outcome: Outcome) -> Iterator[Atoms]:
+    """Every accepted step of an optimisation."""
+    from ase.calculators.singlepoint import SinglePointCalculator
+
+    record = outcome["record"]
+    for k, step in enumerate(outcome["path"]):
+        atoms = frame_of(outcome)
+        atoms.positions = step["positions"]
+        atoms.calc = SinglePointCalculator(atoms, energy=step["energy"], forces=step["forces"])
+        atoms.info = {name: record[name] for name in ("source", "frame", "charge", "multiplicity")} | {"step": k}
+        yield atoms
+
+
+def table_of(records: Iterable[Record]) -> Table | None:
+    """A line a structure where there are few, else a summary; None without any."""
+    few: list[Record] = []
+    tally = _Tally()
+    for record in records:
+        if len(few) <= SHOWN:
+            few.append(record)
+        tally.add(record)
+    if not few:
+        return None
+    return energy_table(few) if tally.count <= SHOWN else tally.table()
 
 
 def energy_table(rows: Sequence[Record]) -> Table:
@@ -89,12 +208,17 @@ def energy_table(rows: Sequence[Record]) -> Table:
     for name in ("source", "formula"):
         table.add_column(name, overflow="fold")
     columns = ["charge", "2S+1", "ΔHf kcal/mol", "energy eV", "dipole D", "gap eV", "SCF"]
-    for name in [*columns, "steps"] if relaxed else columns:
+    committee = any(r["energy_spread_eV"] is not None for r in rows)
+    for name in columns + ["± eV"] * committee + ["steps"] * relaxed:
         table.add_column(name, justify="right", no_wrap=True)
+    remarks = any(r["extrapolation"] is not None for r in rows)
+    if remarks:
+        table.add_column("remark")
     for r in rows:
         gap = None if r["lumo_eV"] is None or r["homo_eV"] is None else r["lumo_eV"] - r["homo_eV"]
+        named = r["name"] or ""
         cells = [
-            r["source"] if r["frame"] == 0 else f"{r['source']} [{r['frame']}]",
+            (r["source"] if r["frame"] == 0 else f"{r['source']} [{r['frame']}]") + (f" {named}" if named else ""),
             r["formula"],
             f"{r['charge']:+d}" if r["charge"] else "0",
             str(r["multiplicity"]),
@@ -104,56 +228,53 @@ def energy_table(rows: Sequence[Record]) -> Table:
             number(gap, 2),
             number(r["scf_iterations"], 0),
         ]
+        if committee:
+            cells.append(number(r["energy_spread_eV"], 4))
         if relaxed:
             cells.append(f"{r['optimization_steps']}{'' if r['optimization_converged'] else ' (not relaxed)'}")
+        if remarks:
+            cells.append(extrapolates(r["extrapolation"]))
         table.add_row(*map(escape, cells))
     return table
 
 
-def write_json(rows: Sequence[Record] | Record, target: str) -> None:
-    """Write a record or several to a file, or to standard output for ``-``.
-
-    Raises:
-        InputError: the file cannot be written.
-    """
-    text = json.dumps(rows, indent=1) + "\n"
-    if target == "-":
-        sys.stdout.write(text)
-        return
-    try:
-        Path(target).write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"{target}: expected a file that can be written; {error.strerror}") from error
+def extrapolates(found: Record | None) -> str:
+    """A remark for a table."""
+    return "" if found is None else f"extrapolates: {len(found['atoms'])} atom{'s' * (len(found['atoms']) > 1)}"
 
 
-def write_frames(frames: Sequence[Atoms], target: Path) -> None:
-    """Write frames as extxyz.
+class _Tally:
+    """Many records in one table."""
 
-    Raises:
-        InputError: the file cannot be written.
-    """
-    from ase.io import write as write_ase
+    def __init__(self) -> None:
+        self.count = self.unrelaxed = self.outside = 0
+        self.method, self.sums = "", dict[str, list[float]]()
+        self.relaxed = self.potential = False
 
-    try:
-        write_ase(str(target), list(frames), format="extxyz")
-    except OSError as error:
-        raise InputError(f"{target}: expected a file that can be written; {error.strerror}") from error
+    def add(self, record: Record) -> None:
+        self.count += 1
+        self.method = record["method"]
+        self.relaxed |= "optimization_steps" in record
+        self.unrelaxed += not record.get("optimization_converged", True)
+        self.outside += record["extrapolation"] is not None
+        for name in ("heat_of_formation_kcal_mol", "energy_eV", "dipole_D", "energy_spread_eV", "optimization_steps"):
+            value = record.get(name)
+            if value is not None:
+                entry = self.sums.setdefault(name, [value, 0.0, value])
+                self.sums[name] = [min(entry[0], value), entry[1] + value, max(entry[2], value)]
 
-
-def check_writable(*targets: str | Path | None) -> None:
-    """Refuse, before any work is done, files that cannot be written.
-
-    Raises:
-        InputError: the folder of a target does not exist, or the target is a folder.
-    """
-    for target in targets:
-        if target is None or str(target) == "-":
-            continue
-        path = Path(target)
-        if path.is_dir():
-            raise InputError(f"{path}: expected a file to write; this is a folder")
-        if not path.absolute().parent.is_dir():
-            raise InputError(f"{path}: expected a file in a folder that exists; there is no {path.parent}")
+    def table(self) -> Table:
+        title = f"{self.method}{' optimised' if self.relaxed else ''}: {self.count} structures"
+        table = Table(title=title, title_justify="left")
+        table.add_column("")
+        for name in ("least", "mean", "most"):
+            table.add_column(name, justify="right")
+        for name, (least, total, most) in self.sums.items():
+            table.add_row(name.replace("_", " "), *(f"{x:.6g}" for x in (least, total / self.count, most)))
+        notes = [f"{self.unrelaxed} not relaxed"] * bool(self.unrelaxed)
+        notes += [f"{self.outside} extrapolate"] * bool(self.outside)
+        table.caption = "; ".join(notes) or None
+        return table
 
 
 def number(value: float | None, digits: int) -> str:
@@ -161,30 +282,27 @@ def number(value: float | None, digits: int) -> str:
     return "–" if value is None else f"{round(value, digits) + 0.0:.{digits}f}"  # + 0.0: no minus before zero
 
 
+def structure_name(source: str, frame: int) -> str:
+    """A structure for a table: the file without its folder."""
+    return Path(source).name + (f" [{frame}]" if frame else "")
+
+
+def _rest(atoms: Atoms, bonds: bool) -> str:
+    """What a written frame has beside the record: info, arrays and fixed atoms of the structure, encoded."""
+    from ase.constraints import FixAtoms
+    from ase.io.jsonio import encode
+
+    arrays = {k: v for k, v in atoms.arrays.items() if k not in (*NOT_KEPT, "numbers", "positions")}
+    info = {str(k): v for k, v in atoms.info.items() if k not in NOT_KEPT and (bonds or k != BONDS)}
+    fixed = [int(i) for c in atoms.constraints if isinstance(c, FixAtoms) for i in c.index]
+    rest = {"cell": atoms.cell.array, "arrays": arrays, "info": info, "fixed": fixed}
+    try:
+        return encode(rest)
+    except TypeError:  # something in info that JSON does not know
+        return encode({**rest, "info": {k: str(v) for k, v in info.items()}})
+
+
 def _item(values: Tensor | None, index: int | Tensor) -> Any:
     """Numbers for JSON; None where the model gives nothing, or NaN for a level that does not exist."""
     value = None if values is None else values[index].detach().tolist()
     return None if value != value else value
-
-
-def _frame(original: Atoms, positions: Tensor, record: Record) -> Atoms:
-    """A copy of the structure at ``positions`` with the record's results instead of any other."""
-    from ase.calculators.singlepoint import SinglePointCalculator
-
-    atoms = original.copy()
-    for name in ("energy", "forces", "charges", "charge", "dipole", "stress"):
-        atoms.arrays.pop(name, None)
-        atoms.info.pop(name, None)
-    atoms.positions = positions.detach().cpu().numpy()
-    dipole = record["dipole_vector_D"]
-    values = {
-        "energy": record["energy_eV"],
-        "forces": record["forces_eV_A"],
-        "charges": record["charges_e"],
-        "dipole": None if dipole is None else [d / DEBYE_PER_E_ANGSTROM for d in dipole],
-    }
-    atoms.calc = SinglePointCalculator(atoms, **{name: v for name, v in values.items() if v is not None})
-    for name in ("method", "charge", "multiplicity", "heat_of_formation_kcal_mol"):
-        if record[name] is not None:
-            atoms.info[name] = record[name]
-    return atoms

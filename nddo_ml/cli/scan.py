@@ -12,14 +12,16 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from nddo_ml.cli import common, output
+from nddo_ml.cli import common, output, produce
 from nddo_ml.cli.common import Charge, Json, Models, Multiplicity, NoPbc, Uhf
+from nddo_ml.cli.curves import CurveOf, pieces_of, read_curve
+from nddo_ml.cli.produce import Scheduler, Workers
 from nddo_ml.compare.comparison import ZEROS
-from nddo_ml.compare.scan import SCAN_ZEROS, Curve
-from nddo_ml.compare.scan import scan as run
+from nddo_ml.compare.scan import SCAN_ZEROS, Curve, fragments, rigid_scan
 from nddo_ml.errors import InputError
-from nddo_ml.structures.read import read_structures
-from nddo_ml.structures.structure import Refused, Structure, addressed
+from nddo_ml.results.frames import write_frames
+from nddo_ml.results.records import write_object
+from nddo_ml.structures.structure import Structure, addressed
 from nddo_ml.units import EV_KCAL_MOL
 from nddo_ml.workflows.coordinates import SIZES, Coordinate
 
@@ -69,6 +71,8 @@ def scan(
     json: Json = None,
     output_file: Output = None,
     figure: Figure = None,
+    workers: Workers = 1,
+    scheduler: Scheduler = None,
 ) -> None:
     """Curves along a bond, an angle or a torsion, by one or several models.
 
@@ -77,49 +81,50 @@ def scan(
     Atoms of two fragments need no bond for a distance. Bonds that come apart
     need --uhf. With --relative-to fragments the zero is the two parts of a
     bond, each alone. Hollow points of the figure are those at which a potential
-    extrapolates. Exit code 1 when some point did not converge.
+    extrapolates. Exit code 1 when some point did not converge. With OUT, the
+    curves are kept in OUT.part as they come: the same command goes on.
 
     Examples:
 
-      nddo-ml scan ethane.xyz --bond 0 1 --from 1.2 --to 6 --steps 25 --uhf --relative-to fragments
+      nddo-ml scan examples/molecules/ethanol.xyz --bond 0 1 --from 1.2 --to 6 --steps 25 --uhf --relative-to fragments
 
-      nddo-ml scan dimer.xyz --bond 0 3 --from 2.4 --to 12 --steps 40 --model PM6-D3H4 --figure dimer.png
+      nddo-ml scan examples/water_dimer.xyz --bond 0 3 --from 2.4 --to 12 --steps 40 --model PM6-D3H4 --figure dimer.png
 
-      nddo-ml scan butane.xyz --torsion 0 1 2 3 --from -180 --to 180 --steps 25 --relaxed --model AM1
+      nddo-ml scan examples/molecules/ethanol.xyz --torsion 3 0 1 2 --from 0 --to 180 --steps 13 --relaxed --model AM1
     """
-    output.check_writable(json, output_file, figure)
+    targets = produce.checked([file, *(models or ())], output=output_file, json=json, figure=figure)
     coordinate = _coordinate({"bond": bond, "angle": angle, "torsion": torsion})
+    if relative_to not in SCAN_ZEROS:
+        raise InputError(f"energies may be relative to {', '.join(SCAN_ZEROS)}; got {relative_to!r}")
     loaded = common.open_models(models, uhf)
-    console = common.console(stderr=True)
-    report = common.Report(console)
-    structure = _structure(file, charge, multiplicity, no_pbc, report)
+    report = common.Report(common.console(stderr=True))
+    structure = _structure(produce.Sources.given([file], None, charge, multiplicity, no_pbc), report)
     values = np.linspace(start, stop, points).tolist()
-    with common.progress("points", points * len(loaded), console) as advance:
-        curves = run(
-            loaded,
-            structure.atoms,
-            coordinate,
-            values,
-            relative_to=relative_to,
-            fmax=fmax if relaxed else None,
-            max_steps=max_steps,
-            advance=advance,
-        )
-    _tell_failures(curves, coordinate, fmax, report)
-    if json is not None:
-        output.write_json(record(structure, coordinate, curves, relative_to), json)
+    rigid_scan(structure.atoms, coordinate, values)
+    if relative_to == "fragments":
+        fragments(structure.atoms, coordinate)
+    limits = {"fmax": fmax, "max-steps": max_steps} if relaxed else {}
+    options = {"uhf": uhf, "coordinate": str(coordinate), "values": values, "relative-to": relative_to, **limits}
+    with produce.production(targets, produce.settings_of("scan", loaded, **options), report) as run:
+        work = CurveOf(tuple(loaded), structure, coordinate, values, relative_to, fmax if relaxed else None, max_steps)
+        keys = run.work(pieces_of(work), work, "curves", produce.resources(workers, scheduler))
+        curves = [read_curve(kept) for block in run.blocks(keys) for kept in block]
+        if not curves:
+            raise typer.Exit(report.exit_code)
+        _tell_failures(curves, coordinate, fmax, report)
+        about, path = record(structure, coordinate, curves, relative_to), targets.files.get("json")
+        writers = {
+            "json": lambda: write_object(about, path),
+            "output": lambda: write_frames(_frames(curves), targets.files["output"]),
+            "figure": lambda: _draw(coordinate, curves, targets.files["figure"], relative_to),
+        }
+        wanted = [*targets.files, *["json"] * targets.json_on_standard_output]
+        run.write({name: writers[name] for name in wanted})
     out = common.console(stderr=json == "-")
     zero = {**ZEROS, "fragments": "separated fragments"}[relative_to]
     title = f"{structure.atoms.get_chemical_formula()}, {coordinate}: energies relative to {zero}, kcal/mol"
     out.print(title, markup=False, highlight=False)
     out.print(curve_table(coordinate, curves, relative_to))
-    if output_file is not None:
-        output.write_frames(_frames(curves), output_file)
-    if figure is not None:
-        from nddo_ml.compare.figures import curves as draw
-
-        lines = [(c.answers, c.values, c.relative(relative_to)) for c in curves]
-        draw(f"{coordinate}, {coordinate.unit}", lines, figure, relative_to)
     raise typer.Exit(report.exit_code)
 
 
@@ -128,6 +133,7 @@ def record(structure: Structure, coordinate: Coordinate, curves: Sequence[Curve]
     return {
         "source": structure.source,
         "formula": structure.atoms.get_chemical_formula(),
+        "elements": list(structure.atoms.symbols),
         "coordinate": coordinate.kind,
         "atoms": list(coordinate.atoms),
         "unit": coordinate.unit,
@@ -140,6 +146,7 @@ def record(structure: Structure, coordinate: Coordinate, curves: Sequence[Curve]
                 "relative_energy_kcal_mol": _plain((c.relative(relative_to) * EV_KCAL_MOL).tolist()),
                 "fragments_energy_eV": c.limit,
                 "relaxed": c.relaxed,
+                "positions_A": [a.positions.tolist() for a in c.frames],
                 "seconds_per_point": c.answers.seconds,
                 "extrapolates": None if c.answers.extrapolations is None else sorted(c.answers.extrapolations),
                 "failures": {str(k): reason for k, reason in c.answers.failures.items()},
@@ -174,26 +181,33 @@ def _coordinate(given: dict[str, tuple[int, ...] | None]) -> Coordinate:
     return Coordinate(*chosen[0])
 
 
-def _structure(
-    file: str, charge: int | None, multiplicity: int | None, no_pbc: bool, report: common.Report
-) -> Structure:
-    """The first frame, checked.
+def _structure(sources: produce.Sources, report: common.Report) -> Structure:
+    """The first frame.
 
     Raises:
         InputError: what cannot be read or computed.
     """
     from nddo_ml.systems import Systems
 
-    structure = next(read_structures(file, charge=charge, multiplicity=multiplicity, pbc=False if no_pbc else None))
-    if isinstance(structure, Refused):
-        raise structure.error
-    for remark in structure.remarks:
-        report.note(f"{structure.address}: {remark}")
+    found = next(sources.structures(), None)
+    if not isinstance(found, Structure):
+        raise InputError(f"{found or f'{sources.files[0]}: expected at least one structure; the file holds none'}")
+    for remark in found.remarks:
+        report.note(f"{found.address}: {remark}")
     try:
-        Systems.from_ase(structure.atoms)
+        Systems.from_ase(found.atoms)
     except InputError as error:
-        raise InputError(addressed(str(error), [structure])) from None
-    return structure
+        raise InputError(addressed(str(error), [found])) from None
+    return found
+
+
+def _draw(coordinate: Coordinate, curves: Sequence[Curve], path: Path, relative_to: str) -> None:
+    from nddo_ml.compare.figures import curves as draw
+    from nddo_ml.results.targets import whole
+
+    lines = [(c.answers, c.values, c.relative(relative_to)) for c in curves]
+    with whole(path) as made:
+        draw(f"{coordinate}, {coordinate.unit}", lines, made, relative_to)
 
 
 def _tell_failures(curves: Sequence[Curve], coordinate: Coordinate, fmax: float, report: common.Report) -> None:

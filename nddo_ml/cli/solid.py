@@ -10,12 +10,14 @@ import numpy as np
 import typer
 from rich.console import Console
 
+from nddo_ml.cli import common
+from nddo_ml.cli.common import NamedModel
+
 if TYPE_CHECKING:
     from ase import Atoms
     from ase.calculators.calculator import Calculator
 
-ModelFile = Annotated[str, typer.Argument(metavar="MODEL", help="Model file or the name of a shipped model.")]
-Files = Annotated[list[str], typer.Argument(metavar="FILES...", help="Crystals, any format that the package reads.")]
+Given = Annotated[list[str], typer.Argument(metavar="[MODEL] FILES...", help="Without --model the model; crystals.")]
 Expansion = Annotated[bool, typer.Option("--expansion", help="Quasi-harmonic thermal expansion (needs phonopy).")]
 Supercell = Annotated[int, typer.Option("--supercell", min=1, help="Cells each way for the phonons.")]
 Strain = Annotated[float, typer.Option("--strain", help="Strain for the elastic constants.")]
@@ -23,8 +25,8 @@ Json = Annotated[str | None, typer.Option("--json", metavar="OUT", help="JSON fi
 
 
 def solid(
-    model: ModelFile,
-    files: Files,
+    given: Given,
+    name: NamedModel = None,
     expansion: Expansion = False,
     supercell: Supercell = 3,
     strain: Strain = 0.005,
@@ -33,7 +35,8 @@ def solid(
     """Relax crystals; bulk modulus, equation of state, elastic constants.
 
     Elastic constants are with the atoms relaxed in every strained cell, and
-    beside them with the atoms clamped. Moduli are in GPa.
+    beside them with the atoms clamped, in the crystal's conventional axes
+    whatever the file's are. Moduli are in GPa.
 
     Examples:
 
@@ -45,6 +48,7 @@ def solid(
     from nddo_ml.structures.read import read_files
     from nddo_ml.workflows.calculator import NDDOCalculator
 
+    model, files = common.model_and_files(given, name)
     loaded = load_model(model)
     structures, errors = read_files(files)
     if errors:
@@ -82,6 +86,9 @@ def _properties(atoms: Atoms, calculator: Calculator, strain: float, supercell: 
         "shear_modulus_reuss_GPa": elastic.shear_reuss,
         "elastic_constants_GPa": elastic.constants.tolist(),
         "elastic_constants_clamped_GPa": clamped.constants.tolist(),
+        "space_group": elastic.space_group,
+        "elastic_constants_axes": "conventional, symmetrised by the point group",
+        "elastic_constants_asymmetry_GPa": elastic.asymmetry,
         "stable": elastic.is_stable,
     }
     if supercell:
@@ -106,6 +113,11 @@ def _show(record: dict[str, Any]) -> None:
     out.print(
         f"bulk modulus {record['bulk_modulus_eos_GPa']:.1f} GPa (equation of state), "
         f"{record['bulk_modulus_voigt_GPa']:.1f} (Voigt); shear {record['shear_modulus_voigt_GPa']:.1f} GPa (Voigt)"
+    )
+    out.print(
+        f"elastic constants in the conventional axes of {record['space_group']}, symmetrised by its point group, which "
+        f"changed them by up to {record['elastic_constants_asymmetry_GPa']:.2g} GPa",
+        highlight=False,
     )
     for name, key in (("relaxed", "elastic_constants_GPa"), ("clamped", "elastic_constants_clamped_GPa")):
         out.print(f"elastic constants, {name}, GPa")

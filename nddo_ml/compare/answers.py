@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from nddo_ml.datasets.dataset import Dataset, from_frames
 from nddo_ml.elements import ground_state_multiplicity
-from nddo_ml.errors import InputError
+from nddo_ml.errors import InputError, NDDOMLError
 from nddo_ml.models.base import AbstractModel
 from nddo_ml.models.extrapolation import SystemExtrapolation
 from nddo_ml.models.prediction import Prediction
@@ -50,6 +50,7 @@ class Answers:
     forces: Tensor | None = None  # [atoms, 3] eV/Å
     dipole: Tensor | None = None  # [structures, 3] e·Å
     charges: Tensor | None = None  # [atoms] e
+    energy_spread: Tensor | None = None  # [structures] eV, of a committee
     seconds: float | None = None  # a structure, energy and forces, in batches
     failures: dict[int, str] = field(default_factory=dict)  # structure -> why it has no energy
     unconverged: frozenset[int] = frozenset()  # failures of the self-consistent field, not of the input
@@ -63,19 +64,25 @@ def model_answers(
     data: Dataset,
     elements: Sequence[int] = (),
     advance: Callable[[int], None] | None = None,
+    twice: bool = True,
 ) -> Answers:
-    """What a model says of the structures, and of isolated atoms of ``elements``."""
+    """What a model says of the structures, and of isolated atoms of ``elements``.
+
+    The first portion is timed ``twice``, so that what is done only once does not count.
+    """
     systems, table = data.systems, _Table(data)
     failures, unconverged, seconds = {}, set(), 0.0
     for k, index in enumerate(_portions(systems)):
         work = partial(_attempts, model, systems, index)
         elapsed, found = _timed(work)
-        if k == 0 and elapsed < SHORT:  # what is done only once is not counted
+        if twice and k == 0 and elapsed < SHORT:
             elapsed = min(elapsed, _timed(work)[0])
         seconds += elapsed
         for part, prediction in found:
-            if isinstance(prediction, str):
-                failures[int(part)] = prediction
+            if isinstance(prediction, Exception):
+                failures[int(part)] = _reason(prediction)
+                if not isinstance(prediction, InputError):
+                    unconverged.add(int(part))
             else:
                 table.fill(part, prediction)
         if advance is not None:
@@ -89,9 +96,9 @@ def model_answers(
         seconds=seconds / len(data),
         failures=failures,
         unconverged=frozenset(unconverged),
-        extrapolations=_extrapolations(model, data, failures) if model.capabilities.training_range else None,
+        extrapolations=extrapolations_of(model, data.systems, failures),
         atoms=model.isolated_energies(elements),
-        atoms_extrapolated=_extrapolates_at_atoms(model, elements),
+        atoms_extrapolated=extrapolates_at_atoms(model, elements),
         **table.given(),
     )
 
@@ -136,7 +143,6 @@ def pyscf_answers(
         labelled.append(Atoms(atoms.numbers, atoms.positions) if isinstance(found, str) else found)
         if advance is not None:
             advance(1)
-    lone = {z: _labelled(Atoms([z], info={"multiplicity": ground_state_multiplicity(z)}), level) for z in elements}
     empty = Answers("", energy=torch.full((len(data),), torch.nan, dtype=torch.float64))
     return replace(
         label_answers(from_frames(labelled)) or empty,
@@ -144,8 +150,16 @@ def pyscf_answers(
         seconds=seconds / len(data),
         failures=failures,
         unconverged=frozenset(failures),
-        atoms={z: float(a.get_potential_energy()) for z, a in lone.items() if not isinstance(a, str)},
+        atoms=pyscf_atom_energies(level, elements),
     )
+
+
+def pyscf_atom_energies(level: Level, elements: Sequence[int]) -> dict[int, float]:
+    """Energies, eV, of isolated atoms at ``level``; those that PySCF can compute."""
+    from ase import Atoms
+
+    lone = {z: _labelled(Atoms([z], info={"multiplicity": ground_state_multiplicity(z)}), level) for z in elements}
+    return {z: float(a.get_potential_energy()) for z, a in lone.items() if not isinstance(a, str)}
 
 
 def _labelled(atoms: Atoms, level: Level) -> Atoms | str:
@@ -166,7 +180,7 @@ class _Table:
 
     def __init__(self, data: Dataset) -> None:
         n, atoms = len(data), data.systems.n_atoms
-        shapes = {"energy": (n,), "forces": (atoms, 3), "dipole": (n, 3), "charges": (atoms,)}
+        shapes = {"energy": (n,), "forces": (atoms, 3), "dipole": (n, 3), "charges": (atoms,), "energy_spread": (n,)}
         self.systems = data.systems
         self.values = {k: torch.full(s, torch.nan, dtype=torch.float64) for k, s in shapes.items()}
 
@@ -183,7 +197,8 @@ class _Table:
         return {k: v if k == "energy" or not bool(v.isnan().all()) else None for k, v in self.values.items()}
 
 
-def _extrapolates_at_atoms(model: AbstractModel, elements: Sequence[int]) -> bool:
+def extrapolates_at_atoms(model: AbstractModel, elements: Sequence[int]) -> bool:
+    """Whether isolated atoms lie outside what a potential was trained on."""
     atoms = model.isolated_atoms(elements)
     return atoms is not None and bool(model.extrapolation(atoms))
 
@@ -200,12 +215,12 @@ def _predict(model: AbstractModel, systems: Systems) -> Prediction:
 
 
 def _attempts(model: AbstractModel, systems: Systems, index: Tensor) -> list[tuple[Tensor, Any]]:
-    """Predictions of parts of ``index``; for a structure that the model refuses, the reason."""
+    """Predictions of parts of ``index``; for a structure that the model refuses or fails for, the exception."""
     try:
         return [(index, _predict(model, systems.select_with_atoms(index)[0]))]
-    except InputError as error:
+    except Exception as error:  # numerics raise whatever they run into
         if len(index) == 1:
-            return [(index, _reason(error))]
+            return [(index, error)]
         return [found for half in index.tensor_split(2) for found in _attempts(model, systems, half)]
 
 
@@ -218,13 +233,17 @@ def _portions(systems: Systems) -> Iterator[Tensor]:
         yield order[portion == k]
 
 
-def _extrapolations(model: AbstractModel, data: Dataset, failures: dict[int, str]) -> dict[int, Extrapolation]:
-    """Structures with symmetry functions outside the training data's range."""
+def extrapolations_of(
+    model: AbstractModel, systems: Systems, without: Container[int] = ()
+) -> dict[int, Extrapolation] | None:
+    """Structures with symmetry functions outside the training data's range; None for what has no range."""
+    if not model.capabilities.training_range:
+        return None
     found: dict[int, list[SystemExtrapolation]] = {}
-    good = torch.tensor([k for k in range(len(data)) if k not in failures], dtype=torch.int64)
+    good = torch.tensor([k for k in range(systems.n_systems) if k not in without], dtype=torch.int64)
     for index in good.split(64):
         if len(index):
-            for entry in model.extrapolation(data.systems.select_with_atoms(index)[0]):
+            for entry in model.extrapolation(systems.select(index)):
                 found.setdefault(int(index[entry.system]), []).append(entry)
     result = {}
     for k, entries in found.items():
@@ -238,5 +257,8 @@ def _excess(e: SystemExtrapolation) -> float:
     return outside / width if width > 0 else float("inf")
 
 
-def _reason(error: InputError) -> str:
-    return str(error).removeprefix("system 0: ").removeprefix("system 0, ")
+def _reason(error: Exception) -> str:
+    if isinstance(error, NDDOMLError):
+        return str(error).removeprefix("system 0: ").removeprefix("system 0, ")
+    first = next(iter(str(error).strip().splitlines()), "")
+    return f"it could not be computed ({type(error).__name__}: {first[:200]})"

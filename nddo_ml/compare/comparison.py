@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from nddo_ml.compare.answers import Answers, label_answers, model_answers, pyscf_answers
+from nddo_ml.compare.deviations import Composition, Deviations, ElementFit
 from nddo_ml.datasets.dataset import Dataset, from_frames
-from nddo_ml.datasets.zeros import fit_zeros
 from nddo_ml.elements import symbol_of
 from nddo_ml.errors import InputError
 from nddo_ml.models.base import AbstractModel
-from nddo_ml.units import DEBYE_PER_E_ANGSTROM, EV_KCAL_MOL
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -119,41 +118,22 @@ def relative_energies(answers: Answers, data: Dataset, to: str) -> Tensor:
 
 
 def deviations(answers: Answers, reference: Answers, data: Dataset) -> dict[str, dict[str, float]]:
-    """MAE, RMSE, largest deviation and number of values of a source from a reference, by quantity.
-
-    ``energy`` after per-element energies are fitted to the difference; ``relative energy`` to the first frame of the
-    same formula (left out without a second one), both in kcal/mol; forces kcal/mol/Å; dipole D, the length of
-    the vector's error; charges e.
-    """
-    errors: dict[str, Tensor] = {}
-    difference = reference.energy - answers.energy
-    errors["energy"] = (elementwise_part(difference, data) - difference) * EV_KCAL_MOL
-    relative = (relative_energies(answers, data, "first") - relative_energies(reference, data, "first")) * EV_KCAL_MOL
-    names = formulas(data)
-    errors["relative energy"] = relative[torch.tensor([n in names[:k] for k, n in enumerate(names)])]
-    if answers.forces is not None and reference.forces is not None:
-        errors["forces"] = ((answers.forces - reference.forces) * EV_KCAL_MOL).reshape(-1)
-    if answers.dipole is not None and reference.dipole is not None:
-        errors["dipole"] = (answers.dipole - reference.dipole).norm(dim=1) * DEBYE_PER_E_ANGSTROM
-    if answers.charges is not None and reference.charges is not None:
-        errors["charges"] = answers.charges - reference.charges
-    found = {}
-    for name, error in errors.items():
-        error = error[~error.isnan()]
-        if error.numel():
-            found[name] = {
-                "mae": float(error.abs().mean()),
-                "rmse": float(error.square().mean().sqrt()),
-                "max": float(error.abs().max()),
-                "n": error.numel(),
-            }
-    return found
+    """As :class:`Deviations`, of everything at once."""
+    found, counted = Deviations(), compositions(data)
+    found.learn(counted, answers, reference)
+    found.add(formulas(data), counted, answers, reference)
+    return found.errors()
 
 
 def elementwise_part(energy: Tensor, data: Dataset) -> Tensor:
     """Σ_Z n_Z e_Z [structures] with e_Z fitted to energies [structures] by least squares; NaN takes no part."""
-    known = ~energy.isnan()
-    labels = replace(data.labels, weights={**data.labels.weights, "energy": known.to(torch.float64)})
-    here = replace(data, labels=labels, zeros=("",) * len(data))
-    zeros = fit_zeros(here, energy.nan_to_num())[""]
-    return data.composition @ torch.tensor([zeros[z] for z in data.elements], dtype=torch.float64)
+    fit, counted = ElementFit(), compositions(data)
+    fit.add(counted, energy)
+    fit.solve()
+    return fit.part(counted)
+
+
+def compositions(data: Dataset) -> list[Composition]:
+    """Atomic numbers and numbers of atoms of every structure."""
+    rows = data.composition.round().to(torch.int64).tolist()
+    return [tuple((z, n) for z, n in zip(data.elements, row, strict=True) if n) for row in rows]

@@ -15,6 +15,7 @@ from nddo_ml.datasets.dataset import Dataset, from_frames
 from nddo_ml.elements import ground_state_multiplicity
 from nddo_ml.errors import InputError, SCFConvergenceError
 from nddo_ml.models.base import AbstractModel, Capabilities, Prediction
+from nddo_ml.models.constant import constant_energy
 from nddo_ml.systems import Systems
 from nddo_ml.workflows.coordinates import Coordinate
 
@@ -35,6 +36,7 @@ class Curve:
     answers: Answers
     relaxed: list[bool] | None  # whether each point met the force criterion; None of a rigid scan
     limit: float | None  # eV, the energy of the separated fragments, rigid; None where it was not asked for
+    without_constant: bool = False  # whether energies lack a constant that ends in a step, PM6's of triple bonds
 
     def relative(self, to: str) -> Tensor:
         """Energies [points] eV relative to one of SCAN_ZEROS; NaN where this is not known."""
@@ -54,7 +56,7 @@ def scan(
     max_steps: int = 200,
     advance: Callable[[int], None] | None = None,
 ) -> list[Curve]:
-    """The curves of some models, one each.
+    """The curves of some models, one each, of energies whose derivatives are the forces (:func:`constant_energy`).
 
     Args:
         models: any methods, hybrids or potentials.
@@ -83,9 +85,15 @@ def scan(
         elements = data.elements if relative_to == "atoms" else ()
         along = AlongCurve(model) if model.capabilities.density else model
         answers = model_answers(along, data, elements, advance if fmax is None else None)
+        constant = constant_energy(model, data.systems)
+        answers = replace(answers, energy=answers.energy - constant)
         limit = None if parts is None else _energy_apart(model, parts)
-        curves.append(Curve(list(values), frames, data, answers, relaxed, limit))
+        curves.append(Curve(list(values), frames, data, answers, relaxed, limit, bool(constant.any())))
     return curves
+
+
+def _limit(model: AbstractModel, parts: Systems) -> float:
+    return float((model(parts).energy - constant_energy(model, parts)).sum())
 
 
 class AlongCurve(AbstractModel):

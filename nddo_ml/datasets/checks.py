@@ -14,6 +14,8 @@ from nddo_ml.datasets.contacts import nearest_contacts
 from nddo_ml.datasets.dataset import Dataset
 from nddo_ml.units import BOHR_ANGSTROM, EV_KCAL_MOL, HARTREE_EV
 
+_COMPARED = 400  # structures of one composition and cell at least, where there are so many
+_SIMILAR = 0.3  # Å, the farthest that an atom of similar structures has moved
 EXPECTED = "eV and eV/Å are expected"
 GRADIENTS = "energies rise where forces point: gradients instead of forces? F = −dE/dR is expected"
 
@@ -127,7 +129,7 @@ def _energies(dataset: Dataset) -> str | None:
 
 
 def _forces(dataset: Dataset) -> str | None:
-    """Slope of −ΔE on F̄·ΔR between successive structures of one composition and cell that differ little."""
+    """Slope of −ΔE on F̄·ΔR between structures of one composition and cell that differ little."""
     work, change = _work(dataset)
     if work.numel() < 5:
         return None
@@ -150,22 +152,27 @@ def _forces(dataset: Dataset) -> str | None:
 
 
 def _work(dataset: Dataset) -> tuple[Tensor, Tensor]:
-    """Mean force times displacement, and the energy's decrease, of neighbouring similar structures; eV."""
+    """Mean force times displacement, and the energy's decrease, of similar structures, each with its nearest; eV."""
     s, labels = dataset.systems, dataset.labels
     sizes = s.atoms_per_system
     first = starts(sizes)
-    both = (labels.has("energy")) & (labels.has("forces"))
+    alike: dict[tuple[bytes, bytes], list[int]] = {}
+    for k in torch.nonzero(labels.has("energy") & labels.has("forces")).squeeze(1).tolist():
+        own = slice(int(first[k]), int(first[k] + sizes[k]))
+        alike.setdefault((s.numbers[own].numpy().tobytes(), s.cell[k].numpy().tobytes()), []).append(k)
     work, change = [], []
-    for k in range(min(len(dataset) - 1, 400)):
-        n = int(sizes[k])
-        if not bool(both[k] & both[k + 1]) or n != int(sizes[k + 1]) or not torch.equal(s.cell[k], s.cell[k + 1]):
-            continue
-        a, b = (slice(int(first[m]), int(first[m]) + n) for m in (k, k + 1))
-        step = s.positions[b] - s.positions[a]
-        if torch.equal(s.numbers[a], s.numbers[b]) and float(step.norm(dim=1).max()) < 0.3:
-            mean = 0.5 * (labels.values["forces"][a] + labels.values["forces"][b])
-            work.append(float((mean * step).sum()))
-            change.append(float(labels.values["energy"][k] - labels.values["energy"][k + 1]))
+    for members in alike.values():
+        group = torch.tensor(members)
+        group = group[labels.values["energy"][group].argsort(stable=True)]  # whatever the order of the frames
+        atoms = first[group, None] + torch.arange(int(sizes[group[0]]))
+        x, f, e = s.positions[atoms], labels.values["forces"][atoms], labels.values["energy"][group]
+        for k in range(0, len(group), max(1, len(group) // _COMPARED)):
+            farthest = (x - x[k]).norm(dim=2).amax(1)
+            farthest[k] = torch.inf
+            other = int(farthest.argmin())
+            if float(farthest[other]) < _SIMILAR:
+                work.append(float((0.5 * (f[k] + f[other]) * (x[other] - x[k])).sum()))
+                change.append(float(e[k] - e[other]))
     return torch.tensor(work, dtype=torch.float64), torch.tensor(change, dtype=torch.float64)
 
 

@@ -40,6 +40,7 @@ ENERGY_UNITS: Mapping[str, float] = {
     "kJ/mol": 1.0 / (4.184 * EV_KCAL_MOL),
 }
 LENGTH_UNITS: Mapping[str, float] = {"angstrom": 1.0, "bohr": BOHR_ANGSTROM, "nm": 10.0}
+_LARGEST = 1e9  # of labels in their units and of lengths in Å: beyond it sums lose what they are about
 GROUP_KEYS = ("group", "config_type")
 
 
@@ -255,6 +256,8 @@ def _checked_labels(atoms: Atoms, raw: Mapping[str, object], source: Source, ori
             where = np.argwhere(~np.isfinite(np.atleast_1d(array)))[0]
             atom = f" of atom {where[0]} ({atoms.symbols[where[0]]})" if per_atom else ""
             raise InputError(f"{origin}: {name}{atom} must be finite; got {np.atleast_1d(array)[tuple(where)]}")
+        if np.abs(array).max(initial=0) > _LARGEST:
+            raise InputError(f"{origin}: {name} must be below {_LARGEST:g} in size; got {np.abs(array).max():g}")
         energy, length = ENERGY_UNITS[source.energy_unit], LENGTH_UNITS[source.length_unit]
         labels[name] = array * energy**energy_power * length**length_power
     if "stress" in labels and abs(np.linalg.det(np.asarray(atoms.cell))) < 1e-6:
@@ -278,12 +281,16 @@ def _stress_matrix(array: np.ndarray, origin: str) -> np.ndarray:
 
 def _assemble(frames: Sequence[tuple[Atoms, dict[str, np.ndarray], Source, str]]) -> Dataset:
     for atoms, _, _, origin in frames:
+        if max(np.abs(x).max(initial=0) for x in (atoms.positions, np.asarray(atoms.cell))) > _LARGEST:
+            raise InputError(f"{origin}: positions and cell must be below {_LARGEST:g} Å in size")
         lattice = np.asarray(atoms.cell)[np.asarray(atoms.pbc)]
         if len(lattice) and np.sqrt(np.abs(np.linalg.det(lattice @ lattice.T))) < 1e-3:
             raise InputError(f"{origin}: periodic lattice vectors must be independent; got {lattice.tolist()}")
         try:
             Systems.from_ase(atoms)
-        except (InputError, OverflowError) as error:
+        except OverflowError:
+            raise InputError(f"{origin}: charge and multiplicity must be whole numbers; got an infinite one") from None
+        except InputError as error:
             raise InputError(f"{origin}: {str(error).removeprefix('system 0, ').removeprefix('system 0: ')}") from None
     systems = Systems.from_ase([atoms for atoms, *_ in frames])
     _check_overlaps(systems, [origin for *_, origin in frames])
@@ -324,8 +331,8 @@ def _check_overlaps(systems: Systems, origins: Sequence[str]) -> None:
 
 def _weight(atoms: Atoms, source: Source, origin: str) -> float:
     weight = atoms.info.get("weight", 1.0)
-    if not isinstance(weight, int | float | np.number) or not 0 <= float(weight) < float("inf"):
-        raise InputError(f"{origin}: weight must be a number that is not negative; got {weight!r}")
+    if not isinstance(weight, int | float | np.number) or not 0 <= weight <= _LARGEST:
+        raise InputError(f"{origin}: weight must be a number from 0 to {_LARGEST:g}; got {weight!r:.80}")
     return float(weight) * source.weight
 
 

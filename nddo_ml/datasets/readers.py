@@ -11,6 +11,8 @@ import numpy as np
 from nddo_ml.datasets.hdf5 import DEFAULT_KEYS, read_hdf5
 from nddo_ml.datasets.n2p2_data import is_n2p2_data, read_n2p2_data
 from nddo_ml.errors import InputError
+from nddo_ml.structures.read import read_structures
+from nddo_ml.structures.structure import Refused
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -60,19 +62,28 @@ def labels_of(atoms: Atoms, keys: Mapping[str, str]) -> dict[str, Any]:
 
 def _structures(path: Path, keys: Mapping[str, str]) -> Iterator[tuple[Atoms, dict[str, Any]]]:
     """Structures and labels by the reader of the file's format."""
-    from ase.io import iread
-
     if path.suffix in (".h5", ".hdf5"):
         yield from read_hdf5(path, keys)
     elif is_n2p2_data(path):
         yield from read_n2p2_data(path)
     else:
-        is_xyz = path.suffix in (".xyz", ".extxyz")
-        if is_xyz:
-            _check_counts(path)
-        frames = _read_database(path) if path.suffix == ".db" else iread(path, ":", format="extxyz" if is_xyz else None)
-        for atoms in frames:
+        for atoms in _frames(path):
             yield atoms, labels_of(atoms, keys)
+
+
+def _frames(path: Path) -> Iterator[Atoms]:
+    from ase.io import iread
+
+    if path.suffix == ".db":
+        yield from _read_database(path)
+    elif path.suffix in (".xyz", ".extxyz"):
+        _check_counts(path)
+        yield from iread(path, ":", format="extxyz")
+    else:  # formats of molecules, whose charge and spin ASE's readers drop
+        for entry in read_structures([path]):
+            if isinstance(entry, Refused):
+                raise entry.error
+            yield entry.atoms
 
 
 def _check_counts(path: Path) -> None:
@@ -86,7 +97,8 @@ def _check_counts(path: Path) -> None:
             while found < count and file.readline():
                 found += 1
             if found < count:
-                raise InputError(f"{path}, frame {number}: expected {count} atoms; the file ends after {max(0, found)}")
+                reason = f"expected {count} atoms; the file ends after {max(0, found)}"
+                raise InputError(f"{path}, frame {number}: cannot be read ({reason})")
             number += 1
 
 

@@ -20,14 +20,20 @@ def fit_zeros(dataset: Dataset, energy: Tensor) -> dict[str, dict[int, float]]:
     found = {}
     for name in dict.fromkeys(dataset.zeros):
         chosen = torch.tensor([zero == name for zero in dataset.zeros]) & (dataset.labels.has("energy"))
-        weight = (dataset.labels.weights["energy"][chosen] / sizes[chosen]).sqrt()
         if bool(chosen.any()):
-            left = counts[chosen] * weight[:, None]
-            solution = torch.linalg.lstsq(left, (energy[chosen] * weight)[:, None], driver="gelsd").solution[:, 0]
+            weights = dataset.labels.weights["energy"][chosen] / sizes[chosen]
+            solution = per_element(counts[chosen], energy[chosen], weights)
         else:
             solution = torch.zeros(len(dataset.elements), dtype=torch.float64)
         found[name] = dict(zip(dataset.elements, solution.tolist(), strict=True))
     return found
+
+
+def per_element(counts: Tensor, energy: Tensor, weights: Tensor) -> Tensor:
+    """The smallest e [elements] that minimises Σ_s w_s (E_s − Σ_Z n_sZ e_Z)²; counts [structures, elements]."""
+    root = weights.sqrt()
+    left, right = counts * root[:, None], (energy * root)[:, None]
+    return torch.linalg.lstsq(left, right, driver="gelsd").solution[:, 0]
 
 
 def to_common_zero(dataset: Dataset, zeros: Mapping[str, Mapping[int, float]], zero: Mapping[int, float]) -> Dataset:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from nddo_ml.datasets.dataset import LABELS, Dataset
 from nddo_ml.datasets.stress_order import find_orders, message, reordered
-from nddo_ml.datasets.zeros import fit_zeros, to_common_zero
+from nddo_ml.datasets.zeros import fit_zeros, per_element, to_common_zero
 from nddo_ml.elements import symbol_of
 from nddo_ml.errors import InputError
 from nddo_ml.evaluation.residuals import errors, label_weights
@@ -93,6 +93,21 @@ def summarize(tables: Mapping[str, Table], dataset: Dataset) -> dict[str, Any]:
             entry |= _stress_note(table, dataset)
         result["labels"][key] = entry
     return result
+
+
+def zero_fitted_errors(tables: Mapping[str, Table], dataset: Dataset) -> dict[str, dict[str, float]]:
+    """Errors of the energies, in total and per atom, after per-element energies are fitted to them."""
+    if "energy" not in tables:
+        return {}
+    energy = tables["energy"]
+    counts = dataset.composition[energy.structure]
+    sizes = counts.sum(1)
+    difference = (energy.reference - energy.predicted).to(counts)
+    moved = energy.predicted + counts @ per_element(counts, difference, 1.0 / sizes)
+    return {
+        "energy": Table(moved, energy.reference, energy.structure).errors(),
+        "energy_per_atom": Table(moved / sizes, energy.reference / sizes, energy.structure).errors(),
+    }
 
 
 def _stress_note(table: Table, dataset: Dataset) -> dict[str, Any]:

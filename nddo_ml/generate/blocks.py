@@ -162,7 +162,7 @@ SIDE_CHAINS = {  # of the amino acids, bonded to Cα; proline closes its ring an
     "K": "CCCCN",
     "R": "CCCNC(N)=N",
 }
-CAPS = (("CC(=O)", "NC"), ("CC(=O)", "N"), ("C(=O)", "NC"), ("", "O"), ("", "OC"), ("CC(=O)", "O"), ("CN", ""))
+CAPS = (("CC(=O)", "NC"), ("CC(=O)", "N"), ("C(=O)", "NC"), ("", "O"), ("", "OC"), ("CC(=O)", "O"))
 
 PYRANOSES = ("OC1CCCCO1", "OC1OCCCC1O", "OC1OCC(O)C(O)C1O", "CC1OC(O)C(O)C(O)C1O", "COC1OCCC(O)C1O")
 FURANOSES = ("OC1CCCO1", "OC1COCC1O", "OCC1OCC(O)C1O", "OCC1OC(OC)CC1O", "COC1OCC(O)C1O")
@@ -170,6 +170,6 @@ SUGAR_CHANGES = ("*O", "*OC", "*N", "*NC(C)=O", "*F", "*C", "*CO", "*C(=O)O", "*
 
 NUCLEOBASES = (
     *("Nc1ncnc2[nH]cnc12", "Nc1nc2[nH]cnc2c(=O)[nH]1", "Nc1cc[nH]c(=O)n1", "O=c1cc[nH]c(=O)[nH]1"),
-    *("Cc1c[nH]c(=O)[nH]c1=O", "O=c1[nH]cnc2[nH]cnc12", "O=c1[nH]c(=O)c2[nH]cnc2[nH]1", "Nc1ncnc2[nH]cnc12"),
+    *("Cc1c[nH]c(=O)[nH]c1=O", "O=c1[nH]cnc2[nH]cnc12", "O=c1[nH]c(=O)c2[nH]cnc2[nH]1"),
     *("Nc1nc(N)c2[nH]cnc2n1", "S=c1[nH]cnc2[nH]cnc12", "O=c1cc[nH]c(=S)[nH]1"),
 )

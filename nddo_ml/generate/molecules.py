@@ -14,15 +14,15 @@ SUBSTITUTIONS = (1, 1, 2, 2, 2, 3)  # blocks on a core, drawn from these
 UNLIKELY = tuple(  # what no stable molecule has
     Chem.MolFromSmarts(s)
     for s in (
-        *("[OX2][OX2]", "[NX3][NX3][NX3]", "[N,O][F,Cl,Br,I]", "[OX2][NX3][OX2]", "[NX3][OX2][NX3]", "[SX2][OX2]"),
+        *("[OX2][OX2]", "[SX2][OX2]", "[SX2][NX3,F,Cl,Br,I]", "[NX3]S[NX3]", "[N,O][F,Cl,Br,I]", "[PX3][OX2,NX3]"),
         *(
-            "[CX4]([OH,NH2])([OX2,NX3])",
-            "[CX4]([F,Cl,Br,I])([OX2H,NX3])",
+            "[NX3][NX3][NX3]",
+            "[OX2][NX3][OX2]",
+            "[NX3][OX2][NX3]",
+            "[NX3]([NX3,OX2])[NX3,OX2]",
             "[NX3][CX4][F,Cl,Br,I]",
-            "C=C[OH]",
-            "[PX3][OX2,NX3]",
         ),
-        *("[NX3]([NX3,OX2])[NX3,OX2]", "[SX2][NX3,F,Cl,Br,I]", "[NX3]S[NX3]", "C=C=C", "[N;H2]C=C"),
+        *("[CX4]([OH,NH2])([OX2,NX3])", "[CX4]([F,Cl,Br,I])([OX2H,NX3])", "C=C[OH]", "[N;H2]C=C", "C=C=C"),
     )
 )
 GLYCOSIDE = 0.3  # of the nucleobases that carry a sugar
@@ -58,10 +58,10 @@ def peptide(rng: random.Random, residues: int, zwitterion: bool = False) -> str 
         else:
             side = blocks.SIDE_CHAINS[name]
             chain += f"NC({side})C(=O)" if side else "NCC(=O)"
-    start, end = ("", "O") if zwitterion else rng.choice(blocks.CAPS[:-1])
+    start, end = rng.choice(blocks.CAPS)
     smiles = start + chain + end
     if zwitterion:
-        smiles = ("[NH3+]" + chain[1:] if not chain.startswith("N9") else "[NH2+]" + chain[1:]) + "[O-]"
+        smiles = ("[NH2+]" if chain.startswith("N9") else "[NH3+]") + chain[1:] + "[O-]"
     with rdBase.BlockLogs():
         molecule = Chem.MolFromSmiles(smiles)
         return None if molecule is None else chosen_stereoisomer(molecule, rng)

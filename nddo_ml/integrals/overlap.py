@@ -95,6 +95,8 @@ def _shell_overlap(
     (n_a, l_a), (n_b, l_b) = shell_a, shell_b
     p, t = 0.5 * r * (zeta_a + zeta_b), 0.5 * r * (zeta_a - zeta_b)
     table, nodes, powers = (c.to(r) for c in _tables(n_a, l_a, n_b, l_b))
+    # exp(p) goes to the integrals over μ and exp(−p) to those over ν, so that neither under- nor overflows; the
+    # recursion adds positive terms only
     a = [1 / p]  # exp(p) ∫_1^∞ μ^k exp(−pμ) dμ
     for k in range(1, table.shape[1]):
         a.append((1 + k * a[-1]) / p)
@@ -142,6 +144,7 @@ def _tables(n_a: int, l_a: int, n_b: int, l_b: int) -> tuple[Tensor, Tensor, Ten
         poly = _multiply(_power(1, 1, n_a - l_a), _power(1, -1, n_b - l_b))
         poly = _multiply(poly, _angular(l_a, m, 1))
         poly = _multiply(poly, _angular(l_b, m, -1))
+        # both angular functions lack [(μ² − 1)(1 − ν²)]^(m/2)
         for _ in range(m):
             poly = _multiply(poly, {(2, 0): 1.0, (0, 0): -1.0, (2, 2): -1.0, (0, 2): 1.0})
         for (i, j), c in poly.items():

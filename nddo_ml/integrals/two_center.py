@@ -89,7 +89,8 @@ def _interactions(pa: Product, pb: Product, wide_a: bool, wide_b: bool) -> list[
     with_d = max(*pa, *pb) > 3
     apart = with_d or CORE in (pa, pb)
     xy = (2, 1)
-    if not with_d and pa == xy and pb == xy:  # rotational invariance about the pair
+    if not with_d and pa == xy and pb == xy:
+        # (xy|xy) = [(xx|xx) − (xx|yy)]/2, which a turn about the pair demands and square quadrupoles would miss
         x, y = (models(product, with_d=False, apart=False) for product in ((1, 1), (2, 2)))
         same, mixed = ((x, x), (y, y)), ((x, y), (y, x))
         return [(a, b, w) for pairs, w in ((same, 0.25), (mixed, -0.25)) for f, g in pairs for a in f for b in g]

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import signal
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ProcessPoolExecutor, wait
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
-from multiprocessing import active_children, get_context, parent_process
-from multiprocessing.process import BaseProcess
+from functools import partial
+from itertools import islice
 from pathlib import Path
-from threading import Thread
 from typing import TYPE_CHECKING
 
 from nddo_ml.errors import InputError
 from nddo_ml.labelling.sources import Source
 from nddo_ml.labelling.store import LabelFile, structure_key
+from nddo_ml.results.pool import Resources, work
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -52,25 +46,6 @@ class Summary:
     labelled: int = 0
     failed: int = 0
     skipped: int = 0
-
-
-@dataclass(frozen=True)
-class Resources:
-    """Where the work is done: ``workers`` processes of ``threads`` each, or a Dask scheduler's workers.
-
-    ``batch`` structures are given to a worker at a time: what is lost when it dies.
-    """
-
-    workers: int = 1
-    threads: int = 1
-    scheduler: str | None = None
-    batch: int = 1
-
-    def __post_init__(self) -> None:
-        if self.workers < 1 or self.threads < 1:
-            raise InputError(f"workers and threads must be at least 1; got {self.workers} and {self.threads}")
-        if self.batch < 1:
-            raise InputError(f"batch must be at least 1; got {self.batch}")
 
 
 def prepare(structure: Structure, charge: int | None = None, multiplicity: int | None = None) -> Task:
@@ -107,6 +82,7 @@ def label(
     resources: Resources | None = None,
     retry_failed: bool = False,
     on_outcome: Callable[[Outcome], None] | None = None,
+    on_remark: Callable[[str], None] | None = None,
 ) -> Summary:
     """Label the tasks and append them to ``output`` (extxyz) as they come; what is there already is left out.
 
@@ -123,10 +99,21 @@ def label(
     with LabelFile(output, source.description) as file:
         if retry_failed:
             file.forget_failures()
-        given = list(tasks)
-        wanted = {t.key: t for t in given if t.key not in file.done | file.failed}
-        summary = replace(summary, skipped=len(given) - len(wanted))
-        for outcome in _outcomes(list(wanted.values()), source, resources):
+        if file.remark and on_remark is not None:
+            on_remark(file.remark)
+        skipped = 0
+
+        def missing() -> Iterator[Task]:
+            nonlocal skipped
+            known = file.done | file.failed
+            for task in tasks:
+                if task.key in known:
+                    skipped += 1
+                else:
+                    known.add(task.key)
+                    yield task
+
+        for outcome in _outcomes(missing(), source, resources):
             if outcome.atoms is not None:
                 file.append(outcome.task.key, outcome.atoms)
                 summary = replace(summary, labelled=summary.labelled + 1)
@@ -135,7 +122,7 @@ def label(
                 summary = replace(summary, failed=summary.failed + 1)
             if on_outcome is not None:
                 on_outcome(outcome)
-    return summary
+    return replace(summary, skipped=skipped)
 
 
 def attempt(task: Task, source: Source, threads: int) -> Outcome:
@@ -154,77 +141,10 @@ def attempt_batch(tasks: Sequence[Task], source: Source, threads: int) -> list[O
     return [Outcome(task, atoms) for task, atoms in zip(tasks, labelled, strict=True)]
 
 
-def _outcomes(tasks: Sequence[Task], source: Source, resources: Resources) -> Iterator[Outcome]:
+def _outcomes(tasks: Iterable[Task], source: Source, resources: Resources) -> Iterator[Outcome]:
     """The outcomes as they come. When a worker process dies, its tasks have failed and a new pool goes on."""
-    pending = deque(tasks[k : k + resources.batch] for k in range(0, len(tasks), resources.batch))
-    while pending:
-        with _executor(resources) as (pool, slots):
-            yield from _drain(pending, pool, slots, source, resources.threads)
-
-
-def _drain(
-    pending: deque[Sequence[Task]], pool: Executor, slots: int, source: Source, threads: int
-) -> Iterator[Outcome]:
-    """Work off ``pending``, ``slots`` batches at a time, until it is empty or the pool is broken."""
-    running: dict[Future[list[Outcome]], Sequence[Task]] = {}
-    broken = False
-    while running or (pending and not broken):
-        while pending and not broken and len(running) < slots:
-            try:
-                running[pool.submit(attempt_batch, pending[0], source, threads)] = pending[0]
-                pending.popleft()
-            except BrokenExecutor:
-                broken = True
-        for future in wait(running, return_when=FIRST_COMPLETED).done:
-            tasks = running.pop(future)
-            error = future.exception()
-            broken = broken or isinstance(error, BrokenExecutor)
-            if error is None:
-                yield from future.result()
-            else:
-                yield from (Outcome(task, None, f"the worker died: {error}") for task in tasks)
-
-
-@contextmanager
-def _executor(resources: Resources) -> Iterator[tuple[Executor, int]]:
-    """A pool and the number of tasks that it should hold at a time."""
-    if resources.scheduler is None:
-        with _processes(resources.workers) as pool:
-            yield pool, resources.workers
-        return
-    if find_spec("distributed") is None:
-        raise InputError("--scheduler needs Dask; install it with: pip install 'nddo-ml[label]'")
-    from distributed import Client
-
-    try:
-        client = Client(resources.scheduler, timeout=20, set_as_default=False)
-    except (OSError, ValueError) as error:
-        raise InputError(f"expected the address of a Dask scheduler; got {resources.scheduler!r}") from error
-    with client, client.get_executor(pure=False) as pool:
-        yield pool, max(1, 2 * sum(client.nthreads().values()))
-
-
-@contextmanager
-def _processes(workers: int) -> Iterator[Executor]:
-    """A pool of fresh processes; an interruption ends their calculations at once."""
-    others = set(active_children())
-    with ProcessPoolExecutor(workers, get_context("spawn"), initializer=_start_worker) as pool:
-        try:
-            yield pool
-        except BaseException:
-            for process in set(active_children()) - others:
-                process.terminate()
-            raise
-
-
-def _start_worker() -> None:
-    """Let a worker end quietly at Ctrl-C, and when its parent is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    parent = parent_process()
-    if parent is not None:
-        Thread(target=_end_with, args=(parent,), daemon=True).start()
-
-
-def _end_with(parent: BaseProcess) -> None:
-    parent.join()
-    os._exit(1)
+    given = iter(tasks)
+    batches = iter(lambda: list(islice(given, resources.batch)), [])
+    for done in work(partial(attempt_batch, source=source, threads=resources.threads), batches, resources):
+        lost = [Outcome(task, None, f"the worker died: {done.error}") for task in done.item]
+        yield from lost if done.result is None else done.result

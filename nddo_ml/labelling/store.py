@@ -8,16 +8,23 @@ import io
 import json
 import os
 import re
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import IO, TYPE_CHECKING, Self
 
 from nddo_ml.errors import InputError
+from nddo_ml.results.targets import copied_aside
+from nddo_ml.results.targets import whole as whole_file
 
 if TYPE_CHECKING:
     from ase import Atoms
 
 KEY, LEVEL = "label_key", "level"
+BEGIN = b"Properties=species:S:1:pos:R:3"  # of every frame's comment
+BEGUN = re.compile(rb"[\s\w.+-]*")  # of an atom's line
+ATOM = re.compile(rb"\s*[A-Z][a-z]?(\s+[-+.\w]+)+\s*\n")
 
 
 def structure_key(atoms: Atoms) -> str:
@@ -37,29 +44,24 @@ class LabelFile:
     """An extxyz file of labels at one level, and a file of failures beside it.
 
     ``done`` and ``failed`` are keys of structures. A frame is written in one piece and is on the disk before
-    ``append`` returns; what an interruption left of a last frame is cut off when the file is opened again.
+    ``append`` returns; what an interruption left of a last frame is cut off when the file is opened again. A file
+    that is damaged otherwise is copied aside first, and its whole frames are kept; ``remark`` says so.
     """
 
     def __init__(self, path: Path, level: str) -> None:
         """Open for appending.
 
         Raises:
-            InputError: the file cannot be written, another run writes it, or it holds other labels.
+            InputError: the file cannot be written, another run writes it, or it holds something else.
         """
         self.path, self.level = path, level
         self.failures = path.with_name(path.name + ".failures.jsonl")
         self.done: set[str] = set()
+        self.remark = ""
+        self._file = self._open()
         try:
-            self._file = path.open("a+b")
-        except OSError as error:
-            raise InputError(f"{path}: expected a file that can be written; {error.strerror}") from error
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self._read()
             self.failed = self._read_failures()
-        except BlockingIOError:
-            self._file.close()
-            raise InputError(f"{path}: another run is writing this file") from None
         except BaseException:
             self._file.close()
             raise
@@ -81,15 +83,23 @@ class LabelFile:
         frame.info |= {KEY: key, LEVEL: self.level}
         text = io.StringIO()
         write(text, frame, format="extxyz")
-        self._file.write(text.getvalue().encode())
-        self._flush()
+        end = self._file.seek(0, os.SEEK_END)
+        try:
+            self._file.write(text.getvalue().encode())
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            self._file.truncate(end)
+            raise InputError(f"{self.path}: expected room for a label; {error.strerror}") from error
         self.done.add(key)
 
     def append_failure(self, key: str, source: str, frame: int, reason: str) -> None:
         """Note a structure that could not be labelled: one JSON object a line."""
         entry = {KEY: key, "source": source, "frame": frame, LEVEL: self.level, "reason": reason}
-        with self.failures.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(entry, ensure_ascii=False) + "\n")
+        try:
+            with self.failures.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(entry, ensure_ascii=False) + "\n")
+        except OSError as error:
+            raise InputError(f"{self.failures}: expected a file that can be written; {error.strerror}") from error
         self.failed.add(key)
 
     def forget_failures(self) -> None:
@@ -97,27 +107,49 @@ class LabelFile:
         self.failures.unlink(missing_ok=True)
         self.failed.clear()
 
-    def _read(self) -> None:
-        """Collect the keys of the complete frames, and cut off an incomplete last one."""
-        self._file.seek(0)
-        end = 0
-        while head := self._file.readline():
-            lines = [self._file.readline() for _ in range(_atom_count(head, self.path) + 1)]
-            if not lines[-1].endswith(b"\n"):
-                break
-            self.done.add(self._key(lines[0].decode(errors="replace")))
-            end = self._file.tell()
-        self._file.truncate(end)
-        self._file.seek(0, os.SEEK_END)
+    def _open(self) -> IO[bytes]:
+        try:
+            file = self.path.open("a+b", buffering=0)
+        except OSError as error:
+            raise InputError(f"{self.path}: expected a file that can be written; {error.strerror}") from error
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.close()
+            raise InputError(f"{self.path}: another run is writing this file") from None
+        return file
 
-    def _key(self, comment: str) -> str:
-        key, level = (re.search(rf'\b{name}=("[^"]*"|\S+)', comment) for name in (KEY, LEVEL))
-        if key is None or level is None:
+    def _read(self) -> None:
+        """Collect the keys of the whole frames, and cut off or put aside what is none."""
+        with self.path.open("rb") as file:
+            parts = list(parts_of(file))
+        whole = [p for p in parts if p.kind == "whole"]
+        broken = [p for p in parts if p.kind == "broken"]
+        if broken and not whole:
             raise InputError(f"{self.path}: expected a new file or one written by this command; got another")
-        found = level[1].strip('"')
-        if found != self.level:
-            raise InputError(f"{self.path}: holds labels at {found}; expected {self.level}, or another file for them")
-        return key[1]
+        for part in whole:
+            if part.level != self.level:
+                damage = f"damaged at line {broken[0].line}, and " if broken else ""
+                wanted = f"expected {self.level}, or another file for them"
+                raise InputError(f"{self.path}: {damage}holds labels at {part.level}; {wanted}")
+            self.done.add(part.key)
+        if broken:
+            self._keep(whole, broken[0].line)
+        elif parts and parts[-1].kind == "torn":
+            self._file.truncate(parts[-1].start)
+
+    def _keep(self, whole: list[Part], line: int) -> None:
+        """Copy a damaged file aside and go on with its whole frames."""
+        aside = copied_aside(self.path)
+        with self.path.open("rb") as source, whole_file(self.path) as made, made.open("wb") as target:
+            for part in whole:
+                source.seek(part.start)
+                target.write(source.read(part.end - part.start))
+        self._file.close()
+        self._file = self._open()
+        self.remark = (
+            f"{self.path}: damaged at line {line}; copied to {aside}, and its {len(whole)} whole labels are kept"
+        )
 
     def _read_failures(self) -> set[str]:
         if not self.failures.is_file():
@@ -130,13 +162,71 @@ class LabelFile:
                 continue  # cut short by an interruption: the structure is tried again
         return failed
 
-    def _flush(self) -> None:
-        self._file.flush()
-        os.fsync(self._file.fileno())
+
+@dataclass(frozen=True)
+class Part:
+    """A piece of a file of labels."""
+
+    kind: str  # "whole": a frame; "torn": the beginning of one, at the end of the file; "broken": anything else
+    start: int  # bytes
+    end: int
+    line: int  # its first, from 1
+    key: str = ""
+    level: str = ""
 
 
-def _atom_count(line: bytes, path: Path) -> int:
-    """Number of atoms in a frame's first line, which may have been cut short by an interruption."""
-    if re.fullmatch(rb"\s*\d+\s*", line):
-        return int(line)
-    raise InputError(f"{path}: expected a new file or one written by this command; got another")
+def parts_of(file: IO[bytes]) -> Iterator[Part]:
+    """The pieces of a file of labels in order; after something broken, it goes on at the next whole frame."""
+    start, line, broken = 0, 1, None
+    while True:
+        found = _frame_at(file, start, line)
+        if found is None or found.kind != "broken":
+            if broken is not None:
+                yield Part("broken", broken[0], start, broken[1])
+                broken = None
+            if found is None:
+                return
+            yield found
+            if found.kind == "torn":
+                return
+            with_lines = _lines(file, found)
+            start, line = found.end, line + with_lines
+        else:
+            broken = broken or (start, line)
+            file.seek(start)
+            start, line = start + len(file.readline()), line + 1
+
+
+def _frame_at(file: IO[bytes], start: int, line: int) -> Part | None:
+    """The frame that begins here, whole, torn or broken; None at the end."""
+    file.seek(start)
+    head = file.readline()
+    if not head:
+        return None
+    broken = Part("broken", start, start + len(head), line)
+    if not re.fullmatch(rb"\s*[1-9]\d{0,8}\s*", head):
+        return broken
+    comment = file.readline()
+    key, level = (_value(comment.decode(errors="replace"), name) for name in (KEY, LEVEL))
+    if not comment.endswith(b"\n"):
+        begun = comment[: len(BEGIN)] == BEGIN[: len(comment)]
+        return Part("torn", start, file.tell(), line) if begun else broken
+    if key is None or level is None:
+        return broken
+    for _ in range(int(head)):
+        atom = file.readline()
+        if not atom.endswith(b"\n"):
+            return Part("torn", start, file.tell(), line) if BEGUN.fullmatch(atom) else broken
+        if not ATOM.fullmatch(atom):
+            return broken
+    return Part("whole", start, file.tell(), line, key, level)
+
+
+def _lines(file: IO[bytes], part: Part) -> int:
+    file.seek(part.start)
+    return file.read(part.end - part.start).count(b"\n")
+
+
+def _value(comment: str, name: str) -> str | None:
+    found = re.search(rf'\b{name}=("[^"]*"|\S+)', comment)
+    return None if found is None else found[1].strip('"')

@@ -189,6 +189,14 @@ class AbstractModel(nn.Module, ABC):
         """
         raise InputError(f"{self.name} has no electrons; unrestricted fields are those of methods and hybrids")
 
+    def seek(self, solution: str) -> None:
+        """Take another solution of the field than the lowest, where there are several: see ``SCFOptions.solution``.
+
+        Raises:
+            InputError: an unknown solution, or a model without electrons.
+        """
+        raise InputError(f"{self.name} has no electrons; solutions of a field are those of methods and hybrids")
+
     @property
     def parent(self) -> AbstractModel | None:
         """What the model is a correction of, such as a hybrid's method; None where there is nothing."""

@@ -7,15 +7,15 @@ scaling.data belong to bp_descriptors. An atom's energy is E = E_ref + (network 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from bp_descriptors import Scaler, SymmetryFunctions
-from nddo_ml.elements import number_of, symbol_of
+from nddo_ml.elements import symbol_of
 from nddo_ml.errors import InputError
+from nddo_ml.models.n2p2_settings import N2P2Settings, number_after, text_of, whole_after
 from nddo_ml.networks import ElementNetworks, FeedForward, NetworkShape
 
 ACTIVATION_OF_CODE: Mapping[str, str] = {
@@ -30,56 +30,8 @@ ACTIVATION_OF_CODE: Mapping[str, str] = {
     "e": "exponential",
     "h": "harmonic",
 }
+_MOST_LAYERS = 20
 CODE_OF_ACTIVATION: Mapping[str, str] = {name: code for code, name in ACTIVATION_OF_CODE.items()}
-
-
-@dataclass(frozen=True)
-class N2P2Settings:
-    """What input.nn says beside the symmetry functions; energies in the file's unit."""
-
-    path: Path
-    elements: tuple[int, ...]
-    atom_energy: dict[int, float]  # per element, 0 where not given
-    mean_energy: float  # per atom
-    conv_energy: float
-    keywords: Mapping[str, list[list[str]]]
-
-    def has(self, keyword: str) -> bool:
-        """Whether a keyword is in the file."""
-        return keyword in self.keywords
-
-
-def read_settings(path: str | Path) -> N2P2Settings:
-    """Read an input.nn.
-
-    Raises:
-        InputError: the file is missing, has no elements, or describes a potential with long-range charges.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: expected n2p2's input.nn; there is no such file")
-    keywords: dict[str, list[list[str]]] = {}
-    for line in path.read_text().splitlines():
-        tokens = line.split("#", 1)[0].split()
-        if tokens:
-            keywords.setdefault(tokens[0], []).append(tokens[1:])
-    kind = keywords.get("nnp_type", [["2G"]])[0]
-    if kind and kind[0][:1] in ("4", "3"):
-        raise InputError(f"{path}: only short-range (2G) potentials can be read; got nnp_type {kind[0]}")
-    if not keywords.get("elements"):
-        raise InputError(f"{path}: expected a line 'elements'; there is none")
-    elements = tuple(sorted(_element(path, s) for s in keywords["elements"][0]))
-    atom_energy = dict.fromkeys(elements, 0.0)
-    for tokens in keywords.get("atom_energy", []):
-        atom_energy[_element(path, tokens[0])] = _number(path, "atom_energy", tokens[1:])
-    return N2P2Settings(
-        path,
-        elements,
-        atom_energy,
-        _number(path, "mean_energy", keywords.get("mean_energy", [["0"]])[0]),
-        _number(path, "conv_energy", keywords.get("conv_energy", [["1"]])[0]),
-        keywords,
-    )
 
 
 def network_shape(settings: N2P2Settings, element: int, n_inputs: int) -> NetworkShape:
@@ -90,7 +42,8 @@ def network_shape(settings: N2P2Settings, element: int, n_inputs: int) -> Networ
     """
     path = settings.path
     n_hidden = _hidden_layers(settings, element)
-    nodes = [int(n) for n in _per_layer(settings, "nodes_short", element, n_hidden)] if n_hidden else []
+    widths = _per_layer(settings, "nodes_short", element, n_hidden) if n_hidden else []
+    nodes = [whole_after(path, "nodes_short", [n]) for n in widths]
     codes = _per_layer(settings, "activation_short", element, n_hidden + 1)
     for code in codes:
         if code not in ACTIVATION_OF_CODE:
@@ -114,7 +67,7 @@ def read_weights(path: Path, network: FeedForward) -> None:
     if not path.is_file():
         raise InputError(f"{path}: expected a weights file; there is no such file")
     values = []
-    for n, line in enumerate(path.read_text().splitlines(), 1):
+    for n, line in enumerate(text_of(path).splitlines(), 1):
         tokens = line.split("#", 1)[0].split()
         if tokens:
             try:
@@ -173,7 +126,7 @@ def read_scaler(settings: N2P2Settings, functions: SymmetryFunctions) -> Scaler:
     }
     chosen = "sigma" if settings.has("scale_symmetry_functions_sigma") else mode[center, scale]
     limits = [
-        _number(settings.path, key, settings.keywords.get(key, [[default]])[0])
+        number_after(settings.path, key, settings.keywords.get(key, [[default]])[0])
         for key, default in (("scale_min_short", "0"), ("scale_max_short", "1"))
     ]
     file = settings.path.parent / "scaling.data"
@@ -255,20 +208,6 @@ def _widths(shape: NetworkShape) -> str:
     return "-".join(str(n) for n in (shape.n_inputs, *shape.hidden, shape.n_outputs))
 
 
-def _element(path: Path, symbol: str) -> int:
-    try:
-        return number_of(symbol)
-    except KeyError:
-        raise InputError(f"{path}: expected an element symbol; got {symbol!r}") from None
-
-
-def _number(path: Path, keyword: str, tokens: Sequence[str]) -> float:
-    try:
-        return float(tokens[0])
-    except (IndexError, ValueError):
-        raise InputError(f"{path}: expected a number after {keyword}; got {' '.join(tokens)!r}") from None
-
-
 def _tokens(settings: N2P2Settings, keyword: str, element: int) -> tuple[list[list[str]], bool]:
     """Values of ``element_<keyword>`` for an element (True) or else of ``global_<keyword>`` (False)."""
     symbol = symbol_of(element)
@@ -282,7 +221,10 @@ def _tokens(settings: N2P2Settings, keyword: str, element: int) -> tuple[list[li
 
 
 def _hidden_layers(settings: N2P2Settings, element: int) -> int:
-    return int(_number(settings.path, "hidden_layers_short", _tokens(settings, "hidden_layers_short", element)[0][0]))
+    n = whole_after(settings.path, "hidden_layers_short", _tokens(settings, "hidden_layers_short", element)[0][0])
+    if not 0 <= n <= _MOST_LAYERS:
+        raise InputError(f"{settings.path}: expected 0 to {_MOST_LAYERS} hidden layers; got {n}")
+    return n
 
 
 def _per_layer(settings: N2P2Settings, keyword: str, element: int, n: int) -> list[str]:
@@ -294,8 +236,15 @@ def _per_layer(settings: N2P2Settings, keyword: str, element: int, n: int) -> li
         shared = settings.keywords.get(f"global_{keyword}", [[]])[0]
         values = (shared + [""] * n)[:n]
         for tokens in lines:
-            values[int(_number(settings.path, f"element_{keyword}", tokens)) - 1] = tokens[1]
-    if len(values) < n or "" in values[:n]:
+            layer = whole_after(settings.path, f"element_{keyword}", tokens)
+            if not 1 <= layer <= n or len(tokens) < 2:
+                raise InputError(
+                    f"{settings.path}: element_{keyword} must have a layer from 1 to {n} and a value; "
+                    f"got {' '.join(tokens)!r:.80}"
+                )
+            values[layer - 1] = tokens[1]
+    extra = keyword.startswith("nodes") and len(values) > n
+    if len(values) < n or "" in values[:n] or extra:
         raise InputError(
             f"{settings.path}: expected {n} values of {keyword} for {symbol_of(element)}; got {' '.join(values)!r}"
         )

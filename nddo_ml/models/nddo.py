@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, final
 
 import torch
@@ -52,7 +52,8 @@ class NDDO(AbstractModel):
         method: a key of ``nddo_ml.methods.tables.METHODS``, in upper or lower case.
         correction: one or several corrections by networks, applied in order.
         uhf: unrestricted for all systems (True), for none (False), or where the multiplicity exceeds one (None).
-        scf: tolerance and limits of the self-consistent field.
+        scf: tolerance and limits of the self-consistent field, and which of several solutions is wanted;
+            ``SCFOptions(solution="mopac")`` asks for the one that MOPAC finds.
         response: tolerance and limit of the density's response, where a gradient needs it.
         terms: further energy terms, such as ``DispersionD3()``, beside those that the method has of its own; one of a
             class that the method has takes its place.
@@ -253,6 +254,10 @@ class NDDO(AbstractModel):
     def unrestrict(self) -> None:
         """See the base class."""
         self.uhf = True
+
+    def seek(self, solution: str) -> None:
+        """See the base class."""
+        self.scf_options = replace(self.scf_options, solution=solution, probe=None)
 
     @property
     def parent(self) -> NDDO | None:

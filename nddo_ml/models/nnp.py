@@ -16,6 +16,7 @@ from nddo_ml.errors import InputError
 from nddo_ml.models import n2p2
 from nddo_ml.models.base import AbstractModel, Capabilities
 from nddo_ml.models.extrapolation import ExtrapolationError, SystemExtrapolation, extrapolations
+from nddo_ml.models.n2p2_settings import read_settings
 from nddo_ml.models.nnp_sums import summed
 from nddo_ml.models.prediction import Prediction
 from nddo_ml.models.term_energies import with_terms
@@ -273,13 +274,13 @@ class NNP(AbstractModel):
         """
         folder = Path(folder)
         unit = _energy_unit(energy_unit)
-        settings = n2p2.read_settings(folder / "input.nn")
+        settings = read_settings(folder / "input.nn")
         try:
             functions = SymmetryFunctions.from_n2p2(folder / "input.nn", length_unit)
             scaler = n2p2.read_scaler(settings, functions)
+            shapes = {z: n2p2.network_shape(settings, z, functions.features_of(z)) for z in settings.elements}
         except (ValueError, OSError) as error:
-            raise InputError(str(error)) from None
-        shapes = {z: n2p2.network_shape(settings, z, functions.features_of(z)) for z in settings.elements}
+            raise InputError(str(error) if str(folder) in str(error) else f"{folder}: {error}") from None
         networks = ElementNetworks(shapes, seed=0)
         for z in settings.elements:
             n2p2.read_weights(folder / f"weights.{z:03d}.data", networks.of(z))

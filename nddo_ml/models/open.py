@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from nddo_ml.errors import InputError
-from nddo_ml.methods.tables import METHODS
 from nddo_ml.models.base import AbstractModel
 from nddo_ml.models.nddo import NDDO
-from nddo_ml.models.saved import load_model, shipped_models
+from nddo_ml.models.saved import load_model
 
 
 def open_model(name: str | Path, uhf: bool | None = None) -> AbstractModel:
@@ -19,11 +18,6 @@ def open_model(name: str | Path, uhf: bool | None = None) -> AbstractModel:
     Raises:
         InputError: none of the three; as :func:`load_model`.
     """
-    if str(name).upper() in {key.upper() for key in METHODS}:
-        return NDDO(str(name), uhf=uhf)
-    if not Path(name).exists() and str(name) not in shipped_models():
-        known = ", ".join([*METHODS, *shipped_models()])
-        raise InputError(f"{name}: no such file, method or shipped model; methods and shipped models are {known}")
     model = load_model(name)
     if uhf is not None and isinstance(model, NDDO):
         model.uhf = uhf

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from nddo_ml.errors import InputError
+from nddo_ml.methods.tables import METHODS
 from nddo_ml.models.base import AbstractModel
 from nddo_ml.models.nddo import NDDO
 from nddo_ml.models.nnp import NNP
@@ -43,13 +44,15 @@ def save_model(model: AbstractModel, path: str | Path, card: Mapping[str, Any] |
 
 
 def load_model(path: str | Path, device: torch.device | str = "cpu") -> AbstractModel:
-    """Read a model that :func:`save_model` wrote, by path or by the name of a shipped one, ready to predict.
+    """A model by name, ready to predict: a method, a shipped model, or the file that :func:`save_model` wrote.
 
     Only tensors and plain data are read (``torch.load(weights_only=True)``), and the file must fit its checksum.
 
     Raises:
         InputError: no such file or name, a changed, corrupt or foreign file, weights that do not fit or are not finite.
     """
+    if str(path).upper() in {name.upper() for name in METHODS}:
+        return NDDO(str(path)).to(device)
     payload = read_payload(_locate(path), FORMAT)
     kind = entry(payload, "kind", str, path)
     if kind not in KINDS:
@@ -66,7 +69,7 @@ def load_model(path: str | Path, device: torch.device | str = "cpu") -> Abstract
         model.load_state_dict(state)
     except RuntimeError as error:
         raise InputError(f"{path}: the weights do not fit the configuration: {str(error).splitlines()[-1]}") from None
-    model.card = card
+    setattr(model, "card", card)  # noqa: B010  torch's types know no plain attributes
     return model.to(device).eval()
 
 
@@ -81,8 +84,9 @@ def read_card(path: str | Path) -> dict[str, Any]:
 
 def _plain(payload: Mapping[str, Any], key: str, path: str | Path) -> dict[str, Any]:
     """A table of plain data that stands in a payload as JSON."""
+    text = entry(payload, key, str, path)
     try:
-        table = json.loads(entry(payload, key, str, path))
+        table = json.loads(text)
     except (ValueError, RecursionError):
         raise InputError(f"{path}: {key} must be JSON; it cannot be read") from None
     if not isinstance(table, dict):
@@ -122,5 +126,5 @@ def _locate(path: str | Path) -> Path:
     shipped = MODELS_DIR / f"{path}.pt"
     if shipped.exists():
         return shipped
-    names = ", ".join(shipped_models()) or "none"
-    raise InputError(f"{path}: no such file, and no shipped model of that name (shipped: {names})")
+    known = ", ".join([*METHODS, *shipped_models()])
+    raise InputError(f"{path}: no such file, method or shipped model; methods and shipped models are {known}")

@@ -101,6 +101,7 @@ def canonical_orbitals(
     fock: Tensor, density: Tensor, real_rows: Tensor, n_occupied: Tensor, like: SplitOrbitals | None = None
 ) -> SplitOrbitals:
     """Canonical orbitals of a Fock matrix that does not couple occupied and empty ones, as the density has them."""
+    # aufbau order may be another one than the density's, so its orbitals are moved down first
     energies, orbitals = diagonalize(fock - _SEPARATION * density, real_rows)
     origin = split_orbitals(energies, orbitals, n_occupied, like)
     return SplitOrbitals(origin.occupied, origin.empty, origin.gap - _SEPARATION)
@@ -157,6 +158,8 @@ def rotated_orbitals(origin: SplitOrbitals, x: Tensor) -> Tensor:
         origin: orbitals without rotation.
         x: [systems, spin, V, O] mixing coefficients.
     """
+    # a triangular root of the overlap does as well as the symmetric one, which needs its eigenvalues: the density is
+    # that of the space, whatever orbitals span it
     eye = torch.eye(x.shape[-1], dtype=x.dtype, device=x.device)
     lower = torch.linalg.cholesky(eye + x.transpose(-1, -2) @ x)
     mixed = origin.occupied + origin.empty @ x

@@ -204,6 +204,8 @@ class _Anderson:
         return (weights[:, None, :] @ self.moved[:, :k]).view(self.shape)
 
     def _weights(self, gram: Tensor) -> Tensor:
+        # least |Σ c_k step_k|² under Σ c_k = 1: a Lagrange multiplier borders the matrix of scalar products, which is
+        # scaled by its smallest element and held off singularity as the steps become alike
         diagonal = gram.diagonal(dim1=1, dim2=2)
         scale = diagonal.amin(dim=1).clamp(min=1e-300)
         k = gram.shape[1]

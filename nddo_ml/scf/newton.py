@@ -118,6 +118,7 @@ def _truncated(model: _Model, radius: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     r = -model.slope
     z = r / model.metric
     d, product = z, dot(r, z)
+    # the nearer to the solution, the more exactly each equation is solved: that makes the end quadratic
     limit = norm(r) * largest(r).clamp(max=_LOOSE)
     running = product > 0
     count = torch.zeros_like(running, dtype=torch.int64)
@@ -129,6 +130,7 @@ def _truncated(model: _Model, radius: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         curvature = dot(d, ad)
         step = torch.where(curvature > 0, product / curvature, torch.inf)
         to_edge = _to_edge(model, x, d, radius)
+        # a negative curvature leads downhill without end: as far as the edge
         inside = step < to_edge
         step = torch.where(running, torch.minimum(step, to_edge), 0.0)
         x, ax, r = (u + _wide(step) * v for u, v in ((x, d), (ax, ad), (r, -ad)))

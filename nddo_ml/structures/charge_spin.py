@@ -31,7 +31,7 @@ CHARGE_KEYS = frozenset({
     "systemcharge", "totcharge", "chargetotal", "chrg", "q", "qtot", "totalq", "pubchemtotalcharge",
 })  # fmt: skip
 MULTIPLICITY_KEYS = frozenset({
-    "multiplicity", "spinmultiplicity", "mult", "spinmult", "multip", "totalmultiplicity",
+    "multiplicity", "spinmultiplicity", "mult", "spinmult", "multip", "totalmultiplicity", "2s+1",
 })  # fmt: skip
 UNPAIRED_KEYS = frozenset({
     "uhf", "nopen", "unpaired", "unpairedelectrons", "nunpaired", "numunpaired", "numberofunpairedelectrons",
@@ -121,6 +121,9 @@ class _Found:
         for key in self.keys.keys() - set(self.used):
             if _DOUBTFUL.search(key) and isinstance(atoms.info[key], str | int | float | np.number):
                 self.remarks.append(("key", f"the key {key!r} is not used; charge and multiplicity have these names"))
+        for name in atoms.arrays.keys() - {"initial_charges", "initial_magmoms"}:
+            if _DOUBTFUL.search(name) or "magmom" in name:
+                self.remarks.append(("array", f"the atoms' {name!r} are not used; initial_charges would be"))
 
     def charge(self, periodic: bool) -> tuple[int, str]:
         """The charge and where it is said."""
@@ -131,11 +134,8 @@ class _Found:
         summed = self._sum("initial_charges", "initial charges", periodic)
         if summed is not None:
             return summed, "the sum of the initial charges"
-        results = getattr(self.atoms.calc, "results", {}) if _is_record(self.atoms.calc) else {}
-        charges = np.asarray(results.get("charges", 0.0), dtype=float)
-        rest = float(charges.sum()) if charges.shape == (len(self.atoms),) else 0.0
-        if not periodic and round_whole(rest) not in (None, 0):
-            value = round(rest)
+        value = self._of_results("charges", periodic)
+        if value:
             self.remarks.append(("charges", f"the charge {signed(value)} is the sum of the file's atomic charges"))
             return value, "the sum of the atomic charges"
         return 0, "nobody said any"
@@ -155,10 +155,23 @@ class _Found:
         if said:
             return _agreed(said, "multiplicity")
         summed = self._sum("initial_magmoms", "initial magnetic moments", periodic)
-        return None if summed is None else (1 + abs(summed), "the sum of the initial magnetic moments")
+        if summed is not None:
+            return 1 + abs(summed), "the sum of the initial magnetic moments"
+        unpaired = abs(self._of_results("magmoms", periodic))
+        if not unpaired or (unpaired - electrons) % 2:
+            return None
+        self.remarks.append(("magmoms", f"the multiplicity {1 + unpaired} follows from the file's magnetic moments"))
+        return 1 + unpaired, "the sum of the magnetic moments"
 
     def _named(self, names: frozenset[str]) -> list[str]:
         return [key for key, plain in self.keys.items() if plain in names]
+
+    def _of_results(self, name: str, periodic: bool) -> int:
+        """The sum of an atomic property of another calculation where it is a whole number; else 0."""
+        if periodic or not _is_record(self.atoms.calc):
+            return 0
+        values = np.asarray(getattr(self.atoms.calc, "results", {}).get(name, 0.0), dtype=float)
+        return (round_whole(float(values.sum())) or 0) if values.shape == (len(self.atoms),) else 0
 
     def _sum(self, array: str, what: str, periodic: bool) -> int | None:
         """The sum of an array of initial values, which must be whole; None where there is none."""
@@ -195,7 +208,8 @@ def _readings(info: Mapping[str, Any], key: str, electrons: int) -> list[int]:
     whole_value = int(value)
     fits = [m for m in (whole_value, whole_value + 1) if m > 0 and (m - 1 - electrons) % 2 == 0]
     twice = 2 * whole_value + 1
-    return fits + [twice] * ((twice - 1 - electrons) % 2 == 0 and twice not in fits)
+    fits += [twice] * ((twice - 1 - electrons) % 2 == 0 and twice not in fits)
+    return fits or [whole_value or 1]
 
 
 def _agreed(said: Sequence[tuple[int, str]], quantity: str) -> tuple[int, str]:
@@ -209,8 +223,8 @@ def _agreed(said: Sequence[tuple[int, str]], quantity: str) -> tuple[int, str]:
 def _number(info: Mapping[str, Any], key: str) -> float:
     """A single finite number of ``info``; booleans are none."""
     value = info[key]
-    if isinstance(value, np.ndarray) and value.size == 1:
-        value = value.reshape(-1)[0].item()
+    if getattr(value, "size", None) == 1 or getattr(value, "ndim", None) == 0:  # arrays and tensors of one number
+        value = value.item()
     if isinstance(value, bool | np.bool_):
         raise InputError(f"{_info(key)} must be a whole number; got {value}, a word without a value or a truth value")
     if isinstance(value, str):

@@ -33,6 +33,8 @@ def parse(chunk: Chunk) -> Record:
         raise InputError("a GAMESS input with fragments around the molecule is not understood")
     if said.get("COORD", "UNIQUE") not in ("UNIQUE", "CART"):
         raise InputError(f"GAMESS coordinates of the kind COORD={said['COORD']} are not understood; expected UNIQUE")
+    if len(re.findall(r"^\s*\$data\b", text, re.IGNORECASE | re.MULTILINE)) > 1:
+        raise InputError("expected one group $DATA; got several")
     start = next((k for k, line in enumerate(chunk.lines) if re.match(r"\s*\$data\b", line, re.IGNORECASE)), None)
     if start is None or len(chunk.lines) < start + 4:
         raise InputError(f"{chunk.where(0)}: expected a group $DATA with title, symmetry and atoms; got none")

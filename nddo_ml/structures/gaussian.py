@@ -30,11 +30,19 @@ def looks_like(head: Sequence[str]) -> bool:
 def split(lines: Lines) -> Iterator[Chunk]:
     """The jobs between lines of --Link1--; those without a geometry of their own are named, not read."""
     jobs: list[tuple[int, list[str]]] = [(1, [])]
+    blank = complete = False
     for line in lines:
-        if line.strip().lower() == "--link1--":
+        text = line.split("!", 1)[0].rstrip()
+        if text.strip().lower() == "--link1--":
             jobs.append((lines.number + 1, []))
-        else:
-            jobs[-1][1].append(line.split("!", 1)[0].rstrip())
+            complete = False
+            continue
+        if complete and blank and text.startswith(("#", "%")):  # files that were joined without --Link1--
+            jobs.append((lines.number, []))
+            complete = False
+        complete |= CHARGE_AND_MULTIPLICITY.fullmatch(text) is not None
+        blank = not text.strip()
+        jobs[-1][1].append(text)
     jobs = [job for job in jobs if any(line.strip() for line in job[1])]
     own = [job for job in jobs if not _FROM_CHECKPOINT.search(" ".join(_route(job[1])[1]))]
     others = [job for job in jobs if job not in own]
@@ -84,6 +92,9 @@ def parse(chunk: Chunk) -> Record:
     where = chunk.where(start)
     record.state("charge", whole(match[1], "the charge", where), where)
     record.state("multiplicity", whole(match[2], "the multiplicity", where), where)
+    frozen = [line for _, lines in later for line in lines if re.fullmatch(r"\s*([BADLX]\s+)?(\d+\s+)+[FS]\b.*", line)]
+    if frozen:
+        record.remark("constraints", f"the constraint {shown(frozen[0].strip())} is not used; frozen atoms (-1) are")
     for note in chunk.notes:
         record.remark("jobs", note)
     return record

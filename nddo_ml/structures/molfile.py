@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from nddo_ml.errors import InputError
 from nddo_ml.structures.charge_spin import CHARGE_KEYS, MULTIPLICITY_KEYS
@@ -17,6 +17,7 @@ from nddo_ml.structures.record import Chunk, Lines, Record, number, shown, title
 
 _OLD_CHARGES = {1: 3, 2: 2, 3: 1, 5: -1, 6: -2, 7: -3}  # column of the atom block; 4 is a doublet radical
 _UNPAIRED = {0: 0, 1: 0, 2: 1, 3: 2}  # of RAD: none, singlet, doublet, triplet
+_COUNTS = re.compile(r"V[23]000\s*$")
 _QUERY = {"A", "Q", "X", "M", "L", "LP", "R", "R#", "*", "AH", "QH", "XH", "MH", "Pol", "ACE", "NON"}
 
 
@@ -28,19 +29,25 @@ class _Atom:
     radical: int = 0
     mass_number: int = 0
     bonds: float = 0.0  # sum of bond orders
+    partners: list[tuple[int, int]] = field(default_factory=list)  # atoms from 0 and the bonds' types as written
 
 
 def split(lines: Lines) -> Iterator[Chunk]:
-    """The records between lines of $$$$; empty ones at the end do not count."""
+    """The records between lines of $$$$, and mol files that follow one another without; empty ones do not count."""
     record: list[str] = []
-    first = 1
+    first, ended = 1, False
     for line in lines:
         if line.startswith("$$$$"):
             if any(part.strip() for part in record):
                 yield Chunk(record, first)
-            record, first = [], lines.number + 1
-        else:
-            record.append(line)
+            record, first, ended = [], lines.number + 1, False
+            continue
+        record.append(line)
+        if ended and _COUNTS.search(line):
+            rest = record[-4:]
+            yield Chunk(record[:-4], first)
+            record, first, ended = rest, lines.number - len(rest) + 1, False
+        ended |= re.match(r"M\s+END", line) is not None
     if any(part.strip() for part in record):
         yield Chunk(record, first)
 
@@ -51,7 +58,7 @@ def parse(chunk: Chunk) -> Record:
     Raises:
         InputError: counts, atoms or properties that cannot be read, query atoms, no atoms.
     """
-    head = next((k for k, line in enumerate(chunk.lines) if re.search(r"V[23]000\s*$", line)), 3)
+    head = next((k for k, line in enumerate(chunk.lines) if _COUNTS.search(line)), 3)
     if len(chunk.lines) <= head:
         raise InputError(f"{chunk.where(0)}: expected a mol file with a line of counts; got {len(chunk.lines)} lines")
     if "V3000" in chunk.lines[head]:
@@ -60,6 +67,9 @@ def parse(chunk: Chunk) -> Record:
         atoms, end = _v2000(chunk, head)
     found = [_element(atom, k) for k, atom in enumerate(atoms)]
     record = Record(make_atoms(found, [atom.position for atom in atoms]))
+    bonds = [[k, j, order] for k, atom in enumerate(atoms) for j, order in atom.partners]
+    if bonds:
+        record.atoms.info["bonds"] = bonds
     record.name = title(chunk.lines[head - 3]) if head >= 3 else ""
     _state(record, atoms)
     _remark(record, atoms, found, chunk.lines[head - 2] if head >= 2 else "")
@@ -234,6 +244,7 @@ def _add_bond(atoms: list[_Atom], one: int, other: int, order: int, where: str) 
         raise InputError(f"{where}: a bond's atoms must lie in 1..{len(atoms)}; got {one} and {other}")
     for k in (one, other):
         atoms[k - 1].bonds += {1: 1.0, 2: 2.0, 3: 3.0, 4: 1.5}.get(order, 1.0)
+    atoms[one - 1].partners.append((other - 1, order))
 
 
 def _element(atom: _Atom, k: int) -> Kind:

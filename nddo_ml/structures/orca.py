@@ -18,6 +18,7 @@ from nddo_ml.structures.text import Source, head_of, lines_of, opened
 from nddo_ml.units import BOHR_ANGSTROM
 
 _STAR = re.compile(r"\s*\*\s*(\w+)\s+([+-]?\d+)\s+([+-]?\d+)\s*(.*?)\s*", re.ASCII)
+_BEGIN = re.compile(r"\s*\*\s*\w|\s*%\s*coords", re.IGNORECASE)
 _TYPES = ("xyz", "xyzfile", "int", "internal", "gzmt", "gzmtfile", "pdbfile")
 
 
@@ -32,9 +33,11 @@ def split(lines: Lines) -> Iterator[Chunk]:
     for line in lines:
         if line.strip().lower() == "$new_job":
             jobs.append((lines.number + 1, []))
-        else:
-            jobs[-1][1].append(re.sub(r"#[^#]*(#|$)", "", line))
-    own = [job for job in jobs if any(re.match(r"\s*\*\s*\w|\s*%\s*coords", line, re.IGNORECASE) for line in job[1])]
+            continue
+        if _BEGIN.match(line) and any(_BEGIN.match(other) for other in jobs[-1][1]):  # files that were joined
+            jobs.append((lines.number, []))
+        jobs[-1][1].append(re.sub(r"#[^#]*(#|$)", "", line))
+    own = [job for job in jobs if any(_BEGIN.match(line) for line in job[1])]
     left = tuple(f"line {job[0]}: a job without coordinates is not read" for job in jobs if job not in own)
     for k, (first, body) in enumerate(own or jobs[:1]):
         yield Chunk(body, first, lines.folder, left if own and k == 0 else ())

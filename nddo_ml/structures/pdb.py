@@ -47,11 +47,11 @@ def split(lines: Lines) -> Iterator[Chunk]:
     first, filled = 1, False
     for line in lines:
         tag = line[:6].rstrip()
-        if tag in ("ENDMDL", "END", "MODEL"):
+        if tag in ("ENDMDL", "END", "MODEL") or (filled and tag in ("HEADER", "TITLE", "COMPND", "CRYST1")):
             if filled:
                 yield Chunk(head + model, first)
-            if tag == "END":
-                head = []
+            if tag not in ("ENDMDL", "MODEL"):
+                head = [] if tag == "END" else [line]
             model, filled, first = [], False, lines.number - len(head) + 1
         elif line.startswith(_ATOM):
             model.append(line)

@@ -9,6 +9,8 @@ from nddo_ml.errors import InputError
 from nddo_ml.structures.coordinates import CHARGE_AND_MULTIPLICITY, molecule, rows_of, variables_of
 from nddo_ml.structures.record import Chunk, Lines, Record, shown, whole
 
+_BEGIN = re.compile(r"\s*\$molecule\b", re.IGNORECASE)
+
 
 def looks_like(head: Sequence[str]) -> bool:
     """A section $molecule or $rem."""
@@ -19,10 +21,13 @@ def split(lines: Lines) -> Iterator[Chunk]:
     """The jobs between lines of @@@; those that read the molecule of the one before are named."""
     jobs: list[tuple[int, list[str]]] = [(1, [])]
     for line in lines:
+        text = line.split("!", 1)[0]
         if line.strip().startswith("@@@"):
             jobs.append((lines.number + 1, []))
-        else:
-            jobs[-1][1].append(line.split("!", 1)[0])
+            continue
+        if _BEGIN.match(text) and any(_BEGIN.match(other) for other in jobs[-1][1]):  # files that were joined
+            jobs.append((lines.number, []))
+        jobs[-1][1].append(text)
     jobs = [job for job in jobs if any(line.strip() for line in job[1])]
     own = [job for job in jobs if not re.search(r"\$molecule\s+read\s", "\n".join(job[1]) + "\n", re.IGNORECASE)]
     left = tuple(f"line {job[0]}: a job that reads the molecule before is not read" for job in jobs if job not in own)

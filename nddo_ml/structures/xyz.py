@@ -26,7 +26,7 @@ _SAID = re.compile(
     re.IGNORECASE | re.ASCII,
 )
 _HINT = re.compile(
-    r"charge|chrg|multiplic|spin|uhf|\b(an|cat)?ions?\b|radical|singlet|doublet|triplet|quartet", re.IGNORECASE
+    r"charge|chrg|multiplic|spin|uhf|2s\+1|\b(an|cat)?ions?\b|radical|singlet|doublet|triplet|quartet", re.IGNORECASE
 )
 _TWO_NUMBERS = re.compile(r"\s*[+-]?\d+\s+\d+\s*")
 _NAMES = ("name", "title", "label", "id")
@@ -104,11 +104,14 @@ def _comment(comment: str) -> tuple[dict[str, Any], list[str]]:
     """Keys with values, as ASE reads them, and the words without."""
     from ase.io.extxyz import key_val_str_to_dict
 
-    text = re.sub(r"(?<=[A-Za-z0-9_])\s*=\s*(?=[^\s=])", "=", comment) if '"' not in comment else comment
+    text = comment
+    if not any(quote in comment for quote in "\"'{["):
+        text = re.sub(r"[;,]\s*(?=[A-Za-z0-9_+]+\s*=)", " ", comment)
+        text = re.sub(r"(?<=[A-Za-z0-9_])\s*=\s*(?=[^\s=])", "=", text)
     if "=" not in text:
         return {}, [text]
     words = _words(text)
-    pairs = [w for w in words if re.match(r"[\"']?[A-Za-z_][^=\s]*=.", w)]
+    pairs = [w for w in words if re.match(r"[\"']?([A-Za-z_]|2[sS]\+1=)[^=\s]*=?.", w) and "=" in w[:-1]]
     bare = [w for w in words if w not in pairs]
     info: dict[str, Any] = {}
     for pair in pairs:

@@ -18,8 +18,9 @@ from nddo_ml.units import EV_KCAL_MOL
 class FlatNitrogen:
     """``Σ −0.5 exp(−10 (2π − Σ angles))`` kcal/mol over nitrogen atoms.
 
-    Counted are those with exactly three ligands, at most one of them hydrogen; the energy steps where one comes or
-    goes. MOPAC 22 leaves this term out of its gradients; here the force is the derivative of the energy.
+    Counted are those with exactly three ligands, at most one of them hydrogen. The energy steps, down where a third
+    ligand comes, by at most 0.5 kcal/mol, where the forces of a bond so long are many times what could stop a step.
+    MOPAC 22 leaves this term out of its gradients; here the force is the derivative of the energy.
     Source: MOPAC manual, "Corrections to PM6".
     """
 
@@ -48,7 +49,11 @@ class FlatNitrogen:
 class TripleBonds:
     """12 kcal/mol for every bond of two carbon atoms with two ligands each that is shorter than 1.27 Å.
 
-    A constant, which corrects heats of formation and leaves forces as they are.
+    A constant, which corrects heats of formation and leaves forces as they are. It is not switched smoothly: minima
+    of such bonds lie on both sides of 1.27 Å (PM6: benzyne 1.259, butatriene 1.274, the middle of diacetylene 1.368)
+    and have MOPAC's heats, so that a switch would have to fall so steeply that it made a minimum of its own. Instead
+    the steps of optimisations and curves are judged without it (:mod:`nddo_ml.models.constant`). MOPAC counts the bonds
+    of the geometry that a calculation starts from; here every geometry has its own.
     Source: MOPAC manual, "Corrections to PM6".
     """
 

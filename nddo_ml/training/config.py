@@ -18,6 +18,7 @@ from nddo_ml.datasets.dataset import Source
 from nddo_ml.errors import InputError
 from nddo_ml.training.build import check_options
 from nddo_ml.training.options import (
+    Checked,
     Count,
     Fraction,
     Keys,
@@ -38,7 +39,7 @@ Label = Literal["energy", "forces", "stress", "dipole", "charges"]
 
 
 @dataclass(frozen=True)
-class DataConfig:
+class DataConfig(Checked):
     """Which files; without validation files a fraction of the training data is held out."""
 
     train: Sources = ()
@@ -51,12 +52,9 @@ class DataConfig:
     check_units: bool = True
     stress_order: Literal["given", "auto"] = "given"  # auto: exchanged components are put right, with a warning
 
-    def __post_init__(self) -> None:
-        check_fields(self)
-
 
 @dataclass(frozen=True)
-class LossConfig:
+class LossConfig(Checked):
     """Weights of the labels, 1 over the square of eV an atom, eV/Å, eV/Å³, e·Å, e; Huber's δ where given."""
 
     energy: NotNegative = 0.0
@@ -68,12 +66,9 @@ class LossConfig:
     l2: NotNegative = 0.0  # penalty on the squared weights (not biases)
     shifts: NotNegative = 0.0  # penalty on a hybrid's parameter shifts: on the mean square of shift over bound
 
-    def __post_init__(self) -> None:
-        check_fields(self)
-
 
 @dataclass(frozen=True)
-class PhaseConfig:
+class PhaseConfig(Checked):
     """One optimiser for some epochs."""
 
     optimizer: Literal["adam", "soap", "lbfgs", "kalman"] = "adam"
@@ -92,31 +87,22 @@ class PhaseConfig:
     force_updates: Annotated[int, Field(ge=0, le=1000)] = 4  # kalman: updates by forces a batch
     covariance: Positive = 1.0  # kalman: of the weights at the start; small for weights that are already good
 
-    def __post_init__(self) -> None:
-        check_fields(self)
-
 
 @dataclass(frozen=True)
-class ModelConfig:
+class ModelConfig(Checked):
     """What is trained; ``options`` are those of the kind's builder."""
 
     kind: Literal["nnp", "nddo", "delta", "start"] = "nnp"
     options: Mapping[str, Any] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        check_fields(self)
-
 
 @dataclass(frozen=True)
-class AfterConfig:
+class AfterConfig(Checked):
     """Delta learning beside the finished hybrid; loss and phases are the configuration's where not given."""
 
     energy: Mapping[str, Any]  # options of the AtomicEnergyCorrection
     loss: InstanceOf[LossConfig]
     phases: tuple[InstanceOf[PhaseConfig], ...]
-
-    def __post_init__(self) -> None:
-        check_fields(self)
 
 
 @dataclass(frozen=True)

@@ -9,30 +9,31 @@ from nddo_ml.datasets.dataset import Dataset
 from nddo_ml.predictors.cached import CachedNNP
 
 SAMPLE = 100  # structures that the potential is fitted to
+SILENT = 1e-8  # derivatives of all symmetry functions below this are zero but for rounding
 
 
 def predict_from_forces(cached: CachedNNP, dataset: Dataset) -> LinearPrediction | None:
-    """E = Σ_i w(Z_i)·G_i with w by least squares on the forces; None when no structure has forces that
-    could tell, of lone atoms or of cells without forces by symmetry.
+    """E = Σ_i w(Z_i)·G_i with w by least squares on the forces; None when no structure's forces tell anything.
 
-    Needs no trained model: the equations come from the cached derivatives in a moment.
+    Lone atoms, and cells whose symmetry leaves no force, are left out: no potential would have forces there, so that
+    their energies would be guesses. Needs no trained model: the equations come from the cached derivatives in a moment.
     """
     chosen = torch.nonzero(dataset.labels.has("forces")).squeeze(1)
-    structures = chosen[:: max(1, len(chosen) // SAMPLE)].tolist()
-    if not structures:
-        return None
-    normal = right = torch.zeros(())
+    chosen = chosen[dataset.labels.values["energy"][chosen].argsort(stable=True)]  # whatever the order of the frames
+    structures, normal, right = [], torch.zeros(()), torch.zeros(())
     energies, stresses = [], []
-    for k in structures:
+    for k in chosen[:: max(1, len(chosen) // SAMPLE)].tolist():
         energy, forces, stress = cached.linear_design(k, dataset.elements)
-        target = dataset.select([k]).labels.values["forces"].reshape(-1)
+        if float(forces.abs().max()) < SILENT:
+            continue
+        structures.append(k)
         normal = normal + forces.T @ forces
-        right = right + forces.T @ target
+        right = right + forces.T @ dataset.select([k]).labels.values["forces"].reshape(-1)
         energies.append(energy)
         stresses.append(torch.full((9, len(energy)), torch.nan) if stress is None else stress)
-    mean = float(normal.diagonal().mean())
-    if not mean > 0:
-        return None  # lone atoms, or cells whose symmetry leaves no force: they say nothing
-    solution = torch.linalg.solve(normal + 1e-7 * mean * torch.eye(len(normal), dtype=normal.dtype), right)
+    if not structures:
+        return None
+    ridge = 1e-7 * float(normal.diagonal().mean())
+    solution = torch.linalg.solve(normal + ridge * torch.eye(len(normal), dtype=normal.dtype), right)
     stress_all = torch.stack([stress.to(solution) @ solution for stress in stresses]).reshape(-1, 3, 3)
     return LinearPrediction(structures, torch.stack(energies) @ solution, stress_all)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from functools import cache
 from typing import Annotated, Any, Literal, get_type_hints
 
@@ -49,13 +49,21 @@ def dotted(keys: Keys) -> str:
     return ".".join(str(key) for key in keys)
 
 
+class Checked:
+    """A dataclass that checks its fields by their annotations when it is made."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
 def check_fields(instance: Any) -> None:
-    """Check a dataclass's fields by their annotations; its ``__post_init__``.
+    """Check a dataclass's fields by their annotations.
 
     Raises:
         OptionError: a field of another type or out of its range.
     """
-    for name, check in _checks(type(instance)).items():  # type: ignore[arg-type]
+    kind: Any = type(instance)
+    for name, check in _checks(kind).items():
         _check_value(check, getattr(instance, name), (name,))
 
 
@@ -80,15 +88,18 @@ def check_arguments(function: Callable[..., Any], options: Mapping[str, Any], ke
 
 
 @cache
-def _checks(of: Any) -> dict[str, TypeAdapter[Any]]:
+def _checks(of: Hashable) -> dict[str, TypeAdapter[Any]]:
     """pydantic's checks by name: no conversions but of whole numbers to floats, no infinite numbers.
 
     They are of tuples of one value, since pydantic takes these settings for no dataclass itself.
     """
     strict: Any = {"strict": True, "allow_inf_nan": False, "arbitrary_types_allowed": True}
-    hints = get_type_hints(of, include_extras=True)
-    adapters = {name: TypeAdapter(tuple[hint], config=strict) for name, hint in hints.items()}  # type: ignore[valid-type]
-    return {name: adapter for name, adapter in adapters.items() if name != "return"}
+    hints = {k: v for k, v in get_type_hints(of, include_extras=True).items() if k != "return"}
+    checks: dict[str, TypeAdapter[Any]] = {}
+    for name, hint in hints.items():
+        alone: Any = tuple.__class_getitem__(hint)
+        checks[name] = TypeAdapter(alone, config=strict)
+    return checks
 
 
 def _check_value(check: TypeAdapter[Any], value: Any, keys: Keys) -> None:

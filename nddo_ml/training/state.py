@@ -94,8 +94,9 @@ def alone_in(folder: Path) -> Iterator[None]:
     except Timeout:
         who = holder.read_text().strip() if holder.exists() else "another process"
         raise InputError(f"{folder}: another training is at work there ({who}); choose another output folder") from None
-    except OSError as error:
-        raise InputError(f"{folder}: expected a folder that can be written ({error.strerror})") from None
+    except (OSError, ValueError) as error:  # ValueError: a name that no folder can have
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{str(folder)!r}: expected a folder that can be written ({reason})") from None
     try:
         yield
     finally:

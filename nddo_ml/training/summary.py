@@ -34,6 +34,8 @@ def write_summary(config: TrainConfig, model: AbstractModel) -> list[Path]:
     ):
         if sources:
             data = load_dataset(sources)
+            if name == "train":
+                data = data.of_groups(config.data.groups, config.data.exclude_groups)
             data = data if model.capabilities.data_zero else with_fitted_zero(model, data)
             parts[name] = Part(data, tabulate(model, data))
             path = output / f"parity_{name}.png"

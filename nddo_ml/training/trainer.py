@@ -51,9 +51,8 @@ class Trainer:
 
     def __post_init__(self) -> None:
         weights = {name: getattr(self.config.loss, name) for name in LABELS}
-        self.loss_function = Loss(
-            weights, {str(k): v for k, v in self.config.loss.huber.items()}, self.config.loss.shifts
-        )
+        huber = {str(name): delta for name, delta in self.config.loss.huber.items()}
+        self.loss_function = Loss(weights, huber, self.config.loss.shifts)
         lacking = [n for n in self.loss_function.labels if n not in self.train.present]
         if len(lacking) == len(self.loss_function.labels):
             raise InputError(f"the training data have none of the loss's labels ({', '.join(lacking)})")

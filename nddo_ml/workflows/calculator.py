@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,15 +14,18 @@ from ase.stress import full_3x3_to_voigt_6_stress
 
 from nddo_ml.errors import InputError
 from nddo_ml.models.base import AbstractModel
+from nddo_ml.models.constant import constant_energy
+from nddo_ml.models.open import open_model
 from nddo_ml.structures.charge_spin import said_in_info
 from nddo_ml.systems import Systems
 
 
 class NDDOCalculator(Calculator):
-    """Energy, forces, dipole and charges of an ASE ``Atoms`` from a model; stress too from a periodic one.
+    """Energy, forces, dipole and charges of an ASE ``Atoms`` from a model; stress and per-atom stresses
+    (their sum is the stress) too from a periodic one.
 
     Args:
-        model: an ``NDDO`` method, a hybrid or a potential.
+        model: an ``NDDO`` method, a hybrid or a potential, or the name of one: a method, a shipped model, a file.
         charge: total charge in e; left out, what ``atoms`` says: ``info``, else the sum of the initial charges, else 0.
         multiplicity: 2S + 1; left out, likewise: ``info``, else the initial magnetic moments, else the lowest possible.
         device: where to compute.
@@ -37,7 +41,7 @@ class NDDOCalculator(Calculator):
 
     def __init__(
         self,
-        model: AbstractModel,
+        model: AbstractModel | str | Path,
         charge: int | None = None,
         multiplicity: int | None = None,
         device: torch.device | str = "cpu",
@@ -45,8 +49,9 @@ class NDDOCalculator(Calculator):
     ) -> None:
         super().__init__(**kwargs)
         self.implemented_properties = ["energy", "free_energy", "forces", "dipole", "charges", "energies"]
+        model = open_model(model) if isinstance(model, str | Path) else model
         if model.periodic:
-            self.implemented_properties.append("stress")
+            self.implemented_properties += ["stress", "stresses"]
         self.model = model
         self.charge = charge
         self.multiplicity = multiplicity
@@ -74,11 +79,12 @@ class NDDOCalculator(Calculator):
                 f"{self.model.name} is for molecules: expected pbc False in every direction; "
                 f"got {self.atoms.pbc.tolist()}. Set atoms.pbc = False if an isolated molecule is meant"
             )
-        start = self._start(systems)
-        prediction = self.model(systems, forces=True, stress="stress" in properties, start=start)
+        stressed = "stress" in properties or "stresses" in properties
+        prediction = self.model(systems, forces=True, stress=stressed, start=self._start(systems))
         if prediction.scf is not None:
             self._last = (systems, prediction.scf.density)
-        self.results = {"energy": float(prediction.energy[0]), "free_energy": float(prediction.energy[0])}
+        consistent = prediction.energy - constant_energy(self.model, systems)  # with the forces, as ASE has it
+        self.results = {"energy": float(prediction.energy[0]), "free_energy": float(consistent[0])}
         for name, value in (
             ("forces", prediction.forces),
             ("charges", prediction.charges),
@@ -91,6 +97,9 @@ class NDDOCalculator(Calculator):
         if prediction.stress is not None:
             stress = prediction.stress[0].detach().cpu().numpy()
             self.results["stress"] = np.asarray(full_3x3_to_voigt_6_stress(stress))
+        if prediction.virials is not None:
+            stresses = -prediction.virials.detach().cpu().numpy() / self.atoms.get_volume()
+            self.results["stresses"] = np.stack([full_3x3_to_voigt_6_stress(s) for s in stresses])
 
     def _start(self, systems: Systems) -> torch.Tensor | None:
         """The last density if it belongs to the same molecule."""

@@ -2,7 +2,8 @@
 
 The inverse Hessian of each system starts from a model Hessian of its bonds and angles (Lindh, Bernhardsson,
 Karlström & Malmqvist, Chem. Phys. Lett. 241, 423 (1995)) and is updated by BFGS (Nocedal & Wright, Numerical
-Optimization, 2nd ed., Eq. 6.17). A step that raises the energy is taken back and tried shorter.
+Optimization, 2nd ed., Eq. 6.17). A step that raises the energy, without constants that have no force, is taken back
+and tried shorter.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor
 
 from nddo_ml.errors import InputError, SCFConvergenceError
+from nddo_ml.models.constant import constant_energy
 from nddo_ml.workflows.model_hessian import model_hessian
 
 if TYPE_CHECKING:
@@ -69,14 +71,23 @@ def optimize(
         SCFConvergenceError: the self-consistent field failed at a starting geometry. Where it fails at a
             later step, the step is taken back and tried shorter.
     """
-    if not fmax > 0:
-        raise InputError(f"fmax must be a positive force in eV/Å; got {fmax}")
-    if max_steps < 1:
-        raise InputError(f"max_steps must be at least 1; got {max_steps}")
+    check_limits(fmax, max_steps)
     for k, names in enumerate(systems.constraints):
         if names:
             raise InputError(f"system {k}: only fixed atoms (FixAtoms) are held in an optimisation; it has {names} too")
     return _Optimizer(systems, model, fmax, max_steps, trajectory, progress).run()
+
+
+def check_limits(fmax: float, max_steps: int) -> None:
+    """Refuse limits that make no sense.
+
+    Raises:
+        InputError: fmax or max_steps that are not positive.
+    """
+    if not fmax > 0:
+        raise InputError(f"fmax must be a positive force in eV/Å; got {fmax}")
+    if max_steps < 1:
+        raise InputError(f"max_steps must be at least 1; got {max_steps}")
 
 
 class _Optimizer:
@@ -106,7 +117,7 @@ class _Optimizer:
         prediction = model(systems, forces=True)
         self.density = None if prediction.scf is None else prediction.scf.density.clone()
         self.x = self._padded(systems.positions.detach()[self.order], self.filled)
-        self.energy = prediction.energy.detach().clone()
+        self.energy = prediction.energy.detach() - constant_energy(model, systems)  # that of the forces
         self.gradient = -self._padded(_forces(prediction)[self.order], self.filled) * self.moves
         self.inverse = _inverse(model_hessian(systems, slot, self.size), self.moves)
         self.radius = torch.full_like(self.energy, START_RADIUS)
@@ -173,7 +184,7 @@ class _Optimizer:
             except SCFConvergenceError as error:
                 found[torch.nonzero(found).squeeze(1)[error.systems]] = False
                 continue
-            energy[found] = prediction.energy.detach()
+            energy[found] = prediction.energy.detach() - constant_energy(self.model, systems)
             gradient[found] = -self._padded(_forces(prediction), filled) * self.moves[chosen]
             if self.density is not None and prediction.scf is not None:
                 new = prediction.scf.density
@@ -203,9 +214,10 @@ class _Optimizer:
         filled = self.filled[moved]
         systems = self.systems.select(moved).with_positions(self.x[moved].reshape(-1, self.size, 3)[filled])
         forces = -self.gradient[moved].reshape(-1, self.size, 3)
+        energies = self.energy[moved] + constant_energy(self.model, systems)
         for row, (k, atoms) in enumerate(zip(moved.tolist(), systems.to_ase(), strict=True)):
             atoms.calc = SinglePointCalculator(
-                atoms, energy=float(self.energy[k]), forces=forces[row][filled[row]].cpu().numpy()
+                atoms, energy=float(energies[row]), forces=forces[row][filled[row]].cpu().numpy()
             )
             self.frames[k].append(atoms)
 

@@ -14,11 +14,10 @@ import numpy as np
 from ase import Atoms, units
 
 from nddo_ml.errors import InputError, NDDOMLError
+from nddo_ml.workflows.crystal_axes import VOIGT, crystal_axes, symmetrised
 
 if TYPE_CHECKING:
     from ase.calculators.calculator import Calculator
-
-VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
 
 
 class RelaxationError(NDDOMLError, RuntimeError):
@@ -30,6 +29,8 @@ class Elasticity:
     """Elastic constants and what follows from them."""
 
     constants: np.ndarray  # [6, 6] GPa, symmetric
+    space_group: str = ""  # symbol and number, where they are in conventional axes and symmetrised
+    asymmetry: float = 0.0  # GPa, the largest change by symmetrising
 
     @property
     def bulk_voigt(self) -> float:
@@ -105,17 +106,29 @@ def relax(atoms: Atoms, calculator: Calculator, *, cell: bool = True, force: flo
 
 
 def elastic_constants(
-    atoms: Atoms, calculator: Calculator, *, strain: float = 0.005, internal: bool = True, force: float = 1e-4
+    atoms: Atoms,
+    calculator: Calculator,
+    *,
+    strain: float = 0.005,
+    internal: bool = True,
+    force: float = 1e-4,
+    conventional: bool = True,
 ) -> Elasticity:
     """C_ij = ∂σ_i/∂ε_j by central differences of the stress, atoms relaxed in each strained cell.
 
-    ``atoms`` should be relaxed (:func:`relax`); ``internal=False`` gives the clamped-ion constants.
+    ``atoms`` should be relaxed (:func:`relax`); ``internal=False`` gives the clamped-ion constants. The crystal
+    is strained along its conventional axes and the constants are averaged over its point group
+    (:mod:`nddo_ml.workflows.crystal_axes`), so that they do not depend on how it lies in its file;
+    ``conventional=False`` takes the axes of ``atoms``.
 
     Raises:
-        InputError: a structure that is not periodic in three directions.
+        InputError: a structure that is not periodic in three directions, or whose symmetry is not found.
         RelaxationError: a strained cell whose atoms do not relax.
     """
     _check_periodic(atoms)
+    axes = crystal_axes(atoms) if conventional else None
+    if axes is not None:
+        atoms = axes.laid(atoms)
     columns = []
     for a, b in VOIGT:
         stresses = []
@@ -131,7 +144,11 @@ def elastic_constants(
             stresses.append(strained.get_stress(voigt=True))
         columns.append((stresses[0] - stresses[1]) / (2 * strain))
     constants = np.stack(columns, 1) / units.GPa
-    return Elasticity(0.5 * (constants + constants.T))
+    constants = 0.5 * (constants + constants.T)
+    if axes is None:
+        return Elasticity(constants)
+    mean = symmetrised(constants, axes)
+    return Elasticity(mean, axes.space_group, float(np.abs(constants - mean).max()))
 
 
 def equation_of_state(

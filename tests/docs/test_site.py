@@ -89,7 +89,7 @@ def test_every_equation_of_the_docstrings_is_known(equations):
 
 
 def test_fields_are_described_by_their_comments():
-    comments = load(EXTENSIONS / "docstrings.py").comments("nddo_ml.models.base")
+    comments = load(EXTENSIONS / "docstrings.py").comments("nddo_ml.models.prediction")
     assert comments["Prediction", "energy"] == "[systems] eV"
 
 

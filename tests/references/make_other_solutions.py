@@ -1,7 +1,7 @@
 """Where our solution is not MOPAC's: what MOPAC says of ours, and our field of MOPAC's.
 
-``python tests/references/make_other_solutions.py`` with ``mopac`` on the PATH, after the reference files are made. Every
-entry of these is solved as by default. Where its heat of formation, gradient or dipole is not MOPAC's,
+``python tests/references/make_other_solutions.py`` with ``mopac`` on the PATH, after the reference files are made.
+Every entry of these is solved as by default. Where its heat of formation, gradient or dipole is not MOPAC's,
 
 - MOPAC starts from our density (OLDENS) and stays there: its numbers of our solution are recorded;
 - our field starts from MOPAC's density (DENOUT) and stays there: that MOPAC's numbers are ours is checked;
@@ -31,15 +31,17 @@ from nddo_ml.scf.loop import start
 from nddo_ml.scf.newton import lowest_curvature
 
 SETS = ("sp_methods", "mndod", "pm6", "older_metals", "pm6_d3h4")
-HEAT, DIPOLE = 0.001, 0.005  # kcal/mol, D; larger deviations are another solution
+HEAT, GRADIENT, DIPOLE = 0.001, 0.05, 0.005  # kcal/mol, kcal/mol/Å, D; larger deviations are another solution
 DECIMALS = 4  # of the densities that are kept
 UNSTABLE = -1e-3  # eV
+KEPT = ("heat_of_formation", "gradients", "dipole", "s2")
 NOTES = (
     "heat_of_formation, gradients, dipole, s2: MOPAC's numbers of our solution, which it reaches from our density "
     "(OLDENS), units as in the reference files; mopac: its heat of formation of the solution that it finds by itself; "
     "curvature: lowest eigenvalue of the orbital Hessian, eV, at our solution and at MOPAC's (null: no such rotation); "
     "reason: saddle (MOPAC's solution is no minimum), minimum (both are, ours is lower), higher (both are, MOPAC's is "
-    "lower), turned (equal energies, the field has less symmetry than the molecule); start: density of "
+    "lower), turned (equal energies, the field has less symmetry than the molecule), chance (MOPAC, asked again, "
+    "finds another solution than before); start: density of "
     "MOPAC's solution, lower triangles of each spin by rows in MOPAC's order of orbitals"
 )
 
@@ -119,6 +121,10 @@ def record(chosen: list[dict], method: str, uhf: bool) -> list[dict]:
         reason = "turned" if abs(heat) < HEAT else "higher" if heat > 0 else "minimum"
         if reason == "minimum" and values[1][k] is not None and values[1][k] < UNSTABLE:
             reason = "saddle"
+        if reason == "turned" and float(kept.gradient[k]) > GRADIENT:
+            continue  # the same solution, at a jump of MOPAC's overlap
+        if abs(repeated[k]) > HEAT:
+            reason, starts[k] = "chance", []
         result = {"id": entry["id"], "reason": reason, "mopac": entry["heat_of_formation"]}
         result |= {
             key: of_ours[k][key] for key in ("heat_of_formation", "gradients", "dipole", "s2") if key in of_ours[k]
@@ -136,8 +142,10 @@ def numbers(off: Deviations, k: int) -> tuple[float, ...]:
 def special(chosen: list[dict], method: str, uhf: bool) -> list[dict]:
     """Entries whose default solution is not MOPAC's."""
     _, off = run(chosen, method, uhf)
-    allowed = [DIPOLE + 1.5 * e.get("dipole_noise", 0.0) for e in chosen]
-    other = (off.heat_of_formation.abs() > HEAT) | (off.dipole > torch.tensor(allowed))
+    noise = [torch.tensor([1.5 * e.get(key, 0.0) for e in chosen]) for key in ("gradient_noise", "dipole_noise")]
+    other = (off.heat_of_formation.abs() > HEAT) | (off.dipole > DIPOLE + noise[1])
+    if "-D3" not in method:  # whose gradients MOPAC does not differentiate from its energies
+        other |= off.gradient > GRADIENT + noise[0]
     return [e for e, k in zip(chosen, other.tolist(), strict=True) if k]
 
 

@@ -229,7 +229,11 @@ def test_charge_of_outputs_that_ase_reads(tmp_path):
         ("a.mop", "PM6 CHARGE=1 CHARGE=0\n\n\nO 0 0 0\nH 0 0 1\n", "two values of the charge"),
         ("a.mol2", "@<TRIPOS>MOLECULE\nx\n 4000000000 0\nSMALL\nNO_CHARGES\n\n@<TRIPOS>ATOM\n1 O 0 0 0 O.3\n", "whole"),
         ("a.mol2", "@<TRIPOS>MOLECULE\nx\n 1 0\nSMALL\nNO_CHARGES\n\n@<TRIPOS>ATOM\n1 X 0 0 0 Du\n", "dummy"),
-        ("a.sdf", "x\n\n\n  1  0  0  0  0  0  0  0  0  0999 V2000\n    0.0       0.0       0.0    R#\n", "dummy"),
+        (
+            "a.sdf",
+            "x\n\n\n  1  0  0  0  0  0  0  0  0  0999 V2000\n    0.0       0.0       0.0    R#\nM  END\n",
+            "dummy",
+        ),
         ("a.pdbqt", "ATOM      1  C   LIG A   1       0.000   0.000   0.000  1.00  0.00    +0.000 C\n", "AutoDock"),
         ("a.gen", "4000000000 C\nO\n1 1 0 0 0\n", "too many"),
         ("POSCAR", "x\n1.0\n5 0 0\n0 5 0\n0 0 5\nO\n4000000000\nDirect\n0 0 0\n", "too many"),

@@ -1,0 +1,285 @@
+"""From structures to files, the same for every command: read, compute in chunks, keep in the journal, write whole."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain, islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Self
+
+import typer
+
+from nddo_ml.cli import common
+from nddo_ml.errors import InputError
+from nddo_ml.results.journal import Journal
+from nddo_ml.results.pool import Resources
+from nddo_ml.results.run import CHUNK, Attempt, Compute, Outcome, Piece, chunks_of, run
+from nddo_ml.results.targets import Targets, check_targets
+from nddo_ml.structures.structure import Refused, Structure
+
+if TYPE_CHECKING:
+    from nddo_ml.models.base import AbstractModel
+
+Workers = Annotated[int, typer.Option("--workers", "-j", min=1, help="Processes that work side by side.")]
+Scheduler = Annotated[
+    str | None,
+    typer.Option("--scheduler", metavar="ADDRESS", help="Work on a Dask cluster: tcp://host:8786."),
+]
+INTERRUPTED = 130  # exit code of a shell's command that Ctrl-C ended
+
+
+def checked(inputs: Iterable[str | Path], **options: str | Path | None) -> Targets:
+    """The files to write, refused before any work; a suffix must name a format, but for ``json`` and figures.
+
+    Raises:
+        InputError: as :func:`check_targets` and :func:`check_format`.
+    """
+    from nddo_ml.results.frames import check_format
+
+    targets = check_targets(list(inputs), **options)
+    for name in ("output", "trajectory"):
+        if name in targets.files:
+            check_format(targets.files[name], name)
+    return targets
+
+
+@dataclass
+class Production:
+    """One run of a command: its journal, and what has been computed so far."""
+
+    journal: Journal
+    report: common.Report
+    held: Held
+    done: int = 0
+
+    def compute(
+        self, structures: Iterable[Structure], compute: Compute, what: str, resources: Resources, most: int = CHUNK
+    ) -> list[str]:
+        """Compute for the structures what the journal lacks; the keys of all chunks in order."""
+        return self.work(chunks_of(structures, most), Attempt(compute), what, resources)
+
+    def work(
+        self, pieces: Iterable[Piece], function: Callable[[Any], list[Outcome]], what: str, resources: Resources
+    ) -> list[str]:
+        """Compute what the journal lacks; the keys of all pieces in order."""
+        if len(self.journal):
+            self.report.say(f"{self.journal.path}: going on where an interrupted run stopped")
+        with common.progress(what, None, self.report.console) as bar:
+
+            def advance(n: int) -> None:
+                self.held.check()
+                self.done += n
+                if self.journal.path is not None:
+                    self.held.kept = f"{self.done} {what} are in {self.journal.path}"
+                bar(n)
+
+            keys = run(pieces, function, self.journal, resources, tell=self.report.tell, advance=advance)
+        stale = self.journal.unused(keys)
+        if stale:
+            self.report.say(f"{self.journal.path}: {stale} pieces are of structures that have changed, and not used")
+        if self.journal.damaged:
+            self.report.say(f"{self.journal.path}: {self.journal.damaged} pieces were damaged and are computed anew")
+        return keys
+
+    def blocks(self, keys: list[str]) -> Iterator[list[Outcome]]:
+        """What was found, chunk by chunk, read from the journal as it is needed."""
+        for key in keys:
+            if found := [o for o in self.journal.read(key) if "record" in o]:
+                yield found
+
+    def write_results(self, keys: list[str], targets: Targets) -> None:
+        """Write records, structures and paths where they are wanted, and a table."""
+        from nddo_ml.cli import output
+        from nddo_ml.results.frames import write_frames
+        from nddo_ml.results.records import write_records
+
+        def found() -> Iterator[Outcome]:
+            return chain.from_iterable(self.blocks(keys))
+
+        def write(name: str) -> None:
+            if name == "json":
+                write_records((o["record"] for o in found()), targets.files.get(name))
+            elif name == "trajectory":
+                write_frames((a for o in found() for a in output.path_of(o)), targets.files[name])
+            else:
+                write_frames(map(output.frame_of, found()), targets.files[name])
+
+        some = next(found(), None) is not None
+        names = [*targets.files, *["json"] * targets.json_on_standard_output]
+        self.write({name: partial(write, name) for name in names if some or name == "json"})
+        table = output.table_of(o["record"] for o in found())
+        if table is not None:
+            common.console(stderr=targets.json_on_standard_output).print(table)
+
+    def write(self, writers: Mapping[str, Callable[[], None]]) -> None:
+        """Write every output; one that fails keeps no other from being written, and the journal stays for it."""
+        good = True
+        for write in writers.values():
+            try:
+                write()
+            except InputError as error:
+                self.report.wrong_input(str(error))
+                good = False
+        if good:
+            self.journal.remove()
+        elif self.journal.path is not None:
+            self.report.say(f"{self.journal.path} has the results; the same command writes what is missing")
+
+
+@contextmanager
+def production(targets: Targets, settings: Mapping[str, Any], report: common.Report) -> Iterator[Production]:
+    """A run whose results outlive an interruption, and which says so.
+
+    Raises:
+        InputError: as :class:`Journal`.
+        typer.Exit: with 130, at Ctrl-C.
+    """
+    with Journal(targets.journal, settings) as journal, interruptible(report) as held:
+        yield Production(journal, report, held)
+
+
+@dataclass
+class Held:
+    """What an interruption would leave on the disk."""
+
+    kept: str = ""
+    interrupted: bool = False
+
+    def check(self) -> None:
+        """End here where some library has swallowed Ctrl-C."""
+        if self.interrupted:
+            raise KeyboardInterrupt
+
+
+@contextmanager
+def interruptible(report: common.Report) -> Iterator[Held]:
+    """Say at Ctrl-C what is on the disk and how to go on.
+
+    Raises:
+        typer.Exit: with 130, at Ctrl-C.
+    """
+    held = Held()
+
+    def interrupt(*signal_and_frame: object) -> None:
+        held.interrupted = True
+        raise KeyboardInterrupt
+
+    here = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGINT, interrupt) if here else None
+    try:
+        yield held
+        held.check()
+    except KeyboardInterrupt:
+        lost = "nothing is kept without an output file; with one, the same command goes on where it stopped"
+        kept = f"{held.kept}; the same command goes on from there"
+        report.say(f"interrupted: {kept if held.kept else lost}")
+        raise typer.Exit(INTERRUPTED) from None
+    finally:
+        if here:
+            signal.signal(signal.SIGINT, before)
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where structures come from, and what is said of all of them."""
+
+    files: tuple[str, ...]
+    smiles: tuple[str, ...]
+    charge: int | None
+    multiplicity: int | None
+    no_pbc: bool
+
+    @classmethod
+    def given(
+        cls,
+        files: Sequence[str | Path] | None,
+        smiles: Sequence[str] | None,
+        charge: int | None,
+        multiplicity: int | None,
+        no_pbc: bool,
+    ) -> Self:
+        """Those of a command line.
+
+        Raises:
+            InputError: neither files nor SMILES.
+        """
+        if not files and not smiles:
+            raise InputError("expected structure files, - for standard input, or --smiles; got none of them")
+        return cls(tuple(str(f) for f in files or ()), tuple(smiles or ()), charge, multiplicity, no_pbc)
+
+    def structures(self) -> Iterator[Structure | Refused]:
+        """As they are read."""
+        from nddo_ml.structures.read import read_structures
+
+        return read_structures(
+            self.files,
+            charge=self.charge,
+            multiplicity=self.multiplicity,
+            pbc=False if self.no_pbc else None,
+            smiles=self.smiles,
+        )
+
+
+def read(sources: Sources, report: common.Report, targets: Targets) -> Iterator[Structure]:
+    """The structures of all sources, as they are needed; what cannot be read is reported, and what was assumed.
+
+    Raises:
+        InputError: several structures for a format that holds one.
+    """
+    from nddo_ml.results.frames import holds_one
+
+    structures = _read(sources, report)
+    first = list(islice(structures, 2))
+    for name, path in targets.files.items():
+        if name in ("output", "trajectory") and len(first) > 1 and holds_one(path):
+            raise InputError(f"--{name} {path.name}: expected one structure, which is all that this format holds")
+    return chain(first, structures)
+
+
+def _read(sources: Sources, report: common.Report) -> Iterator[Structure]:
+    for found in sources.structures():
+        if isinstance(found, Refused):
+            report.wrong_input(str(found))
+        else:
+            for remark in found.remarks:
+                report.note(f"{found.address}: {remark}")
+            yield found
+
+
+def resources(workers: int, scheduler: str | None) -> Resources:
+    """Processes that share this machine's cores, or a cluster."""
+    return Resources(workers, max(1, (os.cpu_count() or 1) // workers), scheduler)
+
+
+def settings_of(command: str, models: Iterable[AbstractModel], **options: Any) -> dict[str, Any]:
+    """What the results of a command depend on beside the structures."""
+    from nddo_ml import __version__
+
+    listed = list(models)
+    return {
+        "command": command,
+        "model": ", ".join(m.name for m in listed),
+        **{name: str(v) if isinstance(v, Path) else v for name, v in options.items()},
+        "version": __version__,
+        "weights": "-".join(fingerprint(m) for m in listed),
+    }
+
+
+def fingerprint(model: AbstractModel) -> str:
+    """Sixteen hexadecimal digits that name a model's configuration and weights."""
+    try:
+        config = model.to_config()
+    except InputError:  # a model that cannot be saved is known by its name
+        config = {"name": model.name}
+    digest = hashlib.sha256(json.dumps([type(model).__name__, config], sort_keys=True, default=str).encode())
+    for name, value in sorted(model.state_dict().items()):
+        digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]

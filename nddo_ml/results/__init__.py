@@ -1,0 +1,1 @@
+"""Results as they come: chunks computed here or elsewhere, kept in a journal, written whole at the end."""
