@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-ABI = 1  # of the structures below; as in csrc/core.c
+ABI = 2  # of the structures below; as in csrc/core.c
 N_SHELLS = 24
 _double, _int32, _int64 = c_void_p, c_void_p, c_void_p  # arrays, given by their addresses
 
@@ -74,6 +74,7 @@ class Options(Structure):
     _fields_ = [
         ("tolerance", c_double),
         ("max_iterations", c_int64),
+        ("max_descent", c_int64),
         ("history", c_int64),
         ("iterate", c_int64),
         ("search", c_int64),
@@ -87,7 +88,7 @@ class Batch(Structure):
         ("options", Options),
         *((n, c_int64) for n in ("n_systems", "n_spins_out", "size")),
         *((n, _int64) for n in ("first_atom", "first_pair", "n_spins", "n_occupied", "row")),
-        *((n, _double) for n in ("positions", "masses", "guess")),
+        *((n, _double) for n in ("positions", "masses", "guess", "closed_angles", "open_angles")),
         *((n, _double) for n in ("density", "fock", "electronic", "core", "residual", "charges", "dipole")),
         *((n, _int64) for n in ("iterations", "state")),
         *((n, _double) for n in ("gradient", "by_parameter", "factors", "by_factor")),

@@ -16,6 +16,7 @@ from nddo_ml.core.tables import CoreTables
 from nddo_ml.elements import atomic_masses
 from nddo_ml.methods.parameters import Method, Parameters
 from nddo_ml.scf.loop import SCFOptions
+from nddo_ml.scf.search import ROUNDS, TRIALS, WINDOW
 from nddo_ml.scf.solve import SCFResult
 from nddo_ml.systems import Systems
 from nddo_ml.threads import map_threads
@@ -42,6 +43,16 @@ class CoreResult:
 @cache
 def _tables(constants: Constants) -> CoreTables:
     return CoreTables(constants)
+
+
+@cache
+def _angles(spins: int) -> np.ndarray:
+    """Of the shuffles that :mod:`nddo_ml.scf.search` makes, [trials, 2, 16, 16], antisymmetric."""
+    trials, size = ROUNDS * TRIALS[spins], 2 * WINDOW
+    drawn = torch.zeros(trials, 2, size, size, dtype=torch.float64)
+    for seed in range(trials):
+        drawn[seed, :spins] = torch.randn(spins, size, size, generator=torch.Generator().manual_seed(seed))
+    return np.ascontiguousarray((drawn - drawn.transpose(2, 3)).numpy())
 
 
 def _method_table(method: Method, table: ParameterTable) -> MethodTable:
@@ -108,6 +119,8 @@ def solve(
         "positions": np.ascontiguousarray(systems.positions.detach().numpy()[order]),
         "masses": atomic_masses(systems.numbers, torch.float64).numpy()[order],
         "guess": None if guess is None else np.ascontiguousarray(guess.detach().numpy()),
+        "closed_angles": _angles(1),
+        "open_angles": _angles(2),
         "density": like((n, spins_out, size, size)),
         "fock": like((n, spins_out, size, size)),
         "electronic": like(n),
@@ -123,7 +136,7 @@ def solve(
         "by_factor": np.zeros(factors.shape) if by_parameter and factors is not None else None,
     }
     search = iterate and options.solution == "lowest" and guess is None
-    chosen = Options(options.tolerance, options.max_iterations, options.history, iterate, search)
+    chosen = Options(options.tolerance, options.max_iterations, options.max_descent, options.history, iterate, search)
     _run(method, table, row, chosen, arrays, (n, spins_out, size))
     solved = torch.from_numpy(arrays["state"] == 0)
     back = np.empty_like(order)

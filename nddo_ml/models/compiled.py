@@ -75,7 +75,7 @@ def solved_by_core(
 ) -> ChunkResult:
     """The results, without a graph, of those systems of a batch that the core solves.
 
-    It leaves those that it does not converge, and those that may have a lower solution.
+    It leaves those that it does not converge.
 
     Args:
         batch: the batch.

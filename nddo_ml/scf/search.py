@@ -17,10 +17,10 @@ _SMALL_SYSTEM = 60  # orbitals; the gaps of larger closed shells are small by na
 _TINY, _TINY_GAP = 12, 10.0  # orbitals up to which the search is cheap, and done more widely
 _UNSTABLE = -1e-3  # eV, a curvature below which the energy is gone down
 _PUSH = 0.5  # rotation along a negative curvature
-_ROUNDS = 3  # of the search, and of the analysis of stability in it
+ROUNDS = 3  # of the search, and of the analysis of stability in it
 _LOWER = 1e-5  # eV, by which a solution counts as lower
-_WINDOW = 8  # orbitals on either side of the gap that are shuffled
-_TRIALS = {1: 3, 2: 4}  # shuffles a round, by number of spins
+WINDOW = 8  # orbitals on either side of the gap that are shuffled
+TRIALS = {1: 3, 2: 4}  # shuffles a round, by number of spins
 
 
 def search(builder: FockBuilder, state: Iterate, n_occupied: Tensor, options: SCFOptions, shells: Tensor) -> Iterate:
@@ -49,7 +49,7 @@ def search(builder: FockBuilder, state: Iterate, n_occupied: Tensor, options: SC
             gap[small] = _gap(builder.select(small), state.select(small), n_occupied[small])
         doubtful &= gap < torch.where(tiny, _TINY_GAP, _SMALL_GAP)
     index = torch.nonzero(doubtful).squeeze(1)
-    for round_ in range(_ROUNDS):
+    for round_ in range(ROUNDS):
         if not index.numel():
             break
         sub, occupied, before = builder.select(index), n_occupied[index], state.select(index)
@@ -74,7 +74,7 @@ def _gap(builder: FockBuilder, state: Iterate, n_occupied: Tensor) -> Tensor:
 def _stable(builder: FockBuilder, state: Iterate, n_occupied: Tensor, options: SCFOptions) -> Iterate:
     """Down along negative curvatures of the energy until there is none."""
     index = torch.arange(state.energy.shape[0], device=state.energy.device)
-    for _ in range(_ROUNDS):
+    for _ in range(ROUNDS):
         sub, here, occupied = builder.select(index), state.select(index), n_occupied[index]
         value, direction, origin = lowest_curvature(sub, here, occupied)
         unstable = torch.nonzero(value < _UNSTABLE).squeeze(1)
@@ -92,10 +92,10 @@ def _stable(builder: FockBuilder, state: Iterate, n_occupied: Tensor, options: S
 def _shuffled(builder: FockBuilder, best: Iterate, n_occupied: Tensor, options: SCFOptions, round_: int) -> Iterate:
     """The lowest of a state and of what its orbitals, shuffled, come down to."""
     energies, orbitals = diagonalize(best.fock, builder.layout.real_rows)
-    trials = _TRIALS[n_occupied.shape[1]]
+    trials = TRIALS[n_occupied.shape[1]]
     for k in range(trials):
         seed = round_ * trials + k
-        shuffled = shuffle_frontier(orbitals, n_occupied, builder.layout.n_orbitals, _WINDOW, seed)
+        shuffled = shuffle_frontier(orbitals, n_occupied, builder.layout.n_orbitals, WINDOW, seed)
         trial = at_orbitals(builder, shuffled, energies, n_occupied, best)
         below = torch.where(best.residual <= options.tolerance, best.energy, torch.inf)
         best = _keep_lower(best, minimize(builder, trial, n_occupied, options, below), options)

@@ -1,8 +1,8 @@
 /* Entry points of the compiled core. */
 #include "gradient.h"
-#include "scf.h"
+#include "newton.h"
 
-#define ABI 1
+#define ABI 2
 #define KEPT_TABLES 65536 /* bytes for tables of pairs of kinds of atoms */
 
 EXPORT int64_t nddo_core_abi(void) { return ABI; }
@@ -133,6 +133,23 @@ static void copy_in(const Field *f, const double *from, int64_t size, int64_t sp
                     j < f->n_orbitals ? from[((spin < spins ? spin : 0) * size + i) * size + j] : 0.0;
 }
 
+/* Newton steps where the loop did not converge, and the search for lower solutions; 1 where all went well. */
+static int finish(State *s, const Batch *batch, int done) {
+    if (done == 1 && !(batch->options.search && is_doubtful(s))) return 1;
+    Arena own = {NULL, 0, 0};
+    Newton newton;
+    lay_out_newton(&newton, s, &own);
+    size_t bytes = own.used;
+    own = (Arena){malloc(bytes), bytes, 0};
+    if (!own.base) return 0;
+    lay_out_newton(&newton, s, &own);
+    if (done != 1) done = minimize(&newton, INFINITY) && s->residual_size <= s->options.tolerance;
+    if (done == 1 && batch->options.search && is_doubtful(s))
+        done = search(&newton, batch->closed_angles, batch->open_angles) && s->residual_size <= s->options.tolerance;
+    free(own.base);
+    return done;
+}
+
 static int solve_one(const Batch *batch, int64_t k, Arena *arena) {
     Field field, *f = &field;
     State state, *s = &state;
@@ -145,7 +162,9 @@ static int solve_one(const Batch *batch, int64_t k, Arena *arena) {
     if (!batch->options.iterate) fock_matrix(f, s->density, s->fock);
     else if (batch->guess) done = iterate(s, 1, 1.0);
     else done = iterate(s, f->n_spins == 1 ? 1 : 6, BONDING);
-    batch->state[k] = !done ? NOT_CONVERGED : batch->options.search && is_doubtful(s) ? DOUBTFUL : DONE;
+    s->energy = energy_of(s);
+    if (batch->options.iterate && done >= 0) done = finish(s, batch, done);
+    batch->state[k] = done == 1 ? DONE : NOT_CONVERGED;
     batch->residual[k] = s->residual_size;
     batch->iterations[k] = s->iterations;
     if (batch->state[k] != DONE) return 0;

@@ -87,13 +87,13 @@ typedef struct {
 
 typedef struct {
     double tolerance;
-    int64_t max_iterations, history;
+    int64_t max_iterations, max_descent, history;
     int64_t iterate; /* 0: everything is evaluated at the density given */
-    int64_t search;  /* doubtful molecules are left to another solver */
+    int64_t search;  /* lower solutions of doubtful molecules are looked for */
 } Options;
 
 /* states of a molecule when the core leaves it */
-enum { DONE = 0, NOT_CONVERGED = 1, DOUBTFUL = 2 };
+enum { DONE = 0, NOT_CONVERGED = 1 };
 
 typedef struct { /* molecules one after another, the atoms of each in the order of their orbitals, wide ones first */
     const Tables *tables;
@@ -104,6 +104,7 @@ typedef struct { /* molecules one after another, the atoms of each in the order 
     const int64_t *row;                   /* [atoms] of the method's table */
     const double *positions, *masses;     /* [atoms][3] Å, [atoms] */
     const double *guess;                  /* like the density, or NULL */
+    const double *closed_angles, *open_angles; /* [trials][2][16][16] antisymmetric, of shuffled orbitals */
     double *density, *fock, *electronic, *core, *residual, *charges, *dipole;
     int64_t *iterations, *state;
     double *gradient;                     /* [atoms][3] eV/Å, or NULL */
