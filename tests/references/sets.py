@@ -97,10 +97,11 @@ def pm6_dh() -> list[tuple[str, Geometry]]:
 
 
 def pm7() -> list[tuple[str, Geometry]]:
-    """As for PM6, with hydrogen-bonded and dispersion complexes, also pulled apart, and silanols."""
+    """A third of PM6's and every metal's atom, hydrogen-bonded and dispersion complexes, also pulled apart, silanols."""
     relaxed = {g.name: g for g in from_file(COMPLEXES)}
     moved = ["water_water", "water_ammonia", "peptide_peptide", "acetate_water", "methylammonium_formaldehyde"]
-    systems = [g for _, g in pm6()] + [*relaxed.values(), *s22_set()]
+    of_pm6 = [g for _, g in pm6()]
+    systems = of_pm6[::3] + [g for g in of_pm6 if g.name.startswith("atom:")] + [*relaxed.values(), *s22_set()]
     systems += [pulled(relaxed[name], d) for name in moved for d in (-0.25, 0.3, 0.9, 2.5)]
     systems += [*partners(["Si"], 6), star("Si", "O", 4, -4)]
     symbols = set(table_elements("pm7"))
