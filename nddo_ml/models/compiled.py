@@ -12,7 +12,6 @@ from nddo_ml.core.factors import factors_by_pair
 from nddo_ml.core.parameters import differentiable_parameters
 from nddo_ml.core.solve import CoreResult, available, solve
 from nddo_ml.derivatives import contracted_gradient
-from nddo_ml.elements import HELIUM
 from nddo_ml.hybrid.correction import Corrections
 from nddo_ml.integrals.layout import build_layout
 from nddo_ml.methods.parameters import Method, Parameters, parameters_of
@@ -49,15 +48,12 @@ class Beside:
 
 
 def suitable(systems: Systems, method: Method, options: SCFOptions) -> Tensor:
-    """Indices of the systems that the core may be asked for: float64 on a CPU, not too large, without helium."""
+    """Indices of the systems that the core may be asked for: float64 on a CPU, not too large."""
     x = systems.positions
     if x.device.type != "cpu" or x.dtype != torch.float64 or options.solution == "mopac" or not available(method):
         return x.new_zeros(0, dtype=torch.int64)
     orbitals = torch.zeros_like(systems.charge).index_add(0, systems.system_idx, method.width[systems.numbers])
-    fits = orbitals <= _LARGEST
-    if bool((systems.numbers == HELIUM).any()):  # beside d orbitals it has integrals of its own
-        fits = fits & ~torch.zeros_like(fits).index_fill(0, systems.system_idx[systems.numbers == HELIUM], value=True)
-    return torch.nonzero(fits).squeeze(1)
+    return torch.nonzero(orbitals <= _LARGEST).squeeze(1)
 
 
 def solved_by_core(
