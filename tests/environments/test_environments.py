@@ -16,9 +16,9 @@ FIELD = (0.3, -0.2, 0.5)  # V/Å
 # MOPAC 22.0.6 (Debian), ``1SCF GRAD PRECISE RELSCF=0.001 NOREOR NOSYM GEO-OK FIELD=(-0.3,0.2,-0.5)``: heat of formation
 # in kcal/mol of molecules of ASE's g2 set, coordinates rounded to 1e-6 Å. Its FIELD has the opposite sign.
 MOPAC = {
-    ("H2O", "AM1"): -54.8564127570894,
-    ("CH3CONH2", "PM7"): -60.235579655800166,
-    ("CH3Cl", "MNDO"): -18.367854900634,
+    ("H2O", "AM1"): -54.8564127570853,
+    ("CH3CONH2", "PM7"): -60.2355798985554,
+    ("CH3Cl", "MNDO"): -18.3678549005999,
 }
 
 

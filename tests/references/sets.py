@@ -97,7 +97,7 @@ def pm6_dh() -> list[tuple[str, Geometry]]:
 
 
 def pm7() -> list[tuple[str, Geometry]]:
-    """A third of PM6's and every metal's atom, hydrogen-bonded and dispersion complexes, also pulled apart, silanols."""
+    """A third of PM6's, every atom, hydrogen-bonded and dispersion complexes, also pulled apart, silanols."""
     relaxed = {g.name: g for g in from_file(COMPLEXES)}
     moved = ["water_water", "water_ammonia", "peptide_peptide", "acetate_water", "methylammonium_formaldehyde"]
     of_pm6 = [g for _, g in pm6()]
