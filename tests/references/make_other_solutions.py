@@ -125,6 +125,8 @@ def record(chosen: list[dict], method: str, uhf: bool) -> list[dict]:
             continue  # the same solution, at a jump of MOPAC's overlap
         if abs(repeated[k]) > HEAT:
             reason, starts[k] = "chance", []
+        elif reason == "turned" and float(left.gradient[k]) > GRADIENT:
+            starts[k] = []  # from there the field turns again
         result = {"id": entry["id"], "reason": reason, "mopac": entry["heat_of_formation"]}
         result |= {
             key: of_ours[k][key] for key in ("heat_of_formation", "gradients", "dipole", "s2") if key in of_ours[k]
