@@ -21,13 +21,13 @@ import torch
 from aimnet2 import AIMNet2
 from aiqm2 import AIQM2
 from ase import Atoms
-from nddo_ml.model_hessian import model_hessian
-from nddo_ml.optimize import optimize
 from rdkit import Chem, RDLogger
 
 from nddo_ml import Prediction, Systems
 from nddo_ml.generate import geometries, molecules, protonation
 from nddo_ml.generate.exclusion import Exclusion
+from nddo_ml.workflows.model_hessian import model_hessian
+from nddo_ml.workflows.optimize import optimize
 
 TOGETHER = 8  # molecules of one number of atoms in a block
 CONFORMERS, STEPS = 3, 3  # of a molecule; steps of their relaxation
