@@ -76,7 +76,15 @@ def read_curve(kept: Mapping[str, Any]) -> Curve:
         extrapolations=None if outside is None else cast(Any, dict.fromkeys(outside)),
         atoms={int(z): energy for z, energy in made["atoms"].items()},
     )
-    return Curve(made["values"], frames, from_frames(frames), answers, made["relaxed"], made["limit"])
+    return Curve(
+        made["values"],
+        frames,
+        from_frames(frames),
+        answers,
+        made["relaxed"],
+        made["limit"],
+        made["without_constant"],
+    )
 
 
 def _plain(curve: Curve) -> dict[str, Any]:
@@ -97,4 +105,5 @@ def _plain(curve: Curve) -> dict[str, Any]:
         "atoms": {str(z): energy for z, energy in (a.atoms or {}).items()},
         "relaxed": curve.relaxed,
         "limit": curve.limit,
+        "without_constant": curve.without_constant,
     }

@@ -125,6 +125,8 @@ def scan(
     title = f"{structure.atoms.get_chemical_formula()}, {coordinate}: energies relative to {zero}, kcal/mol"
     out.print(title, markup=False, highlight=False)
     out.print(curve_table(coordinate, curves, relative_to))
+    if without := [c.answers.name for c in curves if c.without_constant]:
+        out.print(f"{', '.join(without)}: without the constant of triple bonds, which heats of formation have")
     raise typer.Exit(report.exit_code)
 
 

@@ -47,13 +47,18 @@ class Beside:
         return cls(parameters, factors, energy)
 
 
-def suitable(systems: Systems, method: Method, options: SCFOptions) -> Tensor:
-    """Indices of the systems that the core may be asked for: float64 on a CPU, not too large."""
+def suitable(systems: Systems, method: Method, options: SCFOptions, open_shell: Tensor) -> Tensor:
+    """Indices of the systems that the core may be asked for: float64 on a CPU, not too large.
+
+    Open shells with d orbitals, whose solutions are many and lie close, are torch's.
+    """
     x = systems.positions
     if x.device.type != "cpu" or x.dtype != torch.float64 or options.solution == "mopac" or not available(method):
         return x.new_zeros(0, dtype=torch.int64)
-    orbitals = torch.zeros_like(systems.charge).index_add(0, systems.system_idx, method.width[systems.numbers])
-    return torch.nonzero(orbitals <= _LARGEST).squeeze(1)
+    width = method.width[systems.numbers]
+    orbitals = torch.zeros_like(systems.charge).index_add(0, systems.system_idx, width)
+    with_d = torch.zeros_like(open_shell).index_fill(0, systems.system_idx[width == 9], value=True)
+    return torch.nonzero((orbitals <= _LARGEST) & ~(open_shell & with_d)).squeeze(1)
 
 
 def solved_by_core(

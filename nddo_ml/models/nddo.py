@@ -131,7 +131,7 @@ class NDDO(AbstractModel):
         open_shell = open_shells(systems, self.uhf)
         chunks, left = [], torch.ones_like(open_shell)
         bare = environment is None and not keep_graph
-        if bare and (index := suitable(systems, self.method, self.scf_options)).numel():
+        if bare and (index := suitable(systems, self.method, self.scf_options, open_shell)).numel():
             model = self.method, self.corrections, self.all_terms, self.scf_options
             occupied = n_occupied[index], open_shell[index]
             chunks = [solved_by_core(systems, index, *model, *occupied, forces=forces, start=start)]

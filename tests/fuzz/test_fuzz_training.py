@@ -84,6 +84,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(Trainer, "run", lambda self: self.model.eval())
     monkeypatch.setattr("nddo_ml.training.summary.parity", lambda *_, **__: None)
     monkeypatch.setattr("nddo_ml.training.summary.learning_curves", lambda *_: None)
+    monkeypatch.setattr("nddo_ml.training.summary.read_log", lambda *_: [])
     monkeypatch.setattr("nddo_ml.training.summary.save_figure", lambda *_: None)
     monkeypatch.setattr("nddo_ml.training.summary.write_report", lambda *_: None)
     return tmp_path

@@ -61,7 +61,7 @@ def test_truncated_file(model, tmp_path, length):
 
 
 def test_wrong_files_and_names(model, tmp_path):
-    with pytest.raises(InputError, match="no such file, and no shipped model of that name"):
+    with pytest.raises(InputError, match="no such file, method or shipped model"):
         load_model("no-such-model")
     torch.save({"format": "something else"}, tmp_path / "other.pt")
     with pytest.raises(InputError, match="got 'something else'"):

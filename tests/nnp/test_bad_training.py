@@ -145,6 +145,7 @@ def _waters_and_lone_atoms():
     for z, energy in zero.items():
         atoms = molecule("H")
         atoms.numbers[:] = z
+        atoms.set_initial_magnetic_moments(None)
         atoms.calc = SinglePointCalculator(atoms, energy=energy, forces=np.zeros((1, 3)))
         frames.append(atoms)
     for k in range(30):

@@ -59,7 +59,7 @@ def test_files_of_earlier_versions(saved, tmp_path):
         load_model(tmp_path / "old.pt")
     assert len(told) == 1
     data = bytearray((tmp_path / "old.pt").read_bytes())
-    data[data.index(payload["state"]["reference"].numpy().tobytes()) + 500] ^= 1
+    data[data.index(payload["state"]["reference_energies"].numpy().tobytes()) + 500] ^= 1
     (tmp_path / "old.pt").write_bytes(data)
     with pytest.raises(InputError, match=r"old.pt: corrupt.* does not fit its checksum"):
         load_model(tmp_path / "old.pt")
@@ -89,8 +89,10 @@ def _changed(payload, **changes):
         (lambda p: _changed(p, state=[]), "state must be of type dict; got list"),
         (lambda p: _changed(p, state={**p["state"], "x": 3}), "weights must be tensors by name; 'x' is a int"),
         (
-            lambda p: _changed(p, state={**p["state"], "reference": p["state"]["reference"] * torch.nan}),
-            "weights must be finite numbers; reference has one that is not",
+            lambda p: _changed(
+                p, state={**p["state"], "reference_energies": p["state"]["reference_energies"] * torch.nan}
+            ),
+            "weights must be finite numbers; reference_energies has one that is not",
         ),
         (lambda p: _changed(p, version=99), "later version"),
         (lambda p: _changed(p, format="theirs"), "got 'theirs'"),
