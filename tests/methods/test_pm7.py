@@ -37,7 +37,7 @@ def check(name: str, method: str, step: int) -> None:
         noise = 1.5 * e.get("gradient_noise", 0.0), 1.5 * e.get("dipole_noise", 0.0)
         if (
             abs(heat) > UNLIKE.get(e["id"], 0.005)
-            or (not coarse[k] and gradient > 0.02 + noise[0])
+            or (not coarse[k] and gradient > STEEP.get(e["id"], 0.02) + noise[0])
             or dipole > 0.002 + noise[1]
         ):
             bad.append((e["id"], heat, gradient, dipole))
