@@ -10,12 +10,14 @@ from itertools import combinations_with_replacement
 
 import pytest
 import torch
-from reference_data import NAMES, entries, padded, rows, run, square
+from reference_data import NAMES, entries, padded, rows, run, square, to_systems
 
 from nddo_ml.elements import number_of
 from nddo_ml.errors import InputError
 from nddo_ml.methods.tables import load_method
 from nddo_ml.scf.loop import SCFOptions
+from nddo_ml.terms.peptide import PeptideBonds
+from nddo_ml.units import EV_KCAL_MOL
 
 SETS = ("sp_methods", "mndod", "pm6", "older_metals", "pm6_d3h4", "singled_out")
 HEAT, DIPOLE = 1e-4, 0.002  # kcal/mol, D; of a dipole moment 1e-4 more, for the units of its program
@@ -247,3 +249,12 @@ def test_series_of_the_overlap() -> None:
     assert len(chosen) == len(rows_shown)
     _, off = run(chosen, "PM3", False)
     assert float(off.heat_of_formation.abs().max()) < 2e-6
+
+
+def test_amides_out_of_plane() -> None:
+    """Where the term of amides is worth more than 0.01 kcal/mol."""
+    chosen = chosen_of("sp_methods", "AM1", False)
+    term = PeptideBonds(3.3191).energy(to_systems(chosen)) * EV_KCAL_MOL
+    chosen = [e for e, value in zip(chosen, term.tolist(), strict=True) if value > 0.01]
+    assert chosen
+    assert not differing("sp_methods", sorted(chosen, key=lambda e: len(e["symbols"]))[:4])

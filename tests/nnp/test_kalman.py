@@ -1,13 +1,14 @@
-"""The extended Kalman filter against the recursion of its docstring, and against least squares."""
+"""The extended Kalman filter against its recursion and against least squares; plans of the learning rate."""
 
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from torch import Tensor, nn
 
 from nddo_ml.training.config import PhaseConfig
-from nddo_ml.training.optimizers import KalmanFilter
+from nddo_ml.training.optimizers import KalmanFilter, learning_rate
 
 
 class LinearObjective:
@@ -58,3 +59,12 @@ def test_it_solves_linear_equations() -> None:
     for k in range(5):
         kalman.step(torch.tensor([k]), 0.0)
     torch.testing.assert_close(weights.detach(), truth, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "values"),
+    [("constant", (1e-2, 1e-2, 1e-2)), ("exponential", (1e-2, 1e-3, 1e-4)), ("cosine", (1e-2, 5.05e-3, 1e-4))],
+)
+def test_plans_of_the_learning_rate(schedule: str, values: tuple[float, ...]) -> None:
+    phase = PhaseConfig(optimizer="adam", lr=1e-2, final_lr=1e-4, schedule=schedule)
+    assert [learning_rate(phase, progress) for progress in (0.0, 0.5, 1.0)] == pytest.approx(values)
