@@ -11,14 +11,11 @@ from nddo_ml.terms.hydrogen_bonds_eh import HydrogenBondsEH
 from nddo_ml.terms.pm6 import FlatNitrogen
 from nddo_ml.units import EV_KCAL_MOL
 
-LOWER = {
-    "PM7/atom:Mg",
-    "PM7/BiBi@2.8712",
-    "PM7/B-OH1*0.95",
-    "PM7/Bi-OH1",
-    "PM7/Pd(CO)4",
-}  # another solution of the field
-UNLIKE = {"PM7/He+H2O~0.05": 0.04}  # kcal/mol: helium's p orbitals at short distance, not understood
+# another solution of the field, lower than MOPAC's
+LOWER = {"PM7/atom:Mg", "PM7/BiBi@2.8712", "PM7/B-OH1*0.95", "PM7/Bi-OH1", "PM7/Pd(CO)4"}
+# not understood: heat of formation, kcal/mol, of helium at a short distance; gradient, kcal/mol/Å, of a long chain
+UNLIKE = {"PM7/He+H2O~0.05": 0.04}
+STEEP = {"PM6-DH+/hexadecane": 0.12}
 NO_D = "Tl"  # has no complete d orbitals in PM7's table, and is left out
 
 
