@@ -39,7 +39,7 @@ demo: $(VENV)/.installed
 	@echo "figures: demo/parity.png, demo/ethanol_bond.png, demo/water_dimer.png"
 
 test: lint
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" -p no:randomly
 
 test-all: lint
 	$(BIN)/python -m pytest
