@@ -458,7 +458,7 @@ def _validate_distances(s: Systems) -> None:
             k = int(torch.nonzero(close)[0, 0])
             a, b = sorted((int(key[k]), int(key[k + step])))
             raise InputError(
-                f"{_where(s, a)} and {_where(s, b)} are on one spot: "
+                f"{_pair(s, a, b)} are on one spot: "
                 f"their distance is {float((x[k + step] - x[k]).norm()):.4f} Å, expected at least {MIN_DISTANCE} Å"
             )
         step += 1
@@ -478,9 +478,9 @@ def _validate_images(s: Systems) -> None:
         return
     k = through[0]
     vector = pair_vectors(part.positions, pairs, part.system_idx, part.cell)[k]
-    a, b = (_where(s, int(atoms[index])) for index in (pairs.i[k], pairs.j[k]))
+    where = _pair(s, *sorted(int(atoms[index]) for index in (pairs.i[k], pairs.j[k])))
     raise InputError(
-        f"{a} and {'an image of ' if a == b else ''}{b} are on one spot through the boundary of the cell: "
+        f"{where} are on one spot through the boundary of the cell: "
         f"their distance is {float(vector.norm()):.4f} Å, expected at least {MIN_DISTANCE} Å"
     )
 
@@ -489,6 +489,14 @@ def _where(s: Systems, atom: int) -> str:
     """Address of a flat atom index: system, index within it, element."""
     k = int(s.system_idx[atom])
     return f"system {k}, atom {int(s.places[atom])} ({symbol_of(int(s.numbers[atom]))})"
+
+
+def _pair(s: Systems, a: int, b: int) -> str:
+    """Address of two atoms of a system; of an atom and its image where they are the same."""
+    if a == b:
+        return f"{_where(s, a)} and an image of it"
+    second = f"{int(s.places[b])} ({symbol_of(int(s.numbers[b]))})"
+    return f"{_where(s, a).replace(', atom ', ', atoms ')} and {second}"
 
 
 def places(system_idx: Tensor, counts: Tensor) -> Tensor:
