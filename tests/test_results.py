@@ -444,6 +444,21 @@ def test_a_cluster_that_loses_a_worker_gives_the_same(tmp_path):
     same_records(tmp_path / "1.json", tmp_path / "2.json")
 
 
+@pytest.mark.slow
+def test_a_cluster_without_workers_is_not_waited_for_for_ever(tmp_path, monkeypatch, capsys):
+    distributed = pytest.importorskip("distributed")
+    from nddo_ml.results import pool
+
+    monkeypatch.setattr(pool, "PATIENCE", 2.0)
+    monkeypatch.setattr(pool, "LOOK", 0.5)
+    options = {"n_workers": 0, "processes": False, "dashboard_address": None, "silence_logs": 50}
+    with distributed.LocalCluster(**options) as cluster:
+        source = structures(tmp_path / "in.xyz", 3)
+        command = ["energy", source, "--json", tmp_path / "o.json", "--scheduler", cluster.scheduler_address]
+        assert call(*command) == 2
+    assert "there have been none for 2 s" in " ".join(capsys.readouterr().err.split())
+
+
 @pytest.fixture
 def tiny_disk(tmp_path):
     """A disk of one megabyte."""
