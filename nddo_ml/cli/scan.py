@@ -12,9 +12,10 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from nddo_ml.cli import common, output, produce
+from nddo_ml.cli import common, environment, output, produce
 from nddo_ml.cli.common import Charge, Json, Models, Multiplicity, NoPbc, Uhf
 from nddo_ml.cli.curves import CurveOf, pieces_of, read_curve
+from nddo_ml.cli.environment import Charges, Field
 from nddo_ml.cli.produce import Scheduler, Workers
 from nddo_ml.compare.comparison import ZEROS
 from nddo_ml.compare.scan import SCAN_ZEROS, Curve, fragments, rigid_scan
@@ -68,6 +69,8 @@ def scan(
     multiplicity: Multiplicity = None,
     no_pbc: NoPbc = False,
     uhf: Uhf = False,
+    field: Field = None,
+    charges: Charges = None,
     json: Json = None,
     output_file: Output = None,
     figure: Figure = None,
@@ -92,11 +95,13 @@ def scan(
 
       nddo-ml scan examples/molecules/ethanol.xyz --torsion 3 0 1 2 --from 0 --to 180 --steps 13 --relaxed --model AM1
     """
-    targets = produce.checked([file, *(models or ())], output=output_file, json=json, figure=figure)
+    inputs = [file, *(models or ()), *filter(None, [charges])]
+    targets = produce.checked(inputs, output=output_file, json=json, figure=figure)
     coordinate = _coordinate({"bond": bond, "angle": angle, "torsion": torsion})
     if relative_to not in SCAN_ZEROS:
         raise InputError(f"energies may be relative to {', '.join(SCAN_ZEROS)}; got {relative_to!r}")
-    loaded = common.open_models(models, uhf)
+    surroundings = environment.surroundings(field, charges)
+    loaded = common.open_models(models, uhf, surroundings)
     report = common.Report(common.console(stderr=True))
     structure = _structure(produce.Sources.given([file], None, charge, multiplicity, no_pbc), report)
     values = np.linspace(start, stop, points).tolist()
@@ -112,7 +117,8 @@ def scan(
         if not curves:
             raise typer.Exit(report.exit_code)
         _tell_failures(curves, coordinate, fmax, report)
-        about, path = record(structure, coordinate, curves, relative_to), targets.files.get("json")
+        about = record(structure, coordinate, curves, relative_to)
+        about, path = {**about, "environment": environment.record(surroundings)}, targets.files.get("json")
         writers = {
             "json": lambda: write_object(about, path),
             "output": lambda: write_frames(_frames(curves), targets.files["output"]),
