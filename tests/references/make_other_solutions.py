@@ -93,7 +93,7 @@ def curvatures(chosen: list[dict], method: str, uhf: bool, density: torch.Tensor
         n_occupied = occupations(systems, model.method)[:, : density.shape[1]]
         state = start(builder, density, n_occupied, 1, 1.0)
         values = lowest_curvature(builder, state, n_occupied)[0].tolist()
-    some = torch.isfinite(state.reference.gap).flatten(1).any(dim=1).tolist()
+    some = torch.isfinite(state.origin.gap).flatten(1).any(dim=1).tolist()
     return [round(v, 4) + 0.0 if k else None for v, k in zip(values, some, strict=True)]
 
 
