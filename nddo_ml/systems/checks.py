@@ -51,8 +51,8 @@ def check_shapes(numbers: Tensor, positions: Tensor, system_idx: Tensor) -> None
         raise InputError(f"system_idx must not be negative; got {int(system_idx[a])}")
 
 
-def check_atoms(numbers: Tensor, positions: Tensor, system_idx: Tensor, n_systems: int) -> None:
-    """Refuse empty systems, unknown elements and coordinates that are no places."""
+def check_atoms(numbers: Tensor, system_idx: Tensor, n_systems: int) -> None:
+    """Refuse empty systems and unknown elements."""
     if numbers.shape[0] == 0:
         raise InputError("expected at least one atom; got none")
     empty = torch.nonzero(torch.bincount(system_idx, minlength=n_systems) == 0).squeeze(1).tolist()
@@ -61,6 +61,10 @@ def check_atoms(numbers: Tensor, positions: Tensor, system_idx: Tensor, n_system
     if (a := _first((numbers < 1) | (numbers > OGANESSON))) is not None:
         where = address(numbers, system_idx, a)
         raise InputError(f"{where}: atomic number must lie in 1..{OGANESSON}; got {int(numbers[a])}")
+
+
+def check_coordinates(numbers: Tensor, positions: Tensor, system_idx: Tensor) -> None:
+    """Refuse coordinates that are no places."""
     if (a := _first(~torch.isfinite(positions).all(dim=1))) is not None:
         where, found = address(numbers, system_idx, a), positions[a].tolist()
         raise InputError(f"{where}: coordinates must be finite numbers in Å; got {found}")
