@@ -451,6 +451,7 @@ def tiny_disk(tmp_path):
     disk.mkdir()
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)], capture_output=True)
     if mounted.returncode:
+        # a privilege that containers of continuous integration have and users need not
         pytest.skip("mounting a small disk is not permitted here")
     yield disk
     subprocess.run(["umount", str(disk)], check=True)

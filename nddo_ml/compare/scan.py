@@ -72,8 +72,7 @@ def scan(
     Raises:
         InputError: what the coordinate, or :func:`fragments` where it is asked for, refuses; another zero.
     """
-    if relative_to not in SCAN_ZEROS:
-        raise InputError(f"energies may be relative to {', '.join(SCAN_ZEROS)}; got {relative_to!r}")
+    check_zero(relative_to)
     rigid = rigid_scan(atoms, coordinate, values)
     parts = fragments(atoms, coordinate) if relative_to == "fragments" else None
     curves = []
@@ -91,6 +90,12 @@ def scan(
         limit = None if parts is None else _energy_apart(model, parts)
         curves.append(Curve(list(values), frames, data, answers, relaxed, limit, bool(constant.any())))
     return curves
+
+
+def check_zero(relative_to: str) -> None:
+    """Raise InputError unless energies can be relative to this."""
+    if relative_to not in SCAN_ZEROS:
+        raise InputError(f"energies may be relative to {', '.join(SCAN_ZEROS)}; got {relative_to!r}")
 
 
 class AlongCurve(AbstractModel):
