@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from copy import copy
+from dataclasses import dataclass, field
 from os import PathLike
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
@@ -27,6 +28,14 @@ if TYPE_CHECKING:
 MIN_DISTANCE = 0.05  # Å; two atoms nearer than this are taken to be on one spot
 MAX_COORDINATE = 1e7  # Å; beyond this distances have lost their digits
 _SHOWN = 5  # formulas in a representation
+T = TypeVar("T")
+
+
+class Kept(dict[Hashable, Any]):
+    """What was found out about systems and holds wherever their atoms move; copies and pickles begin empty."""
+
+    def __reduce__(self) -> tuple[type[Kept], tuple[()]]:
+        return Kept, ()
 
 
 @dataclass(frozen=True)
@@ -46,6 +55,17 @@ class Systems:
     masses: Tensor | None = None  # [atoms] u; None: standard atomic weights
     fixed: Tensor | None = None  # [atoms] bool, atoms that an optimisation leaves where they are; None: none
     constraints: tuple[str, ...] = ()  # per system, constraints that no workflow here honours; () where there are none
+    _kept: Kept = field(default_factory=Kept, init=False, repr=False, compare=False)
+
+    def kept(self, key: Hashable, find: Callable[[], T]) -> T:
+        """``find()``, found once for these systems wherever their atoms move (:meth:`with_positions`).
+
+        It must not depend on positions or cells; what else it depends on is in the key.
+        """
+        if key not in self._kept:
+            self._kept[key] = find()
+        found: T = self._kept[key]
+        return found
 
     @property
     def n_atoms(self) -> int:
@@ -319,7 +339,21 @@ class Systems:
 
     def with_positions(self, positions: Tensor, cell: Tensor | None = None) -> Systems:
         """The same systems at other positions [atoms, 3] Å (and cells); not validated again."""
-        return replace(self, positions=positions, cell=self.cell if cell is None else cell)
+        other = copy(self)
+        object.__setattr__(other, "positions", positions)
+        if cell is not None:
+            object.__setattr__(other, "cell", cell)
+        return other
+
+    def moved(self, positions: Tensor) -> Systems:
+        """The same systems at other positions [atoms, 3] Å, validated.
+
+        Raises:
+            InputError: NaN or infinite coordinates, atoms on one spot.
+        """
+        other = self.with_positions(positions)
+        _validate_positions(other)
+        return other
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Systems:
         """The same systems on another device or with another floating-point type."""
@@ -406,19 +440,28 @@ def _validate(s: Systems) -> None:
     bad = torch.nonzero((s.numbers < 1) | (s.numbers > OGANESSON)).squeeze(1).tolist()
     if bad:
         raise InputError(f"{_where(s, bad[0])}: atomic number must lie in 1..{OGANESSON}; got {int(s.numbers[bad[0]])}")
-    bad = torch.nonzero(~torch.isfinite(s.positions).all(dim=1)).squeeze(1).tolist()
-    if bad:
-        xyz = [float(x) for x in s.positions[bad[0]]]
-        raise InputError(f"{_where(s, bad[0])}: coordinates must be finite numbers in Å; got {xyz}")
-    bad = torch.nonzero((s.positions.abs() > MAX_COORDINATE).any(dim=1)).squeeze(1).tolist()
-    if bad:
-        xyz = [float(x) for x in s.positions[bad[0]]]
-        raise InputError(f"{_where(s, bad[0])}: coordinates must lie within {MAX_COORDINATE:.0e} Å; got {xyz}")
+    _validate_coordinates(s)
     bad = torch.nonzero(s.multiplicity < 1).squeeze(1).tolist()
     if bad:
         raise InputError(f"system {bad[0]}: multiplicity must be at least 1; got {int(s.multiplicity[bad[0]])}")
     _validate_cell(s)
     _validate_distances(s)
+
+
+def _validate_positions(s: Systems) -> None:
+    _validate_coordinates(s)
+    _validate_distances(s)
+
+
+def _validate_coordinates(s: Systems) -> None:
+    if bool(s.positions.detach().abs().max() <= MAX_COORDINATE):  # false for NaN as well
+        return
+    infinite = ~torch.isfinite(s.positions).all(dim=1)
+    bad = infinite if bool(infinite.any()) else (s.positions.abs() > MAX_COORDINATE).any(dim=1)
+    atom = int(torch.nonzero(bad)[0])
+    expected = "be finite numbers in Å" if bool(infinite.any()) else f"lie within {MAX_COORDINATE:.0e} Å"
+    xyz = [float(x) for x in s.positions[atom]]
+    raise InputError(f"{_where(s, atom)}: coordinates must {expected}; got {xyz}")
 
 
 def _validate_cell(s: Systems) -> None:
@@ -442,24 +485,24 @@ def _validate_distances(s: Systems) -> None:
 
     In periodic cells images count as well.
     """
-    if bool(s.pbc.any()):
+    if s.kept("periodic", lambda: bool(s.pbc.any())):
         _validate_images(s)
-    positions = s.positions.detach()
-    key = torch.argsort(positions[:, 0], stable=True)
-    key = key[torch.argsort(s.system_idx[key], stable=True)]
-    x, idx = positions[key], s.system_idx[key]
+    positions, system_idx = s.positions.detach().cpu().numpy(), s.system_idx.cpu().numpy()
+    key = np.lexsort((positions[:, 0], system_idx))
+    x, idx = positions[key], system_idx[key]
     step = 1
-    while step < key.shape[0]:
-        near = (idx[step:] == idx[:-step]) & (x[step:, 0] - x[:-step, 0] < MIN_DISTANCE)
-        if not bool(near.any()):
+    while step < len(key):
+        near = (x[step:, 0] - x[:-step, 0] < MIN_DISTANCE) & (idx[step:] == idx[:-step])
+        if not near.any():
             return
-        close = near & ((x[step:] - x[:-step]).norm(dim=1) < MIN_DISTANCE)
-        if bool(close.any()):
-            k = int(torch.nonzero(close)[0, 0])
+        rows = np.flatnonzero(near)
+        close = rows[np.linalg.norm(x[rows + step] - x[rows], axis=1) < MIN_DISTANCE]
+        if len(close):
+            k = close[0]
             a, b = sorted((int(key[k]), int(key[k + step])))
             raise InputError(
                 f"{_where(s, a)} and {_where(s, b)} are on one spot: "
-                f"their distance is {float((x[k + step] - x[k]).norm()):.4f} Å, expected at least {MIN_DISTANCE} Å"
+                f"their distance is {np.linalg.norm(x[k + step] - x[k]):.4f} Å, expected at least {MIN_DISTANCE} Å"
             )
         step += 1
 
