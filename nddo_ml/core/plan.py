@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache, cached_property
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from nddo_ml.core.library import Tables, address
 from nddo_ml.core.parameters import of_elements
+from nddo_ml.core.tables import CoreTables
 from nddo_ml.elements import atomic_masses
 from nddo_ml.methods.parameters import Method
 from nddo_ml.systems import Systems
+from nddo_ml.units import Constants
+
+_ARRAYS = ("masses", "first_atom", "first_pair", "n_spins", "n_occupied")  # as the core calls them
 
 
 @dataclass(frozen=True)
@@ -19,6 +25,7 @@ class Plan:
     """The atoms of a batch in the core's order, molecule after molecule, wide atoms first."""
 
     method: Method
+    tables: Tables
     numbers: np.ndarray  # [atoms] in the core's order
     order: np.ndarray  # [atoms] indices into the batch
     back: np.ndarray  # [atoms] its inverse
@@ -29,11 +36,16 @@ class Plan:
     n_occupied: np.ndarray  # [systems, 2]
     real_rows: Tensor  # [systems, M] bool, M orbitals of the largest
 
-    @property
+    @cached_property
     def shape(self) -> tuple[int, int, int, int]:
         """That of the densities: systems, spins, orbitals twice."""
         n, size = self.real_rows.shape
         return n, int(self.n_spins.max()), size, size
+
+    @cached_property
+    def addresses(self) -> dict[str, int | None]:
+        """Where the arrays are that the core reads."""
+        return {name: address(getattr(self, name)) for name in _ARRAYS}
 
     @classmethod
     def of(cls, systems: Systems, method: Method, n_occupied: Tensor, open_shell: Tensor) -> Plan:
@@ -45,7 +57,8 @@ class Plan:
     @classmethod
     def _made(cls, systems: Systems, method: Method, n_occupied: np.ndarray, open_shell: np.ndarray) -> Plan:
         numbers, idx, n = systems.numbers.numpy(), systems.system_idx.numpy(), systems.n_systems
-        width = of_elements(method).integers[numbers, 1]
+        table = of_elements(method)
+        width = table.integers[numbers, 1]
         order = np.lexsort((-width, idx))
         back = np.empty_like(order)
         back[order] = np.arange(len(numbers))
@@ -53,6 +66,7 @@ class Plan:
         n_orbitals = np.bincount(idx, weights=width, minlength=n).astype(np.int64)
         return cls(
             method,
+            tables=_tables(method.constants).prepare(table, numbers),
             numbers=np.ascontiguousarray(numbers[order]),
             order=order,
             back=back,
@@ -63,3 +77,8 @@ class Plan:
             n_occupied=np.ascontiguousarray(n_occupied),
             real_rows=torch.from_numpy(np.arange(n_orbitals.max()) < n_orbitals[:, None]),
         )
+
+
+@cache
+def _tables(constants: Constants) -> CoreTables:
+    return CoreTables(constants)

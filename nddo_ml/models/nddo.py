@@ -10,23 +10,23 @@ import torch
 from torch import Tensor
 
 from nddo_ml.derivatives import contracted_gradient
-from nddo_ml.elements import atomic_masses
 from nddo_ml.energy.adjoint import ResponseOptions, implicit_density
 from nddo_ml.energy.functional import EnergyWeights, electronic_energy, energy_weights, flat_integrals
-from nddo_ml.energy.properties import coulson_charges, dipole_moment
+from nddo_ml.energy.properties import charges_and_dipole
 from nddo_ml.environments.embedding import Environment
 from nddo_ml.errors import InputError
 from nddo_ml.hybrid.catalog import corrections_from_config
 from nddo_ml.hybrid.correction import Correction, Corrections
+from nddo_ml.integrals.layout import build_layout
 from nddo_ml.methods.occupation import occupations, open_shells
 from nddo_ml.methods.parameters import Method, Parameters, parameters_of
 from nddo_ml.methods.tables import load_method
 from nddo_ml.models.base import AbstractModel, Capabilities
 from nddo_ml.models.chunks import BatchResult, ChunkResult, chunks_of, starting_density
-from nddo_ml.models.compiled import solved_by_core, suitable
+from nddo_ml.models.compiled import Share, field_by_core, solved_by_core
 from nddo_ml.models.hamiltonian import Hamiltonian, build_hamiltonian
 from nddo_ml.models.prediction import Prediction
-from nddo_ml.scf.density import total_density
+from nddo_ml.models.trained import Changed, SolvedField
 from nddo_ml.scf.fock import FockBuilder
 from nddo_ml.scf.solve import SCFOptions, SCFResult, check_converged, solve_scf
 from nddo_ml.systems import Systems
@@ -126,16 +126,14 @@ class NDDO(AbstractModel):
             SCFConvergenceError: the field did not converge, naming the systems.
         """
         environment = self.environment if environment is None else environment
-        n_occupied = occupations(systems, self.method)
         keep_graph = self._keeps_graph(systems)
-        open_shell = open_shells(systems, self.uhf)
-        chunks, left = [], torch.ones_like(open_shell)
-        bare = environment is None and not keep_graph
-        if bare and (index := suitable(systems, self.method, self.scf_options, open_shell)).numel():
-            model = self.method, self.corrections, self.all_terms, self.scf_options
-            occupied = n_occupied[index], open_shell[index]
-            chunks = [solved_by_core(systems, index, *model, *occupied, forces=forces, start=start)]
-            left[chunks[0].systems] = False
+        n_occupied, open_shell = systems.kept((self.method.name, self.uhf), lambda: self._spins(systems))
+        chunks: list[ChunkResult] = []
+        left = torch.ones_like(open_shell)
+        if environment is None and not keep_graph:
+            chunks = self._by_core(systems, n_occupied, open_shell, forces=forces, start=start)
+            for chunk in chunks:
+                left[chunk.systems] = False
         if bool(left.any()):
             chunks += map_threads(
                 lambda index: self._solve(
@@ -157,6 +155,20 @@ class NDDO(AbstractModel):
         sites = None if environment is None else environment.positions
         return self._prediction(systems, result, len(sites) if forces and sites is not None else None)
 
+    def _spins(self, systems: Systems) -> tuple[Tensor, Tensor]:
+        """Electrons of both spins, [systems, 2], and which systems are unrestricted."""
+        return occupations(systems, self.method), open_shells(systems, self.uhf)
+
+    def _by_core(
+        self, systems: Systems, n_occupied: Tensor, open_shell: Tensor, *, forces: bool, start: Tensor | None
+    ) -> list[ChunkResult]:
+        """The results of those systems that the compiled core takes, if any."""
+        share = Share.of(systems, self.method, self.scf_options, open_shell)
+        if share is None:
+            return []
+        model = self.method, self.corrections, self.all_terms, self.scf_options
+        return [solved_by_core(systems, share, *model, n_occupied, open_shell, forces=forces, start=start)]
+
     def _keeps_graph(self, systems: Systems) -> bool:
         trained = self.training and any(p.requires_grad for p in self.corrections.parameters())
         return torch.is_grad_enabled() and (systems.positions.requires_grad or trained)
@@ -174,8 +186,10 @@ class NDDO(AbstractModel):
     ) -> ChunkResult:
         """The results of the systems ``index`` of a batch."""
         systems, atoms = batch.select_with_atoms(index)
-        if bool((open_shells(systems, self.uhf) == 0).all()):
-            n_occupied = n_occupied[:, :1]
+        if keep_graph and not (forces or systems.positions.requires_grad) and environment is None:
+            chunk = self._solve_for_training(systems, index, atoms, n_occupied, start)
+            if chunk is not None:
+                return chunk
         if forces and not systems.positions.requires_grad:
             systems = systems.with_positions(systems.positions.detach().requires_grad_())
         around, sites = (None, None) if environment is None else environment.select(index)
@@ -186,12 +200,14 @@ class NDDO(AbstractModel):
         with torch.set_grad_enabled(keep_graph or forces):
             corrections = self.corrections.at(systems)
             hamiltonian = build_hamiltonian(systems, self.method, corrections, self.all_terms, around)
-            scf, density = self._field(hamiltonian, index, n_occupied, start=start, keep_graph=keep_graph)
+            scf, density = self._field(
+                systems, hamiltonian, index, n_occupied, start=start, keep_graph=keep_graph, bare=around is None
+            )
             weights = energy_weights(hamiltonian.integrals, density)
             electronic = electronic_energy(hamiltonian.integrals, weights.detached())
             found = _forces(hamiltonian, weights, moved, keep_graph=keep_graph) if forces else ()
         with torch.set_grad_enabled(keep_graph):
-            charges, dipole = _charges_and_dipole(systems, hamiltonian, density)
+            charges, dipole = charges_and_dipole(systems, hamiltonian.layout, hamiltonian.parameters, density)
         energies = (electronic, hamiltonian.core, electronic + hamiltonian.core + hamiltonian.other)
         electronic, core, energy = (t if keep_graph else t.detach() for t in energies)
         size = corrections.shift_size() if keep_graph and self.training else None
@@ -200,21 +216,58 @@ class NDDO(AbstractModel):
 
     def _field(
         self,
+        systems: Systems,
         hamiltonian: Hamiltonian,
         index: Tensor,
         n_occupied: Tensor,
         *,
         start: Tensor | None,
         keep_graph: bool,
+        bare: bool,
     ) -> tuple[SCFResult, Tensor]:
         """The solved field and its density, which has a graph to the integrals where one is kept."""
-        builder = FockBuilder.from_integrals(hamiltonian.integrals)
-        density = starting_density(start, index, n_occupied, hamiltonian.layout.size)
-        populations = hamiltonian.parameters.shell_populations
-        scf = solve_scf(builder, populations, n_occupied, self.scf_options, density)
+        h = hamiltonian
+        open_shell = open_shells(systems, self.uhf)
+        spins = n_occupied if bool(open_shell.any()) else n_occupied[:, :1]
+        density = starting_density(start, index, spins, h.layout.size)
+        found = None
+        if bare and keep_graph:  # without a graph the core has been asked before
+            changed = h.parameters, h.layout, h.factors
+            found = field_by_core(systems, self.method, self.scf_options, changed, n_occupied, open_shell, density)
+        builder = FockBuilder.from_integrals(h.integrals)
+        if found is None:
+            scf = solve_scf(builder, h.parameters.shell_populations, spins, self.scf_options, density)
+        else:
+            scf = found.scf
         if not keep_graph:
             return scf, scf.density
-        return scf, implicit_density(hamiltonian.integrals, builder, scf, self.response_options, index)
+        return scf, implicit_density(h.integrals, builder, scf, self.response_options, index)
+
+    def _solve_for_training(
+        self, systems: Systems, index: Tensor, atoms: Tensor, n_occupied: Tensor, start: Tensor | None
+    ) -> ChunkResult | None:
+        """The results with their graph to the networks' weights; None where the core does not have all fields."""
+        corrections = self.corrections.at(systems)
+        parameters = corrections.shifted(parameters_of(systems, self.method))
+        layout = build_layout(systems.system_idx, parameters.width, systems.n_systems)
+        factors = corrections.pair_factors(layout)
+        open_shell = open_shells(systems, self.uhf)
+        spins = n_occupied if bool(open_shell.any()) else n_occupied[:, :1]
+        density = starting_density(start, index, spins, layout.size)
+        changed = parameters, layout, factors
+        spins_of = n_occupied, open_shell
+        found = field_by_core(systems, self.method, self.scf_options, changed, *spins_of, density, by_parameter=True)
+        if found is None:
+            return None
+        field = SolvedField(
+            systems, index, self.method, layout, Changed(parameters, factors), found, self.response_options
+        )
+        total, electronic, core, charges, dipole = field.values()
+        energy = total + corrections.energy()
+        for term in self.all_terms:
+            energy = energy + term.energy(systems)
+        size = corrections.shift_size() if self.training else None
+        return ChunkResult(index, atoms, found.scf, electronic, core, energy, charges, dipole, None, size)
 
     def hamiltonian(self, systems: Systems) -> Hamiltonian:
         """Parameters, integrals and energies beside the field, corrected, with their graph."""
@@ -222,13 +275,12 @@ class NDDO(AbstractModel):
 
     def _prediction(self, systems: Systems, result: BatchResult, n_sites: int | None) -> Prediction:
         energy = result.of_systems("energy")
-        ev_kcal_mol = self.method.constants.ev_kcal_mol
-        zeros = (self.method.heat_of_atomization - self.method.isolated_energy * ev_kcal_mol).to(energy)
+        zero = systems.kept(("heat", self.method.name, energy.dtype), lambda: self._heat_of_atoms(systems).to(energy))
         return Prediction(
             energy=energy,
             electronic_energy=result.of_systems("electronic"),
             core_energy=result.of_systems("core"),
-            heat_of_formation=(energy * ev_kcal_mol).index_add(0, systems.system_idx, zeros[systems.numbers]),
+            heat_of_formation=energy * self.method.constants.ev_kcal_mol + zero,
             forces=result.of_atoms("forces") if result.has("forces") else None,
             charges=result.of_atoms("charges"),
             dipole=result.of_systems("dipole"),
@@ -236,6 +288,12 @@ class NDDO(AbstractModel):
             environment_forces=None if n_sites is None else result.of_sites(n_sites),
             scf=result.scf,
         )
+
+    def _heat_of_atoms(self, systems: Systems) -> Tensor:
+        """``Σ ΔH_atom − Σ E_atom``, [systems] kcal/mol: what makes an energy a heat of formation."""
+        zeros = self.method.heat_of_atomization - self.method.isolated_energy * self.method.constants.ev_kcal_mol
+        of_atoms = zeros.to(systems.numbers.device)[systems.numbers]
+        return of_atoms.new_zeros(systems.n_systems).index_add(0, systems.system_idx, of_atoms)
 
     def parameters_of(self, systems: Systems) -> Parameters:
         """The parameters that the method, without corrections, gives these atoms."""
@@ -332,10 +390,3 @@ def _forces(
     outputs = [*flat_integrals(hamiltonian.integrals), rest]
     factors = [*weights.flat, torch.ones_like(rest)]
     return [-slope for slope in contracted_gradient(outputs, factors, positions, create_graph=keep_graph)]
-
-
-def _charges_and_dipole(systems: Systems, hamiltonian: Hamiltonian, density: Tensor) -> tuple[Tensor, Tensor]:
-    layout, parameters, total = hamiltonian.layout, hamiltonian.parameters, total_density(density)
-    charges = coulson_charges(layout, parameters, total)
-    masses = atomic_masses(systems.numbers, systems.positions.dtype)
-    return charges, dipole_moment(layout, parameters, total, systems.positions, charges, masses)

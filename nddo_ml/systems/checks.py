@@ -99,13 +99,14 @@ def check_cells(cell: Tensor, pbc: Tensor, n_systems: int) -> None:
 
 
 def check_distances(numbers: Tensor, positions: Tensor, system_idx: Tensor) -> None:
-    """Refuse two atoms of a system on one spot: neighbours after sorting along x, which is cheap and exact."""
+    """Refuse two atoms of a system on one spot: neighbours in order of a coordinate, which is cheap and exact."""
     points, systems = positions.detach().cpu().numpy(), system_idx.cpu().numpy()
-    key = np.lexsort((points[:, 0], systems))
-    x, idx = points[key], systems[key]
+    along = points[:, (points.max(axis=0) - points.min(axis=0)).argmax()]
+    key = np.lexsort((along, systems))
+    line, x, idx = along[key], points[key], systems[key]
     step = 1
     while step < len(key):
-        near = np.flatnonzero((x[step:, 0] - x[:-step, 0] < MIN_DISTANCE) & (idx[step:] == idx[:-step]))
+        near = np.flatnonzero((line[step:] - line[:-step] < MIN_DISTANCE) & (idx[step:] == idx[:-step]))
         if not len(near):
             return
         distance = np.linalg.norm(x[near + step] - x[near], axis=1)

@@ -11,8 +11,8 @@ T = TypeVar("T")
 class Kept:
     """A memory of systems: ``systems.kept(key, find)`` is ``find()``, called once.
 
-    What is found must not depend on positions or cells; what else it depends on is in the key. Systems of other positions
-    (``with_positions``) share it; pickles begin with an empty one.
+    What is found must not depend on positions or cells; what else it depends on is in the key. Systems of other
+    positions (``with_positions``) share it; pickles begin with an empty one.
     """
 
     def __init__(self) -> None:
