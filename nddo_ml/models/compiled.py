@@ -12,6 +12,7 @@ from nddo_ml.core.factors import factors_by_pair
 from nddo_ml.core.parameters import differentiable_parameters
 from nddo_ml.core.solve import CoreResult, available, solve
 from nddo_ml.derivatives import contracted_gradient
+from nddo_ml.energy.adjoint import ResponseOptions
 from nddo_ml.hybrid.correction import Corrections, PairFactors
 from nddo_ml.integrals.layout import OrbitalLayout, build_layout
 from nddo_ml.methods.parameters import Method, Parameters, parameters_of
@@ -24,6 +25,26 @@ _LARGEST = 300  # orbitals up to which the core is asked; larger matrices are to
 
 
 @dataclass(frozen=True)
+class Recipe:
+    """What energies of an NDDO are made of."""
+
+    method: Method
+    corrections: Corrections
+    terms: Sequence[EnergyTerm]
+    options: SCFOptions
+    response: ResponseOptions
+
+
+@dataclass(frozen=True)
+class Changed:
+    """Parameters of atoms and factors of the layout's groups of pairs."""
+
+    parameters: Parameters
+    layout: OrbitalLayout
+    factors: Sequence[PairFactors | None]
+
+
+@dataclass(frozen=True)
 class Beside:
     """What is computed by torch beside the core, with its graph to the positions."""
 
@@ -32,17 +53,17 @@ class Beside:
     energy: Tensor  # [systems] eV
 
     @classmethod
-    def of(cls, systems: Systems, method: Method, corrections: Corrections, terms: Sequence[EnergyTerm]) -> Beside:
+    def of(cls, systems: Systems, recipe: Recipe) -> Beside:
         """Of a batch."""
         energy = systems.positions.new_zeros(systems.n_systems)
         parameters = factors = None
-        if len(corrections):
-            at = corrections.at(systems)
-            parameters = at.shifted(parameters_of(systems, method))
+        if len(recipe.corrections):
+            at = recipe.corrections.at(systems)
+            parameters = at.shifted(parameters_of(systems, recipe.method))
             layout = build_layout(systems.system_idx, parameters.width, systems.n_systems)
             factors = factors_by_pair(at.pair_factors(layout), layout)
             energy = energy + at.energy()
-        for term in terms:
+        for term in recipe.terms:
             energy = energy + term.energy(systems)
         return cls(parameters, factors, energy)
 
@@ -83,40 +104,37 @@ class Share:
 
 def field_by_core(
     systems: Systems,
-    method: Method,
-    options: SCFOptions,
-    hamiltonian: tuple[Parameters, OrbitalLayout, Sequence[PairFactors | None]],
+    recipe: Recipe,
+    changed: Changed,
     n_occupied: Tensor,
     open_shell: Tensor,
     start: Tensor | None,
     *,
     by_parameter: bool = False,
 ) -> CoreResult | None:
-    """The fields of changed parameters and factors of pairs, without a graph; None where the core does not have all.
+    """The fields of changed parameters, without a graph; None where the core does not have all of them.
 
     Args:
         systems: all are asked for.
-        method: the parent method.
-        options: of the field.
-        hamiltonian: parameters of the atoms, layout, factors of the layout's groups of pairs.
+        recipe: method and options of the field.
+        changed: parameters and factors of pairs.
         n_occupied: [systems, 2].
         open_shell: [systems] bool.
         start: densities to start from, or None.
         by_parameter: whether to differentiate the energy by parameters and factors.
     """
-    share = Share.of(systems, method, options, open_shell)
+    share = Share.of(systems, recipe.method, recipe.options, open_shell)
     if share is None or not share.whole:
         return None
-    parameters, layout, factors = hamiltonian
     with torch.no_grad():
         result = solve(
             systems,
-            method,
+            recipe.method,
             n_occupied,
             open_shell,
-            options,
-            parameters=parameters,
-            factors=factors_by_pair(factors, layout),
+            recipe.options,
+            parameters=changed.parameters,
+            factors=factors_by_pair(changed.factors, changed.layout),
             guess=start,
             forces=by_parameter,
             by_parameter=by_parameter,
@@ -127,10 +145,7 @@ def field_by_core(
 def solved_by_core(
     batch: Systems,
     share: Share,
-    method: Method,
-    corrections: Corrections,
-    terms: Sequence[EnergyTerm],
-    options: SCFOptions,
+    recipe: Recipe,
     n_occupied: Tensor,
     open_shell: Tensor,
     *,
@@ -144,10 +159,7 @@ def solved_by_core(
     Args:
         batch: the batch.
         share: the systems to try.
-        method: the parent method.
-        corrections: of a hybrid, or empty.
-        terms: energy terms beside the field.
-        options: of the field.
+        recipe: method, corrections, energy terms, options of the field.
         n_occupied: [systems of the batch, 2].
         open_shell: [systems of the batch] bool.
         forces: whether to give forces.
@@ -156,18 +168,16 @@ def solved_by_core(
     systems, index = batch, share.index
     if not share.whole:
         systems, n_occupied, open_shell = batch.select(index), n_occupied[index], open_shell[index]
-    if start is not None:
-        spins = n_occupied if bool(open_shell.any()) else n_occupied[:, :1]
-        start = starting_density(start, index, spins, share.size)
+    start = starting_density(start, index, open_shell, share.size)
     with torch.set_grad_enabled(forces):
         moving = systems.with_positions(systems.positions.detach().requires_grad_()) if forces else systems
-        beside = Beside.of(moving, method, corrections, terms)
+        beside = Beside.of(moving, recipe)
     result = solve(
         systems,
-        method,
+        recipe.method,
         n_occupied,
         open_shell,
-        options,
+        recipe.options,
         parameters=beside.parameters,
         factors=beside.factors,
         guess=start,

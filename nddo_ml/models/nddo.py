@@ -17,16 +17,15 @@ from nddo_ml.environments.embedding import Environment
 from nddo_ml.errors import InputError
 from nddo_ml.hybrid.catalog import corrections_from_config
 from nddo_ml.hybrid.correction import Correction, Corrections
-from nddo_ml.integrals.layout import build_layout
 from nddo_ml.methods.occupation import occupations, open_shells
 from nddo_ml.methods.parameters import Method, Parameters, parameters_of
 from nddo_ml.methods.tables import load_method
-from nddo_ml.models.base import AbstractModel, Capabilities
+from nddo_ml.models.base import AbstractModel, Capabilities, Request
 from nddo_ml.models.chunks import BatchResult, ChunkResult, chunks_of, starting_density
-from nddo_ml.models.compiled import Share, field_by_core, solved_by_core
+from nddo_ml.models.compiled import Changed, Recipe, Share, field_by_core, solved_by_core
 from nddo_ml.models.hamiltonian import Hamiltonian, build_hamiltonian
 from nddo_ml.models.prediction import Prediction
-from nddo_ml.models.trained import Changed, SolvedField
+from nddo_ml.models.trained import solved_for_training
 from nddo_ml.scf.fock import FockBuilder
 from nddo_ml.scf.solve import SCFOptions, SCFResult, check_converged, solve_scf
 from nddo_ml.systems import Systems
@@ -106,68 +105,53 @@ class NDDO(AbstractModel):
             unrestricted=True,
         )
 
-    def forward(
-        self,
-        systems: Systems,
-        *,
-        forces: bool = False,
-        stress: bool = False,
-        start: Tensor | None = None,
-        on_failure: str = "raise",
-        environment: Environment | None = None,
-    ) -> Prediction:
+    def forward(self, systems: Systems, request: Request) -> Prediction:
         """Energies and properties of a batch, forces where asked for.
 
         ``E = E_el + E_core`` and ``ΔH_f = E − Σ E_atom + Σ ΔH_atom``; forces are −∂E/∂R at the converged density.
-        Arguments are those of a call (:meth:`AbstractModel.__call__`).
 
         Raises:
             InputError: a multiplicity that does not fit; as from a call.
             SCFConvergenceError: the field did not converge, naming the systems.
         """
-        environment = self.environment if environment is None else environment
+        if request.environment is None and self.environment is not None:
+            request = replace(request, environment=self.environment)
         keep_graph = self._keeps_graph(systems)
         n_occupied, open_shell = systems.kept((self.method.name, self.uhf), lambda: self._spins(systems))
         chunks: list[ChunkResult] = []
         left = torch.ones_like(open_shell)
-        if environment is None and not keep_graph:
-            chunks = self._by_core(systems, n_occupied, open_shell, forces=forces, start=start)
+        if request.environment is None and not keep_graph:
+            chunks = self._by_core(systems, n_occupied, open_shell, request)
             for chunk in chunks:
                 left[chunk.systems] = False
         if bool(left.any()):
             chunks += map_threads(
-                lambda index: self._solve(
-                    systems,
-                    index,
-                    n_occupied[index],
-                    forces=forces,
-                    start=start,
-                    keep_graph=keep_graph,
-                    environment=environment,
-                ),
+                lambda index: self._solve(systems, index, n_occupied[index], request, keep_graph=keep_graph),
                 chunks_of(systems, self.method, open_shell, left),
                 systems.positions.device,
                 large=systems.n_atoms > _LARGE,
             )
         result = BatchResult.of(chunks, systems)
-        if on_failure == "raise":
+        if request.on_failure == "raise":
             check_converged(result.scf)
-        sites = None if environment is None else environment.positions
-        return self._prediction(systems, result, len(sites) if forces and sites is not None else None)
+        sites = None if request.environment is None else request.environment.positions
+        return self._prediction(systems, result, len(sites) if request.forces and sites is not None else None)
 
     def _spins(self, systems: Systems) -> tuple[Tensor, Tensor]:
         """Electrons of both spins, [systems, 2], and which systems are unrestricted."""
         return occupations(systems, self.method), open_shells(systems, self.uhf)
 
-    def _by_core(
-        self, systems: Systems, n_occupied: Tensor, open_shell: Tensor, *, forces: bool, start: Tensor | None
-    ) -> list[ChunkResult]:
+    def _by_core(self, systems: Systems, n_occupied: Tensor, open_shell: Tensor, request: Request) -> list[ChunkResult]:
         """The results of those systems that the compiled core takes, if any."""
         share = Share.of(systems, self.method, self.scf_options, open_shell)
         if share is None:
             return []
-        model = self.method, self.corrections, self.all_terms, self.scf_options
-        return [solved_by_core(systems, share, *model, n_occupied, open_shell, forces=forces, start=start)]
+        forces, start = request.forces, request.start
+        return [solved_by_core(systems, share, self._recipe, n_occupied, open_shell, forces=forces, start=start)]
+
+    @property
+    def _recipe(self) -> Recipe:
+        return Recipe(self.method, self.corrections, self.all_terms, self.scf_options, self.response_options)
 
     def _keeps_graph(self, systems: Systems) -> bool:
         trained = self.training and any(p.requires_grad for p in self.corrections.parameters())
@@ -178,18 +162,19 @@ class NDDO(AbstractModel):
         batch: Systems,
         index: Tensor,
         n_occupied: Tensor,
+        request: Request,
         *,
-        forces: bool,
-        start: Tensor | None,
         keep_graph: bool,
-        environment: Environment | None,
     ) -> ChunkResult:
         """The results of the systems ``index`` of a batch."""
+        forces, environment = request.forces, request.environment
         systems, atoms = batch.select_with_atoms(index)
+        open_shell = open_shells(systems, self.uhf)
         if keep_graph and not (forces or systems.positions.requires_grad) and environment is None:
-            chunk = self._solve_for_training(systems, index, atoms, n_occupied, start)
+            places = index, atoms
+            chunk = solved_for_training(systems, places, self._recipe, n_occupied, open_shell, request.start)
             if chunk is not None:
-                return chunk
+                return chunk if self.training else replace(chunk, shift_size=None)
         if forces and not systems.positions.requires_grad:
             systems = systems.with_positions(systems.positions.detach().requires_grad_())
         around, sites = (None, None) if environment is None else environment.select(index)
@@ -200,9 +185,18 @@ class NDDO(AbstractModel):
         with torch.set_grad_enabled(keep_graph or forces):
             corrections = self.corrections.at(systems)
             hamiltonian = build_hamiltonian(systems, self.method, corrections, self.all_terms, around)
-            scf, density = self._field(
-                systems, hamiltonian, index, n_occupied, start=start, keep_graph=keep_graph, bare=around is None
-            )
+            start = starting_density(request.start, index, open_shell, hamiltonian.layout.size)
+            scf = None
+            if keep_graph and around is None:  # without a graph the core has been asked before
+                scf = self._field_by_core(systems, hamiltonian, n_occupied, open_shell, start)
+            builder = FockBuilder.from_integrals(hamiltonian.integrals)
+            if scf is None:
+                spins = n_occupied if bool(open_shell.any()) else n_occupied[:, :1]
+                populations = hamiltonian.parameters.shell_populations
+                scf = solve_scf(builder, populations, spins, self.scf_options, start)
+            density = scf.density
+            if keep_graph:
+                density = implicit_density(hamiltonian.integrals, builder, scf, self.response_options, index)
             weights = energy_weights(hamiltonian.integrals, density)
             electronic = electronic_energy(hamiltonian.integrals, weights.detached())
             found = _forces(hamiltonian, weights, moved, keep_graph=keep_graph) if forces else ()
@@ -214,60 +208,12 @@ class NDDO(AbstractModel):
         force, on_sites = (*found, None, None)[:2]
         return ChunkResult(index, atoms, scf, electronic, core, energy, charges, dipole, force, size, sites, on_sites)
 
-    def _field(
-        self,
-        systems: Systems,
-        hamiltonian: Hamiltonian,
-        index: Tensor,
-        n_occupied: Tensor,
-        *,
-        start: Tensor | None,
-        keep_graph: bool,
-        bare: bool,
-    ) -> tuple[SCFResult, Tensor]:
-        """The solved field and its density, which has a graph to the integrals where one is kept."""
-        h = hamiltonian
-        open_shell = open_shells(systems, self.uhf)
-        spins = n_occupied if bool(open_shell.any()) else n_occupied[:, :1]
-        density = starting_density(start, index, spins, h.layout.size)
-        found = None
-        if bare and keep_graph:  # without a graph the core has been asked before
-            changed = h.parameters, h.layout, h.factors
-            found = field_by_core(systems, self.method, self.scf_options, changed, n_occupied, open_shell, density)
-        builder = FockBuilder.from_integrals(h.integrals)
-        if found is None:
-            scf = solve_scf(builder, h.parameters.shell_populations, spins, self.scf_options, density)
-        else:
-            scf = found.scf
-        if not keep_graph:
-            return scf, scf.density
-        return scf, implicit_density(h.integrals, builder, scf, self.response_options, index)
-
-    def _solve_for_training(
-        self, systems: Systems, index: Tensor, atoms: Tensor, n_occupied: Tensor, start: Tensor | None
-    ) -> ChunkResult | None:
-        """The results with their graph to the networks' weights; None where the core does not have all fields."""
-        corrections = self.corrections.at(systems)
-        parameters = corrections.shifted(parameters_of(systems, self.method))
-        layout = build_layout(systems.system_idx, parameters.width, systems.n_systems)
-        factors = corrections.pair_factors(layout)
-        open_shell = open_shells(systems, self.uhf)
-        spins = n_occupied if bool(open_shell.any()) else n_occupied[:, :1]
-        density = starting_density(start, index, spins, layout.size)
-        changed = parameters, layout, factors
-        spins_of = n_occupied, open_shell
-        found = field_by_core(systems, self.method, self.scf_options, changed, *spins_of, density, by_parameter=True)
-        if found is None:
-            return None
-        field = SolvedField(
-            systems, index, self.method, layout, Changed(parameters, factors), found, self.response_options
-        )
-        total, electronic, core, charges, dipole = field.values()
-        energy = total + corrections.energy()
-        for term in self.all_terms:
-            energy = energy + term.energy(systems)
-        size = corrections.shift_size() if self.training else None
-        return ChunkResult(index, atoms, found.scf, electronic, core, energy, charges, dipole, None, size)
+    def _field_by_core(
+        self, systems: Systems, h: Hamiltonian, n_occupied: Tensor, open_shell: Tensor, start: Tensor | None
+    ) -> SCFResult | None:
+        changed = Changed(h.parameters, h.layout, h.factors)
+        found = field_by_core(systems, self._recipe, changed, n_occupied, open_shell, start)
+        return None if found is None else found.scf
 
     def hamiltonian(self, systems: Systems) -> Hamiltonian:
         """Parameters, integrals and energies beside the field, corrected, with their graph."""

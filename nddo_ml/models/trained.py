@@ -17,42 +17,72 @@ from nddo_ml.core.factors import factors_by_pair
 from nddo_ml.core.parameters import differentiable_parameters
 from nddo_ml.core.solve import CoreResult
 from nddo_ml.derivatives import contracted_gradient
-from nddo_ml.energy.adjoint import Once, ResponseOptions, implicit_density
+from nddo_ml.energy.adjoint import Once, implicit_density
 from nddo_ml.energy.functional import electronic_energy, energy_weights
 from nddo_ml.energy.properties import charges_and_dipole
-from nddo_ml.hybrid.correction import PairFactors
-from nddo_ml.integrals.layout import OrbitalLayout
-from nddo_ml.methods.parameters import Method, Parameters
+from nddo_ml.integrals.layout import build_layout
+from nddo_ml.methods.parameters import parameters_of
+from nddo_ml.models.chunks import ChunkResult, starting_density
+from nddo_ml.models.compiled import Changed, Recipe, field_by_core
 from nddo_ml.models.hamiltonian import assemble
 from nddo_ml.scf.fock import FockBuilder
 from nddo_ml.systems import Systems
 
 
-@dataclass(frozen=True)
-class Changed:
-    """Parameters and factors of pairs that networks have changed."""
+def solved_for_training(
+    systems: Systems,
+    places: tuple[Tensor, Tensor],
+    recipe: Recipe,
+    n_occupied: Tensor,
+    open_shell: Tensor,
+    start: Tensor | None,
+) -> ChunkResult | None:
+    """The results of a chunk with their graph to the networks' weights; None where the core does not have all fields.
 
-    parameters: Parameters
-    factors: tuple[PairFactors | None, ...]
+    Args:
+        systems: the chunk.
+        places: of its systems and atoms in the batch.
+        recipe: method, corrections, energy terms, options.
+        n_occupied: [systems, 2].
+        open_shell: [systems] bool.
+        start: densities of the batch to start from, or None.
+    """
+    index, atoms = places
+    corrections = recipe.corrections.at(systems)
+    parameters = corrections.shifted(parameters_of(systems, recipe.method))
+    layout = build_layout(systems.system_idx, parameters.width, systems.n_systems)
+    changed = Changed(parameters, layout, corrections.pair_factors(layout))
+    density = starting_density(start, index, open_shell, layout.size)
+    found = field_by_core(systems, recipe, changed, n_occupied, open_shell, density, by_parameter=True)
+    if found is None:
+        return None
+    field = _SolvedField(systems, index, recipe, changed, found)
+    total, electronic, core, charges, dipole = field.values()
+    energy = total + corrections.energy()
+    for term in recipe.terms:
+        energy = energy + term.energy(systems)
+    shifts = corrections.shift_size()
+    return ChunkResult(index, atoms, found.scf, electronic, core, energy, charges, dipole, None, shifts)
 
-    @property
-    def _owners(self) -> list[Any]:
-        return [self.parameters, self.parameters.multipoles, *(f for f in self.factors if f is not None)]
 
-    @property
-    def tensors(self) -> list[Tensor]:
-        """Those with a graph."""
-        return [getattr(owner, name) for owner in self._owners for name in _with_graph(owner)]
+def _owners(changed: Changed) -> list[Any]:
+    return [changed.parameters, changed.parameters.multipoles, *(f for f in changed.factors if f is not None)]
 
-    def with_tensors(self, tensors: Sequence[Tensor]) -> Changed:
-        """The same with others in place of ``tensors``."""
-        left = iter(tensors)
-        parameters, multipoles, *pairs = (
-            replace(owner, **{name: next(left) for name in _with_graph(owner)}) for owner in self._owners
-        )
-        found = iter(pairs)
-        factors = tuple(None if f is None else next(found) for f in self.factors)
-        return Changed(replace(parameters, multipoles=multipoles), factors)
+
+def _tensors(changed: Changed) -> list[Tensor]:
+    """Those with a graph."""
+    return [getattr(owner, name) for owner in _owners(changed) for name in _with_graph(owner)]
+
+
+def _with_tensors(changed: Changed, tensors: Sequence[Tensor]) -> Changed:
+    """The same with others in place of those with a graph."""
+    left = iter(tensors)
+    parameters, multipoles, *pairs = (
+        replace(owner, **{name: next(left) for name in _with_graph(owner)}) for owner in _owners(changed)
+    )
+    found = iter(pairs)
+    factors = tuple(None if f is None else next(found) for f in changed.factors)
+    return Changed(replace(parameters, multipoles=multipoles), changed.layout, factors)
 
 
 def _with_graph(owner: Any) -> list[str]:
@@ -61,20 +91,18 @@ def _with_graph(owner: Any) -> list[str]:
 
 
 @dataclass(frozen=True)
-class SolvedField:
-    """A field that the core solved, with its derivatives by parameters and factors."""
+class _SolvedField:
+    """Fields that the core solved, with their derivatives by parameters and factors."""
 
     systems: Systems
     index: Tensor  # [systems] numbers by which an error names them
-    method: Method
-    layout: OrbitalLayout
+    recipe: Recipe
     changed: Changed
     result: CoreResult
-    response: ResponseOptions
 
     def values(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """Total, electronic and core energy [systems] eV, charges [atoms], dipole [systems, 3], with their graph."""
-        found: tuple[Tensor, Tensor, Tensor, Tensor, Tensor] = _Values.apply(self, *self.changed.tensors)
+        found: tuple[Tensor, Tensor, Tensor, Tensor, Tensor] = _Values.apply(self, *_tensors(self.changed))
         return found
 
     def energy_outputs(self, changed: Changed, weight: Tensor) -> tuple[list[Tensor], list[Tensor]]:
@@ -86,7 +114,7 @@ class SolvedField:
             slope = self.result.by_parameter[:, columns]
             outputs.append(tensor)
             weights.append(slope * (of_atoms if slope.ndim == 1 else of_atoms[:, None]))
-        factors = factors_by_pair(changed.factors, self.layout)
+        factors = factors_by_pair(changed.factors, changed.layout)
         if factors is not None:
             assert self.result.by_factor is not None
             counts = self.systems.atoms_per_system
@@ -97,17 +125,17 @@ class SolvedField:
 
     def by_torch(self, changed: Changed) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Electronic and core energy, charges and dipole through torch's integrals at the core's density."""
-        parameters = changed.parameters
-        integrals, core = assemble(self.systems, self.method, parameters, self.layout, changed.factors)
+        parameters, layout = changed.parameters, changed.layout
+        integrals, core = assemble(self.systems, self.recipe.method, parameters, layout, changed.factors)
         builder = FockBuilder.from_integrals(integrals)
-        density = implicit_density(integrals, builder, self.result.scf, self.response, self.index)
+        density = implicit_density(integrals, builder, self.result.scf, self.recipe.response, self.index)
         electronic = electronic_energy(integrals, energy_weights(integrals, density).detached())
-        return electronic, core, *charges_and_dipole(self.systems, self.layout, parameters, density)
+        return electronic, core, *charges_and_dipole(self.systems, layout, parameters, density)
 
 
 class _Values(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, field: SolvedField, *tensors: Tensor) -> tuple[Tensor, ...]:
+    def forward(ctx: Any, field: _SolvedField, *tensors: Tensor) -> tuple[Tensor, ...]:
         ctx.field = field
         ctx.save_for_backward(*tensors)
         ctx.set_materialize_grads(False)
@@ -116,10 +144,10 @@ class _Values(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, of_total: Tensor | None, *of_others: Tensor | None) -> tuple[Tensor | None, ...]:
-        field: SolvedField = ctx.field
+        field: _SolvedField = ctx.field
         with torch.enable_grad():
             leaves = [t.detach().requires_grad_() for t in ctx.saved_tensors]
-            changed = field.changed.with_tensors(leaves)
+            changed = _with_tensors(field.changed, leaves)
             outputs, weights = ([], []) if of_total is None else field.energy_outputs(changed, of_total)
             if any(g is not None and bool((g != 0).any()) for g in of_others):
                 for output, weight in zip(field.by_torch(changed), of_others, strict=True):

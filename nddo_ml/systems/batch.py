@@ -6,7 +6,7 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from copy import copy
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, replace
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
@@ -22,10 +22,10 @@ from nddo_ml.systems.checks import (
     PerSystem,
     check_atoms,
     check_cells,
+    check_coordinates,
     check_distances,
     check_images,
     check_multiplicity,
-    check_positions,
     check_shapes,
     per_system,
 )
@@ -164,7 +164,8 @@ class Systems:
         system_idx = torch.as_tensor(system_idx, dtype=torch.int64, device=device)
         check_shapes(numbers, positions, system_idx)
         n = int(system_idx.max()) + 1 if numbers.numel() else 0
-        check_atoms(numbers, positions, system_idx, n)
+        check_atoms(numbers, system_idx, n)
+        check_coordinates(numbers, positions, system_idx)
         charges = per_system(charge, n, "charge", device)
         lowest = lowest_multiplicity(numbers, system_idx, charges)
         spins = lowest if multiplicity is None else per_system(multiplicity, n, "multiplicity", device)
@@ -330,7 +331,7 @@ class Systems:
         Raises:
             InputError: NaN or infinite coordinates, atoms on one spot.
         """
-        check_positions(self.numbers, positions, self.system_idx)
+        check_coordinates(self.numbers, positions, self.system_idx)
         if self.kept("periodic", lambda: bool(self.pbc.any())):
             check_images(self.numbers, positions, self.system_idx, self.cell, self.pbc)
         check_distances(self.numbers, positions, self.system_idx)
@@ -338,13 +339,12 @@ class Systems:
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Systems:
         """The same systems on another device or with another floating-point type."""
-
-        def moved(value: Any) -> Any:
-            if not isinstance(value, Tensor):
-                return value
-            return value.to(device or value.device, dtype if value.is_floating_point() else None)
-
-        return Systems(*(moved(getattr(self, f.name)) for f in fields(self) if f.init))
+        moved: dict[str, Any] = {
+            name: value.to(device or value.device, dtype if value.is_floating_point() else None)
+            for name, value in vars(self).items()
+            if isinstance(value, Tensor)
+        }
+        return replace(self, **moved)
 
 
 def places(system_idx: Tensor, counts: Tensor) -> Tensor:

@@ -52,8 +52,8 @@ def check_shapes(numbers: Tensor, positions: Tensor, system_idx: Tensor) -> None
         raise InputError(f"system_idx must not be negative; got {int(system_idx[a])}")
 
 
-def check_atoms(numbers: Tensor, positions: Tensor, system_idx: Tensor, n_systems: int) -> None:
-    """Refuse empty systems, unknown elements and coordinates that are no places."""
+def check_atoms(numbers: Tensor, system_idx: Tensor, n_systems: int) -> None:
+    """Refuse empty systems and unknown elements."""
     if numbers.shape[0] == 0:
         raise InputError("expected at least one atom; got none")
     empty = torch.nonzero(torch.bincount(system_idx, minlength=n_systems) == 0).squeeze(1).tolist()
@@ -62,12 +62,11 @@ def check_atoms(numbers: Tensor, positions: Tensor, system_idx: Tensor, n_system
     if (a := _first((numbers < 1) | (numbers > OGANESSON))) is not None:
         where = address(numbers, system_idx, a)
         raise InputError(f"{where}: atomic number must lie in 1..{OGANESSON}; got {int(numbers[a])}")
-    check_positions(numbers, positions, system_idx)
 
 
-def check_positions(numbers: Tensor, positions: Tensor, system_idx: Tensor) -> None:
+def check_coordinates(numbers: Tensor, positions: Tensor, system_idx: Tensor) -> None:
     """Refuse coordinates that are no places."""
-    if float(positions.detach().abs().max()) <= MAX_COORDINATE:  # which NaN is not
+    if positions.numel() and float(positions.detach().abs().max()) <= MAX_COORDINATE:  # which NaN is not
         return
     if (a := _first(~torch.isfinite(positions).all(dim=1))) is not None:
         where, found = address(numbers, system_idx, a), positions[a].tolist()
