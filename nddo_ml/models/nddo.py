@@ -57,7 +57,7 @@ class NDDO(AbstractModel):
         response: tolerance and limit of the density's response, where a gradient needs it.
         terms: further energy terms, such as ``DispersionD3()``, beside those that the method has of its own; one of a
             class that the method has takes its place.
-        environment: what surrounds every molecule, such as ``UniformField.of((0, 0, 0.1))``, unless a call has another.
+        environment: as :meth:`surround`, such as ``UniformField.of((0, 0, 0.1))``, unless a call has another.
         name: left out, the method's, with "+NN" for a hybrid.
 
     Raises:
@@ -85,7 +85,7 @@ class NDDO(AbstractModel):
         self.elements = self.corrections.elements(self.method.elements)
         self.uhf = uhf
         self.terms = tuple(terms)
-        self.environment = environment
+        self.surround(environment)
         self.all_terms = terms_of(self.method.name, self.terms)
         self.scf_options = SCFOptions() if scf is None else scf
         self.response_options = ResponseOptions() if response is None else response
@@ -115,8 +115,6 @@ class NDDO(AbstractModel):
             InputError: a multiplicity that does not fit; as from a call.
             SCFConvergenceError: the field did not converge, naming the systems.
         """
-        if request.environment is None:
-            request = replace(request, environment=self.environment)
         n_occupied = occupations(systems, self.method)
         keep_graph = self._keeps_graph(systems)
         open_shell = open_shells(systems, self.uhf)
@@ -201,7 +199,8 @@ class NDDO(AbstractModel):
 
     def hamiltonian(self, systems: Systems) -> Hamiltonian:
         """Parameters, integrals and energies beside the field, corrected, with their graph."""
-        return build_hamiltonian(systems, self.method, self.corrections.at(systems), self.all_terms, self.environment)
+        around = None if self.environment is None else self.environment.over(systems.n_systems)
+        return build_hamiltonian(systems, self.method, self.corrections.at(systems), self.all_terms, around)
 
     def _prediction(self, systems: Systems, result: BatchResult, n_sites: int | None) -> Prediction:
         energy = result.of_systems("energy")
@@ -238,6 +237,12 @@ class NDDO(AbstractModel):
         """See the base class."""
         self.uhf = True
 
+    def surround(self, environment: Environment | None) -> None:
+        """See the base class."""
+        if environment is not None and not environment.alike:
+            raise InputError("a model's environment is the same for every system; expected one without system_idx")
+        self.environment = environment
+
     def seek(self, solution: str) -> None:
         """See the base class."""
         self.scf_options = replace(self.scf_options, solution=solution, probe=None)
@@ -247,7 +252,9 @@ class NDDO(AbstractModel):
         """The published method of a hybrid; None for a method."""
         if not len(self.corrections):
             return None
-        return NDDO(self.method.name, uhf=self.uhf, scf=self.scf_options, response=self.response_options)
+        made = NDDO(self.method.name, uhf=self.uhf, scf=self.scf_options, response=self.response_options)
+        made.surround(self.environment)
+        return made
 
     def with_corrections(self, corrections: Sequence[Correction], name: str | None = None) -> NDDO:
         """The same method, settings and energy terms with other corrections."""
@@ -263,13 +270,11 @@ class NDDO(AbstractModel):
         )
 
     def to_config(self) -> dict[str, Any]:
-        """Plain data; :meth:`from_config` builds the same model with new weights.
+        """Plain data; :meth:`from_config` builds the same model with new weights, without its surroundings.
 
         Raises:
-            InputError: an energy term that cannot be saved, or an environment.
+            InputError: an energy term that cannot be saved.
         """
-        if self.environment is not None:
-            raise InputError("a model is saved without its surroundings; expected environment=None")
         return {
             "method": self.method.name,
             "name": self.name,
