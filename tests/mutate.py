@@ -26,6 +26,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("nddo_ml", "bp_descriptors")
 LEFT_OUT = (".*", "__pycache__", "runs", "demo", "build", "dist", "*.egg-info")
+SOURCES = (".py", ".c", ".h")  # faults in C are compiled
 TIMEOUT = 1800  # s, a fault
 
 
@@ -40,7 +41,7 @@ class Fault:
 
     def file(self, tree: Path) -> Path:
         """The only source file that holds the text, once."""
-        sources = sorted(path for package in PACKAGES for path in (tree / package).rglob("*.py"))
+        sources = [p for package in PACKAGES for p in sorted((tree / package).rglob("*")) if p.suffix in SOURCES]
         found = [path for path in sources for _ in range(path.read_text().count(self.old))]
         if len(found) != 1:
             raise SystemExit(f"{self.name}: the text must occur once in the sources; found {len(found)} times")
@@ -63,6 +64,9 @@ def outcome(fault: Fault) -> tuple[str, float]:
         path.write_text(path.read_text().replace(fault.old, fault.new))
         environment = {**os.environ, "PYTHONPATH": str(tree), "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
         command = [sys.executable, "-m", "pytest", "-x", "-q", "-m", "not slow", "-p", "no:cacheprovider", *fault.tests]
+        if path.suffix != ".py":
+            build = [sys.executable, "setup.py", "--quiet", "build_ext", "--inplace", "--force"]
+            subprocess.run(build, cwd=tree, env=environment, capture_output=True, check=True)
         start = time.monotonic()
         try:
             process = subprocess.run(
