@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nddo_ml.cli import common, environment, output, produce
-from nddo_ml.cli.common import Charge, Files, Json, Model, Multiplicity, NoPbc, Smiles, Uhf
+from nddo_ml.cli.common import Charge, Files, Ignore, Json, Model, Multiplicity, NoPbc, Smiles, Uhf
 from nddo_ml.cli.environment import Charges, Field
 from nddo_ml.cli.produce import Scheduler, Workers
 from nddo_ml.results.run import NOT_CONVERGED
@@ -81,6 +81,7 @@ def optimize(
     no_pbc: NoPbc = False,
     smiles: Smiles = None,
     uhf: Uhf = False,
+    ignore_charge_and_spin: Ignore = False,
     field: Field = None,
     charges: Charges = None,
     fmax: Fmax = 0.05,
@@ -108,7 +109,8 @@ def optimize(
     inputs = [*sources.files, model, *filter(None, [charges])]
     targets = produce.checked(inputs, output=output_file, json=json, trajectory=trajectory)
     check_limits(fmax, max_steps)
-    loaded = common.load_model(model, uhf, surroundings=environment.surroundings(field, charges))
+    surroundings = environment.surroundings(field, charges)
+    loaded = common.load_model(model, uhf, surroundings=surroundings, ignore=ignore_charge_and_spin)
     report = common.Report(common.console(stderr=True))
     options = {"uhf": uhf, "fmax": fmax, "max-steps": max_steps, "trajectory": trajectory is not None}
     options["bonds"] = targets.wants_bonds
