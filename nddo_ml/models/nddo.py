@@ -137,6 +137,7 @@ class NDDO(AbstractModel):
             chunks = [solved_by_core(systems, index, *model, *occupied, forces=forces, start=start)]
             left[chunks[0].systems] = False
         if bool(left.any()):
+            beside = None if environment is None else environment.elements(systems.atoms_per_system)
             chunks += map_threads(
                 lambda index: self._solve(
                     systems,
@@ -147,7 +148,7 @@ class NDDO(AbstractModel):
                     keep_graph=keep_graph,
                     environment=environment,
                 ),
-                chunks_of(systems, self.method, open_shell, left),
+                chunks_of(systems, self.method, open_shell, left, beside),
                 systems.positions.device,
                 large=systems.n_atoms > _LARGE,
             )
