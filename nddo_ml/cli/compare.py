@@ -88,9 +88,7 @@ def compare(
     if relative_to is not None and relative_to not in ZEROS:
         raise InputError(f"energies may be relative to {', '.join(ZEROS)}; got {relative_to!r}")
     loaded = tuple(common.open_models(models, uhf))
-    level = Level(functional, basis) if pyscf else None
-    if level is not None:
-        level.check()
+    level = _checked(Level(functional, basis)) if pyscf else None
     report = common.Report(common.console(stderr=True))
     settings = produce.settings_of("compare", loaded, uhf=uhf, pyscf=level.description if level else None)
     with produce.production(targets, settings, report) as run:
@@ -105,13 +103,16 @@ def compare(
         if json is not None:
             structures_of = (structure_record(comparison, kept) for kept in comparison.structures())
             run.write({"json": lambda: write_object(record(comparison), path, structures=structures_of)})
-        out = common.console(stderr=json == "-")
-        if not summary:
-            out.print(structure_table(comparison))
-        out.print(summary_table(comparison))
+        tables = [summary_table(comparison)] if summary else [structure_table(comparison), summary_table(comparison)]
+        common.console(stderr=json == "-").print(*tables, sep="\n")
         if figures is not None:
             draw(comparison, figures, report)
     raise typer.Exit(report.exit_code)
+
+
+def _checked(level: Level) -> Level:
+    level.check()
+    return level
 
 
 def compared(

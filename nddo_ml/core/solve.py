@@ -22,6 +22,7 @@ from nddo_ml.systems import Systems
 from nddo_ml.threads import map_threads
 from nddo_ml.units import Constants
 
+_Arrays = dict[str, np.ndarray | None]  # what the core reads and writes, by its names
 _REPULSIONS = {"classic": 0, "AM1": 1, "MNDO/d": 2, "PM6": 3}
 
 
@@ -98,76 +99,98 @@ def solve(
         iterate: False evaluates everything at the densities given.
     """
     table = of_elements(method) if parameters is None else ParameterTable.of(systems.numbers, parameters)
-    numbers, idx = systems.numbers.numpy(), systems.system_idx.numpy()
-    row = numbers if parameters is None else np.arange(len(numbers))
-    width = table.integers[row, 1]
-    order = np.lexsort((-width, idx))
-    row = np.ascontiguousarray(row[order], dtype=np.int64)
-    n, atoms = systems.n_systems, len(numbers)
-    counts = np.bincount(idx, minlength=n)
-    first_atom = np.concatenate(([0], np.cumsum(counts)))
-    n_orbitals = np.bincount(idx, weights=width, minlength=n).astype(np.int64)
+    numbers = systems.numbers.numpy() if parameters is None else np.arange(systems.n_atoms)
+    order = _Order.of(systems.system_idx.numpy(), table.integers[numbers, 1], systems.n_systems)
+    row = np.ascontiguousarray(numbers[order.atoms], dtype=np.int64)
     spins = np.where(open_shell.numpy(), 2, 1)
-    spins_out, size = int(spins.max()), int(n_orbitals.max())
-    like = np.zeros
-    arrays = {
-        "first_atom": first_atom,
-        "first_pair": np.concatenate(([0], np.cumsum(counts * (counts - 1) // 2))),
+    sizes = systems.n_systems, int(spins.max()), int(order.n_orbitals.max())
+    arrays: _Arrays = {
+        **order.firsts(),
         "n_spins": spins.astype(np.int64),
         "n_occupied": np.ascontiguousarray(n_occupied.numpy()),
         "row": row,
-        "positions": np.ascontiguousarray(systems.positions.detach().numpy()[order]),
-        "masses": atomic_masses(systems.numbers, torch.float64).numpy()[order],
+        "positions": np.ascontiguousarray(systems.positions.detach().numpy()[order.atoms]),
+        "masses": atomic_masses(systems.numbers, torch.float64).numpy()[order.atoms],
         "guess": None if guess is None else np.ascontiguousarray(guess.detach().numpy()),
         "closed_angles": _angles(1),
         "open_angles": _angles(2),
-        "density": like((n, spins_out, size, size)),
-        "fock": like((n, spins_out, size, size)),
-        "electronic": like(n),
-        "core": like(n),
-        "residual": like(n),
-        "charges": like(atoms),
-        "dipole": like((n, 3)),
-        "iterations": like(n, dtype=np.int64),
-        "state": like(n, dtype=np.int64),
-        "gradient": like((atoms, 3)) if forces else None,
-        "by_parameter": like((atoms, N_DIFFERENTIABLE)) if by_parameter else None,
         "factors": None if factors is None else np.ascontiguousarray(factors.detach().numpy()),
+        **_results(sizes, systems.n_atoms),
+        "gradient": np.zeros((systems.n_atoms, 3)) if forces else None,
+        "by_parameter": np.zeros((systems.n_atoms, N_DIFFERENTIABLE)) if by_parameter else None,
         "by_factor": np.zeros(factors.shape) if by_parameter and factors is not None else None,
     }
     search = iterate and options.solution == "lowest" and guess is None
     chosen = Options(options.tolerance, options.max_iterations, options.max_descent, options.history, iterate, search)
-    _run(method, table, row, chosen, arrays, (n, spins_out, size))
-    solved = torch.from_numpy(arrays["state"] == 0)
-    back = np.empty_like(order)
-    back[order] = np.arange(atoms)
+    _run(method, table, row, chosen, arrays, sizes)
+    return _core_result(arrays, order, n_occupied if sizes[1] == 2 else n_occupied[:, :1])
 
-    def of_atoms(name: str) -> Tensor | None:
-        value = arrays[name]
-        return None if value is None else torch.from_numpy(value[back])
 
-    occupied = n_occupied if spins_out == 2 else n_occupied[:, :1]
+@dataclass(frozen=True)
+class _Order:
+    """The atoms in the order of the core: system by system, wide ones first."""
+
+    atoms: np.ndarray  # [atoms] indices into the batch's atoms
+    n_atoms: np.ndarray  # [systems]
+    n_orbitals: np.ndarray  # [systems]
+
+    @classmethod
+    def of(cls, system_idx: np.ndarray, width: np.ndarray, n_systems: int) -> _Order:
+        atoms = np.lexsort((-width, system_idx))
+        n_atoms = np.bincount(system_idx, minlength=n_systems)
+        return cls(atoms, n_atoms, np.bincount(system_idx, weights=width, minlength=n_systems).astype(np.int64))
+
+    def firsts(self) -> _Arrays:
+        """Where each system's atoms and pairs begin, [systems + 1]."""
+        pairs = self.n_atoms * (self.n_atoms - 1) // 2
+        counts = {"first_atom": self.n_atoms, "first_pair": pairs}
+        return {name: np.concatenate(([0], np.cumsum(count))) for name, count in counts.items()}
+
+    def back(self, value: np.ndarray) -> Tensor:
+        """A result of the atoms in the order of the batch."""
+        of_batch = np.empty_like(value)
+        of_batch[self.atoms] = value
+        return torch.from_numpy(of_batch)
+
+
+def _results(sizes: tuple[int, int, int], n_atoms: int) -> _Arrays:
+    """Where the core writes what it always has."""
+    n, spins, size = sizes
+    return {
+        "density": np.zeros((n, spins, size, size)),
+        "fock": np.zeros((n, spins, size, size)),
+        "electronic": np.zeros(n),
+        "core": np.zeros(n),
+        "residual": np.zeros(n),
+        "charges": np.zeros(n_atoms),
+        "dipole": np.zeros((n, 3)),
+        "iterations": np.zeros(n, dtype=np.int64),
+        "state": np.zeros(n, dtype=np.int64),
+    }
+
+
+def _core_result(arrays: _Arrays, order: _Order, n_occupied: Tensor) -> CoreResult:
+    given = {name: array for name, array in arrays.items() if array is not None}
+    solved = torch.from_numpy(given["state"] == 0)
     scf = SCFResult(
-        density=torch.from_numpy(arrays["density"]),
-        fock=torch.from_numpy(arrays["fock"]),
-        real_rows=torch.from_numpy(np.arange(size) < n_orbitals[:, None]),
-        n_occupied=occupied,
+        density=torch.from_numpy(given["density"]),
+        fock=torch.from_numpy(given["fock"]),
+        real_rows=torch.from_numpy(np.arange(given["density"].shape[-1]) < order.n_orbitals[:, None]),
+        n_occupied=n_occupied,
         converged=solved,
-        iterations=torch.from_numpy(arrays["iterations"]),
-        residual=torch.from_numpy(arrays["residual"]),
+        iterations=torch.from_numpy(given["iterations"]),
+        residual=torch.from_numpy(given["residual"]),
     )
-    charges = of_atoms("charges")
-    assert charges is not None
     return CoreResult(
-        solved,
-        scf,
-        torch.from_numpy(arrays["electronic"]),
-        torch.from_numpy(arrays["core"]),
-        charges,
-        torch.from_numpy(arrays["dipole"]),
-        of_atoms("gradient"),
-        of_atoms("by_parameter"),
-        None if arrays["by_factor"] is None else torch.from_numpy(arrays["by_factor"]),
+        solved=solved,
+        scf=scf,
+        electronic=torch.from_numpy(given["electronic"]),
+        core=torch.from_numpy(given["core"]),
+        charges=order.back(given["charges"]),
+        dipole=torch.from_numpy(given["dipole"]),
+        gradient=order.back(given["gradient"]) if "gradient" in given else None,
+        by_parameter=order.back(given["by_parameter"]) if "by_parameter" in given else None,
+        by_factor=torch.from_numpy(given["by_factor"]) if "by_factor" in given else None,
     )
 
 
@@ -176,7 +199,7 @@ def _run(
     table: ParameterTable,
     row: np.ndarray,
     options: Options,
-    arrays: dict[str, np.ndarray | None],
+    arrays: _Arrays,
     sizes: tuple[int, int, int],
 ) -> None:
     compiled = library()

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from nddo_ml.environments.embedding import Environment
 
-__all__ = ["AbstractModel", "Capabilities", "Prediction"]
+__all__ = ["AbstractModel", "Capabilities", "Prediction", "Request"]
 
 _SHOWN = 8  # elements in a representation
 ON_FAILURE = ("raise", "mask")
@@ -44,6 +44,17 @@ class Capabilities:
     training_range: bool = False  # whether it knows what its training data span, see AbstractModel.extrapolation
     environment: bool = False  # whether molecules may be surrounded by fields, point charges or a solvent
     data_zero: bool = False  # whether its zero of energy is that of its training data, not one of its own
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a call asks of :meth:`AbstractModel.forward`, once it is checked."""
+
+    forces: bool = False
+    stress: bool = False
+    start: Tensor | None = None  # density [systems, spin, M, M], of a model that has one
+    on_failure: str = "raise"  # or "mask": systems that fail have NaN
+    environment: Environment | None = None  # of a model that feels it
 
 
 class AbstractModel(nn.Module, ABC):
@@ -104,28 +115,17 @@ class AbstractModel(nn.Module, ABC):
         if not isinstance(systems, Systems):
             systems = self._from_ase(systems)
         self._check(systems, stress=stress, on_failure=on_failure)
-        options: dict[str, Any] = {} if on_failure == "raise" else {"on_failure": on_failure}
-        if start is not None and self.capabilities.density:
-            options["start"] = _density_of(start, systems)
+        density = None if start is None or not self.capabilities.density else _density_of(start, systems)
         if environment is not None:
             if not self.capabilities.environment:
                 raise InputError(f"{self.name} has no electrons to feel an environment; expected a method or a hybrid")
             environment.check(systems)
-            options["environment"] = environment
-        prediction: Prediction = super().__call__(systems, forces=forces, stress=stress, **options)
+        prediction: Prediction = super().__call__(systems, Request(forces, stress, density, on_failure, environment))
         return prediction
 
     @abstractmethod
-    def forward(
-        self,
-        systems: Systems,
-        *,
-        forces: bool = False,
-        stress: bool = False,
-        start: Tensor | None = None,
-        on_failure: str = "raise",
-    ) -> Prediction:
-        """What a call does once its arguments are checked; ``start`` is a density [systems, spin, M, M] or None."""
+    def forward(self, systems: Systems, request: Request) -> Prediction:
+        """What a call does once its arguments are checked."""
 
     def to_config(self) -> dict[str, Any]:
         """Plain data from which the class builds the same model, its weights yet to be loaded.

@@ -55,10 +55,14 @@ def suitable(systems: Systems, method: Method, options: SCFOptions, open_shell: 
     x = systems.positions
     if x.device.type != "cpu" or x.dtype != torch.float64 or options.solution == "mopac" or not available(method):
         return x.new_zeros(0, dtype=torch.int64)
-    width = method.width[systems.numbers]
-    orbitals = torch.zeros_like(systems.charge).index_add(0, systems.system_idx, width)
-    with_d = torch.zeros_like(open_shell).index_fill(0, systems.system_idx[width == 9], value=True)
-    return torch.nonzero((orbitals <= _LARGEST) & ~(open_shell & with_d)).squeeze(1)
+    with_d = torch.zeros_like(open_shell)
+    with_d[systems.system_idx[method.width[systems.numbers] == 9]] = True
+    return torch.nonzero((_orbitals(systems, method) <= _LARGEST) & ~(open_shell & with_d)).squeeze(1)
+
+
+def _orbitals(systems: Systems, method: Method) -> Tensor:
+    """Of each system, [systems]."""
+    return torch.zeros_like(systems.charge).index_add(0, systems.system_idx, method.width[systems.numbers])
 
 
 def solved_by_core(
@@ -93,10 +97,8 @@ def solved_by_core(
     systems, atoms = batch, torch.arange(batch.n_atoms)
     if index.shape[0] < batch.n_systems:
         systems, atoms = batch.select_with_atoms(index)
-    if start is not None:
-        width = torch.zeros_like(systems.charge).index_add(0, systems.system_idx, method.width[systems.numbers])
-        spins = n_occupied if bool(open_shell.any()) else n_occupied[:, :1]
-        start = starting_density(start, index, spins, int(width.max()))
+    spins = n_occupied if bool(open_shell.any()) else n_occupied[:, :1]
+    start = starting_density(start, index, spins, int(_orbitals(systems, method).max()))
     with torch.set_grad_enabled(forces):
         moving = systems.with_positions(systems.positions.detach().requires_grad_()) if forces else systems
         beside = Beside.of(moving, method, corrections, terms)

@@ -21,7 +21,7 @@ from nddo_ml.hybrid.correction import Correction, Corrections
 from nddo_ml.methods.occupation import occupations, open_shells
 from nddo_ml.methods.parameters import Method, Parameters, parameters_of
 from nddo_ml.methods.tables import load_method
-from nddo_ml.models.base import AbstractModel, Capabilities
+from nddo_ml.models.base import AbstractModel, Capabilities, Request
 from nddo_ml.models.chunks import BatchResult, ChunkResult, chunks_of, starting_density
 from nddo_ml.models.compiled import solved_by_core, suitable
 from nddo_ml.models.hamiltonian import Hamiltonian, build_hamiltonian
@@ -106,57 +106,42 @@ class NDDO(AbstractModel):
             unrestricted=True,
         )
 
-    def forward(
-        self,
-        systems: Systems,
-        *,
-        forces: bool = False,
-        stress: bool = False,
-        start: Tensor | None = None,
-        on_failure: str = "raise",
-        environment: Environment | None = None,
-    ) -> Prediction:
+    def forward(self, systems: Systems, request: Request) -> Prediction:
         """Energies and properties of a batch, forces where asked for.
 
         ``E = E_el + E_core`` and ``ΔH_f = E − Σ E_atom + Σ ΔH_atom``; forces are −∂E/∂R at the converged density.
-        Arguments are those of a call (:meth:`AbstractModel.__call__`).
 
         Raises:
             InputError: a multiplicity that does not fit; as from a call.
             SCFConvergenceError: the field did not converge, naming the systems.
         """
-        environment = self.environment if environment is None else environment
+        if request.environment is None:
+            request = replace(request, environment=self.environment)
         n_occupied = occupations(systems, self.method)
         keep_graph = self._keeps_graph(systems)
         open_shell = open_shells(systems, self.uhf)
         chunks, left = [], torch.ones_like(open_shell)
-        bare = environment is None and not keep_graph
+        bare = request.environment is None and not keep_graph
         if bare and (index := suitable(systems, self.method, self.scf_options, open_shell)).numel():
             model = self.method, self.corrections, self.all_terms, self.scf_options
             occupied = n_occupied[index], open_shell[index]
-            chunks = [solved_by_core(systems, index, *model, *occupied, forces=forces, start=start)]
-            left[chunks[0].systems] = False
+            core = solved_by_core(systems, index, *model, *occupied, forces=request.forces, start=request.start)
+            chunks = [core]
+            left[core.systems] = False
         if bool(left.any()):
-            beside = None if environment is None else environment.elements(systems.atoms_per_system)
+            around = request.environment
+            beside = None if around is None else around.elements(systems.atoms_per_system)
             chunks += map_threads(
-                lambda index: self._solve(
-                    systems,
-                    index,
-                    n_occupied[index],
-                    forces=forces,
-                    start=start,
-                    keep_graph=keep_graph,
-                    environment=environment,
-                ),
+                lambda index: self._solve(systems, index, n_occupied[index], request, keep_graph=keep_graph),
                 chunks_of(systems, self.method, open_shell, left, beside),
                 systems.positions.device,
                 large=systems.n_atoms > _LARGE,
             )
         result = BatchResult.of(chunks, systems)
-        if on_failure == "raise":
+        if request.on_failure == "raise":
             check_converged(result.scf)
-        sites = None if environment is None else environment.positions
-        return self._prediction(systems, result, len(sites) if forces and sites is not None else None)
+        sites = None if request.environment is None else request.environment.positions
+        return self._prediction(systems, result, len(sites) if request.forces and sites is not None else None)
 
     def _keeps_graph(self, systems: Systems) -> bool:
         trained = self.training and any(p.requires_grad for p in self.corrections.parameters())
@@ -167,13 +152,12 @@ class NDDO(AbstractModel):
         batch: Systems,
         index: Tensor,
         n_occupied: Tensor,
+        request: Request,
         *,
-        forces: bool,
-        start: Tensor | None,
         keep_graph: bool,
-        environment: Environment | None,
     ) -> ChunkResult:
         """The results of the systems ``index`` of a batch."""
+        forces, environment = request.forces, request.environment
         systems, atoms = batch.select_with_atoms(index)
         if bool((open_shells(systems, self.uhf) == 0).all()):
             n_occupied = n_occupied[:, :1]
@@ -187,7 +171,7 @@ class NDDO(AbstractModel):
         with torch.set_grad_enabled(keep_graph or forces):
             corrections = self.corrections.at(systems)
             hamiltonian = build_hamiltonian(systems, self.method, corrections, self.all_terms, around)
-            scf, density = self._field(hamiltonian, index, n_occupied, start=start, keep_graph=keep_graph)
+            scf, density = self._field(hamiltonian, index, n_occupied, start=request.start, keep_graph=keep_graph)
             weights = energy_weights(hamiltonian.integrals, density)
             electronic = electronic_energy(hamiltonian.integrals, weights.detached())
             found = _forces(hamiltonian, weights, moved, keep_graph=keep_graph) if forces else ()
