@@ -135,9 +135,7 @@ class PointCharges:
                 found.append((part[at], site))
         return found
 
-    def _attraction(
-        self, vector: Tensor, sites: Tensor, p: Parameters, group: AtomGroup, atoms: Tensor
-    ) -> Tensor:
+    def _attraction(self, vector: Tensor, sites: Tensor, p: Parameters, group: AtomGroup, atoms: Tensor) -> Tensor:
         """q (μν|q) of pairs of an atom and a charge, [pairs, products] eV."""
         bohr, width = p.constants.bohr_angstrom, group.width
         separation = p.multipoles.separation[:, : SEPARATIONS[width]][atoms]

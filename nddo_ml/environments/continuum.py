@@ -21,9 +21,9 @@ def reaction_matrix(surface: Surface, sources: Tensor, factor: float, coulomb: f
     """``M = −f Bᵀ A⁻¹ B``, [systems, K, K] eV, of sources whose potential on the surface is B.
 
     The charges q of the surface solve ``A q = −f Φ``, ``A_ij = erf(ζ_ij r_ij)/r_ij``, ``A_ii = ζ_i √(2/π)/F_i``,
-    ``ζ_ij = ζ_i ζ_j/√(ζ_i² + ζ_j²)``, and the energy of a charge distribution p is ``½ Φ·q = ½ p·M p`` with Φ = B p. Rows and columns
-    are scaled by √F here, so that a point without weight has no part. Source: Lange & Herbert, J. Chem. Phys. 133,
-    244111 (2010), eqs. 2.9 to 2.12.
+    ``ζ_ij = ζ_i ζ_j/√(ζ_i² + ζ_j²)``, and the energy of a charge distribution p is ``½ Φ·q = ½ p·M p`` with Φ = B p.
+    Rows and columns are scaled by √F here, so that a point without weight has no part. Source: Lange & Herbert,
+    J. Chem. Phys. 133, 244111 (2010).
 
     Args:
         surface: of the cavities.

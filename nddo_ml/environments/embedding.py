@@ -58,7 +58,7 @@ class Environment(Protocol):
         """The surroundings of the systems ``index`` [k] alone, and the indices of their sites."""
 
     def elements(self, atoms: Tensor) -> Tensor:
-        """How many elements the largest matrix has of systems with so many atoms [systems]; zero where there is none."""
+        """How many elements the largest matrix has of systems of so many atoms [systems]; zero where there is none."""
 
     def check(self, systems: Systems) -> None:
         """Raise InputError, naming the system, where the surroundings do not fit."""

@@ -7,8 +7,8 @@ from math import isfinite, isnan
 
 from nddo_ml.errors import InputError
 
-# Relative permittivity at 298 K (cyclohexane and ethers likewise); CRC Handbook of Chemistry and Physics, 97th edition,
-# "Laboratory Solvents and Other Liquid Reagents", as tabulated in the Minnesota Solvent Descriptor Database.
+# Relative permittivities at 298 K: Minnesota Solvent Descriptor Database (Winget, Dolney, Giesen, Cramer & Truhlar,
+# University of Minnesota, 2010)
 PERMITTIVITIES = {
     "water": 78.3553,
     "dmso": 46.826,
@@ -55,5 +55,5 @@ def medium_of(name: str | None, permittivity: float | None, surface_tension: flo
     epsilon = PERMITTIVITIES[key] if permittivity is None else float(permittivity)
     tension = _SURFACE_TENSION.get(key, 0.0) if surface_tension is None else float(surface_tension)
     if isnan(epsilon) or epsilon < 1 or not isfinite(tension):
-        raise InputError(f"a relative permittivity is at least 1 and a surface tension finite; got {epsilon}, {tension}")
+        raise InputError(f"a permittivity is at least 1 and a surface tension finite; got {epsilon} and {tension}")
     return Medium(key or f"ε = {epsilon:g}", epsilon, tension)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import InitVar, dataclass, field
 
-import torch
 from torch import Tensor
 
 from nddo_ml.environments.cavity import cavity_radii, sphere, surface_of, van_der_waals_radii
@@ -24,14 +23,16 @@ _AREA_POINTS = 110  # of its spheres
 class Solvent:
     """A conductor-like continuum (C-PCM): ``Solvent("water")``, or ``Solvent(eps=10)``; ``eps=inf`` is a conductor.
 
-    Charges on a smooth cavity answer the molecule's one-centre multipoles, self-consistently, with
-    ``f = (ε − 1)/ε``, and ``γ A`` is the work of making room, with the solvent-accessible surface A. Energies contain the free
-    energy of solvation, gas and solution at the same concentration. Memory goes with the square of the points on the surface: about
-    50 an atom, 8 bytes times ten a pair of points, so that 200 atoms take 8 GB.
+    Charges on a smooth cavity answer the molecule's one-centre multipoles, self-consistently, with ``f = (ε − 1)/ε``,
+    and ``γ A`` is the work of making room, with the solvent-accessible surface A. Energies contain the free energy of
+    solvation, gas and solution at the same concentration.
+
+    Memory goes with the square of the points on the surface, some 40 an atom, of which ten matrices are held at once:
+    100 atoms take 2 GB, 300 atoms 12 GB.
 
     Sources: Barone & Cossi, J. Phys. Chem. A 102, 1995 (1998); Klamt & Schüürmann, J. Chem. Soc. Perkin Trans. 2, 799
-    (1993); the surface, Lange & Herbert, J. Chem. Phys. 133, 244111 (2010); γ, Still et al., J. Am. Chem. Soc. 112, 6127
-    (1990), for water, and zero for others.
+    (1993); the surface, Lange & Herbert, J. Chem. Phys. 133, 244111 (2010); γ, of water alone, Still et al., J. Am.
+    Chem. Soc. 112, 6127 (1990).
 
     Args:
         name: of the solvent, see ``environments.media``.

@@ -73,7 +73,7 @@ class OrbitalLayout:
         order = order[torch.argsort(idx[order], stable=True)]
         first = torch.empty_like(count)
         first[order] = starts(count[order]) - starts(of_system)[idx[order]]
-        most = int(of_system.max())
+        most = int(of_system.max()) if self.n_systems else 0
         of_groups = [torch.arange(len(packed_pairs(g.width)), device=idx.device) for g in self.atom_groups]
         at = [(idx * most + first)[g.atoms, None] + k for g, k in zip(self.atom_groups, of_groups, strict=True)]
         return most, tuple(at)
