@@ -13,9 +13,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from nddo_ml.cli import common, output, produce
+from nddo_ml.cli import common, environment, output, produce
 from nddo_ml.cli.common import Charge, Json, Models, Multiplicity, NoPbc, Uhf
 from nddo_ml.cli.curves import CurveOf, pieces_of, read_curve
+from nddo_ml.cli.environment import Charges, Field
 from nddo_ml.cli.produce import Scheduler, Workers
 from nddo_ml.compare.comparison import ZEROS
 from nddo_ml.compare.scan import SCAN_ZEROS, Curve, check_zero, fragments, rigid_scan
@@ -70,6 +71,8 @@ def scan(
     multiplicity: Multiplicity = None,
     no_pbc: NoPbc = False,
     uhf: Uhf = False,
+    field: Field = None,
+    charges: Charges = None,
     json: Json = None,
     output_file: Output = None,
     figure: Figure = None,
@@ -94,10 +97,12 @@ def scan(
 
       nddo-ml scan examples/molecules/ethanol.xyz --torsion 3 0 1 2 --from 0 --to 180 --steps 13 --relaxed --model AM1
     """
-    targets = produce.checked([file, *(models or ())], output=output_file, json=json, figure=figure)
+    inputs = [file, *(models or ()), *filter(None, [charges])]
+    targets = produce.checked(inputs, output=output_file, json=json, figure=figure)
     coordinate = _coordinate({"bond": bond, "angle": angle, "torsion": torsion})
     check_zero(relative_to)
-    loaded = common.open_models(models, uhf)
+    surroundings = environment.surroundings(field, charges)
+    loaded = common.open_models(models, uhf, surroundings)
     report = common.Report(common.console(stderr=True))
     structure = _structure(produce.Sources.given([file], None, charge, multiplicity, no_pbc), report)
     values = np.linspace(start, stop, points).tolist()
@@ -113,16 +118,20 @@ def scan(
         if not curves:
             raise typer.Exit(report.exit_code)
         _tell_failures(curves, coordinate, fmax, report)
-        run.write(_writers(targets, structure, coordinate, curves, relative_to))
+        about = {
+            **record(structure, coordinate, curves, relative_to),
+            "environment": environment.record(surroundings),
+        }
+        run.write(_writers(targets, about, coordinate, curves, relative_to))
     _show(structure, coordinate, curves, relative_to, common.console(stderr=json == "-"))
     raise typer.Exit(report.exit_code)
 
 
 def _writers(
-    targets: Targets, structure: Structure, coordinate: Coordinate, curves: Sequence[Curve], relative_to: str
+    targets: Targets, about: dict[str, Any], coordinate: Coordinate, curves: Sequence[Curve], relative_to: str
 ) -> dict[str, Callable[[], None]]:
     """What writes each output that is wanted."""
-    about, path = record(structure, coordinate, curves, relative_to), targets.files.get("json")
+    path = targets.files.get("json")
     writers = {
         "json": lambda: write_object(about, path),
         "output": lambda: write_frames(_frames(curves), targets.files["output"]),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -117,6 +117,10 @@ class AlongCurve(AbstractModel):
     def capabilities(self) -> Capabilities:
         """Those of the model."""
         return self.model.capabilities
+
+    def isolated_energies(self, numbers: Iterable[int] | None = None) -> dict[int, float]:
+        """Those of the model."""
+        return self.model.isolated_energies(numbers)
 
     def forward(self, systems: Systems, request: Request) -> Prediction:
         """As that of the model; fields that do not converge are always masked."""

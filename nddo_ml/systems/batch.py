@@ -5,7 +5,8 @@ from __future__ import annotations
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from copy import copy
+from dataclasses import dataclass, field, replace
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,7 @@ from nddo_ml.systems.checks import (
     per_system,
 )
 from nddo_ml.systems.frames import charges_and_multiplicities, constraints_of, masses_of
+from nddo_ml.systems.kept import Kept
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -53,6 +55,7 @@ class Systems:
     masses: Tensor | None = None  # [atoms] u; None: standard atomic weights
     fixed: Tensor | None = None  # [atoms] bool, atoms that an optimisation leaves where they are; None: none
     constraints: tuple[str, ...] = ()  # per system, constraints that no workflow here honours; () where there are none
+    kept: Kept = field(default_factory=Kept, init=False, repr=False, compare=False)
 
     @property
     def n_atoms(self) -> int:
@@ -316,7 +319,23 @@ class Systems:
 
     def with_positions(self, positions: Tensor, cell: Tensor | None = None) -> Systems:
         """The same systems at other positions [atoms, 3] Å (and cells); not validated again."""
-        return replace(self, positions=positions, cell=self.cell if cell is None else cell)
+        other = copy(self)  # with what is kept of the systems
+        object.__setattr__(other, "positions", positions)
+        if cell is not None:
+            object.__setattr__(other, "cell", cell)
+        return other
+
+    def moved(self, positions: Tensor) -> Systems:
+        """The same systems at other positions [atoms, 3] Å, validated.
+
+        Raises:
+            InputError: NaN or infinite coordinates, atoms on one spot.
+        """
+        check_coordinates(self.numbers, positions, self.system_idx)
+        if self.kept("periodic", lambda: bool(self.pbc.any())):
+            check_images(self.numbers, positions, self.system_idx, self.cell, self.pbc)
+        check_distances(self.numbers, positions, self.system_idx)
+        return self.with_positions(positions)
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Systems:
         """The same systems on another device or with another floating-point type."""

@@ -73,6 +73,9 @@ def dipole_derivatives(model: AbstractModel, systems: Systems) -> Tensor:
 def vibrations(model: AbstractModel, systems: Systems, *, intensities: bool = False) -> Vibrations:
     """Harmonic vibrations of one molecule, at a stationary point of the energy.
 
+    Translations and rotations are projected out but where the model's surroundings hold the molecule: among point
+    charges neither are, in a field translations alone.
+
     Args:
         model: any model whose forces are differentiable.
         systems: one molecule; its ``masses`` are those of its isotopes, where it has any.
@@ -87,7 +90,8 @@ def vibrations(model: AbstractModel, systems: Systems, *, intensities: bool = Fa
     standard = atomic_masses(systems.numbers, systems.positions.dtype)
     masses = (standard if systems.masses is None else systems.masses).repeat_interleave(3)
     weighted = hessian(model, systems) / torch.sqrt(masses[:, None] * masses[None, :])
-    basis = _internal_basis(systems.positions.detach(), masses)
+    free = 6 if model.environment is None else model.environment.free_motions
+    basis = _internal_basis(systems.positions.detach(), masses, free)
     values, vectors = torch.linalg.eigh(basis.T @ weighted @ basis)
     modes = (basis @ vectors).T / masses.sqrt()
     strength = None
@@ -213,14 +217,17 @@ def _dipole_matrices(systems: Systems, hamiltonian: Hamiltonian) -> Tensor:
     return 0.5 * (stacked + stacked.transpose(2, 3))
 
 
-def _internal_basis(positions: Tensor, masses: Tensor) -> Tensor:
-    """Orthonormal mass-weighted displacements without translations and rotations, [3 atoms, modes]."""
+def _internal_basis(positions: Tensor, masses: Tensor, free: int) -> Tensor:
+    """Orthonormal mass-weighted displacements without the first ``free`` of translations and rotations,
+    [3 atoms, modes]."""
     n = positions.shape[0]
     weight = masses.view(n, 3)
     centred = positions - (weight * positions).sum(dim=0) / weight.sum(dim=0)
     axes = torch.eye(3, dtype=positions.dtype, device=positions.device)
     moves = [axis.expand(n, 3) for axis in axes] + [torch.linalg.cross(axis.expand(n, 3), centred) for axis in axes]
-    rigid = torch.stack([(m * weight.sqrt()).reshape(-1) for m in moves], dim=1)
+    if not free:
+        return torch.eye(3 * n, dtype=positions.dtype, device=positions.device)
+    rigid = torch.stack([(m * weight.sqrt()).reshape(-1) for m in moves[:free]], dim=1)
     vectors, sizes, _ = torch.linalg.svd(rigid, full_matrices=True)
     rank = int((sizes > _LINEAR * sizes[0]).sum())
     return vectors[:, rank:]
