@@ -67,6 +67,7 @@ def implicit_density(
         _detached(integrals.two_center),
         _detached(integrals.resonance),
         _detached(integrals.distance),
+        _detached(integrals.reaction),
     )
     problem = _Problem(constants, builder, scf, options, systems)
     return _ImplicitDensity.apply(problem, *flat_integrals(integrals))

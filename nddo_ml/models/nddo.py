@@ -123,9 +123,11 @@ class NDDO(AbstractModel):
             for chunk in chunks:
                 left[chunk.systems] = False
         if bool(left.any()):
+            around = request.environment
+            beside = None if around is None else around.elements(systems.atoms_per_system)
             chunks += map_threads(
                 lambda index: self._solve(systems, index, n_occupied[index], request, keep_graph=keep_graph),
-                chunks_of(systems, self.method, open_shell, left),
+                chunks_of(systems, self.method, open_shell, left, beside),
                 systems.positions.device,
                 large=systems.n_atoms > _LARGE,
             )
