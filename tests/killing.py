@@ -50,9 +50,9 @@ def slow_model(pause: float):
     from fake_model import MorseModel
 
     class Slow(MorseModel):
-        def forward(self, systems, **options):
+        def forward(self, systems, request):
             time.sleep(pause)
-            return super().forward(systems, **options)
+            return super().forward(systems, request)
 
     return lambda *given: Slow()
 

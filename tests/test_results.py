@@ -54,10 +54,10 @@ class Interrupting(MorseModel):
         super().__init__()
         self.at = at
 
-    def forward(self, systems, **options):
+    def forward(self, systems, request):
         if len(self.calls) + 1 == self.at:
             raise KeyboardInterrupt
-        return super().forward(systems, **options)
+        return super().forward(systems, request)
 
 
 # the journal
@@ -273,10 +273,10 @@ def test_one_output_that_fails_does_not_take_the_others(tmp_path, monkeypatch, c
 class Failing(MorseModel):
     """A model whose numerics fail for what has oxygen and nitrogen, in two ways."""
 
-    def forward(self, systems, **options):
+    def forward(self, systems, request):
         if bool((systems.numbers == 8).any()):
             raise torch.linalg.LinAlgError("the algorithm failed to converge")
-        found = super().forward(systems, **options)
+        found = super().forward(systems, request)
         nitrogen = systems.system_idx[systems.numbers == 7]
         found.energy[nitrogen] = torch.nan
         return found
@@ -451,6 +451,7 @@ def tiny_disk(tmp_path):
     disk.mkdir()
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)], capture_output=True)
     if mounted.returncode:
+        # a privilege that containers of continuous integration have and users need not
         pytest.skip("mounting a small disk is not permitted here")
     yield disk
     subprocess.run(["umount", str(disk)], check=True)

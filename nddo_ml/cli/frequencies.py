@@ -18,7 +18,7 @@ from nddo_ml.cli.thermal import Conditions, modes_table, temperatures_of, therma
 from nddo_ml.evaluation.spectra import Lines, infrared
 from nddo_ml.results.modes import Modes, check_modes, write_modes
 from nddo_ml.results.targets import whole
-from nddo_ml.workflows.normal_modes import masses_of, named_mode, normal_modes
+from nddo_ml.workflows.normal_modes import free_motions, masses_of, named_mode, normal_modes
 from nddo_ml.workflows.optimize import check_limits
 from nddo_ml.workflows.optimize import optimize as relax
 from nddo_ml.workflows.second_derivatives import second_derivatives
@@ -82,7 +82,7 @@ class Vibrating:
             if relaxed is not None:
                 note_steps(outcome, relaxed, k, structures[k], self.fmax or 0.0)
             one = systems[k]
-            vibrations = normal_modes(one, derivatives)
+            vibrations = normal_modes(one, derivatives, free_motions(self.model))
             outcome["modes"] = vibrations.modes.tolist()
             outcome["record"] |= vibration_record(one, vibrations.frequencies, vibrations.modes, vibrations.intensities)
             outcome["record"] |= thermal_record(one.to_ase()[0], outcome["record"], self.conditions)

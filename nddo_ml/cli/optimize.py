@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nddo_ml.cli import common, output, produce
+from nddo_ml.cli import common, environment, output, produce
 from nddo_ml.cli.common import Charge, Files, Json, Model, Multiplicity, NoPbc, Smiles, Uhf
+from nddo_ml.cli.environment import Charges, Field
 from nddo_ml.cli.produce import Scheduler, Workers
 from nddo_ml.results.run import NOT_CONVERGED
 from nddo_ml.workflows.optimize import OptimizationResult, check_limits
@@ -82,6 +83,8 @@ def optimize(
     no_pbc: NoPbc = False,
     smiles: Smiles = None,
     uhf: Uhf = False,
+    field: Field = None,
+    charges: Charges = None,
     fmax: Fmax = 0.05,
     max_steps: Steps = 500,
     json: Json = None,
@@ -104,9 +107,10 @@ def optimize(
       nddo-ml optimize examples/molecules/*.xyz --model PM3 --fmax 0.01 --output relaxed.sdf --workers 2
     """
     sources = produce.Sources.given(files, smiles, charge, multiplicity, no_pbc)
-    targets = produce.checked([*sources.files, model], output=output_file, json=json, trajectory=trajectory)
+    inputs = [*sources.files, model, *filter(None, [charges])]
+    targets = produce.checked(inputs, output=output_file, json=json, trajectory=trajectory)
     check_limits(fmax, max_steps)
-    loaded = common.load_model(model, uhf)
+    loaded = common.load_model(model, uhf, surroundings=environment.surroundings(field, charges))
     report = common.Report(common.console(stderr=True))
     options = {"uhf": uhf, "fmax": fmax, "max-steps": max_steps, "trajectory": trajectory is not None}
     options["bonds"] = targets.wants_bonds

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rich.markup import escape
 from rich.table import Table
 
+from nddo_ml.cli import environment
 from nddo_ml.elements import symbol_of
 from nddo_ml.errors import SCFConvergenceError
 from nddo_ml.results.lewis import BOND
@@ -104,6 +105,7 @@ def outcomes(
             "energy_spread_eV": _item(prediction.energy_spread, k),
             "largest_force_spread_eV_A": spread,
             "extrapolation": None if outside is None else extrapolation_record(outside.get(k)),
+            "environment": environment.record(model.environment),
         }
         made.append({"record": record, "rest": _rest(atoms, bonds)})
     if bonds and scf is not None:
@@ -204,7 +206,8 @@ def tables_of(records: Iterable[Record]) -> list[Table]:
 def energy_table(rows: Sequence[Record]) -> Table:
     """The records as a table of one line a system."""
     relaxed = "optimization_steps" in rows[0]
-    table = Table(title=f"{rows[0]['method']}{' optimised' if relaxed else ''}", title_justify="left")
+    around = environment.said(rows[0]["environment"])
+    table = Table(title=f"{rows[0]['method']}{' optimised' if relaxed else ''}{around}", title_justify="left")
     for name in ("source", "formula"):
         table.add_column(name, overflow="fold")
     columns = ["charge", "2S+1", "ΔHf kcal/mol", "energy eV", "dipole D", "gap eV", "SCF"]

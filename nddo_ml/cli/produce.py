@@ -289,6 +289,7 @@ def settings_of(command: str, models: Iterable[AbstractModel], **options: Any) -
         **{name: str(v) if isinstance(v, Path) else v for name, v in options.items()},
         "version": __version__,
         "weights": "-".join(fingerprint(m) for m in listed),
+        "environment": next((m.environment.record() for m in listed if m.environment is not None), None),
     }
 
 

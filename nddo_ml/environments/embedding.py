@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 from torch import Tensor
 
@@ -37,8 +37,22 @@ class Environment(Protocol):
     def positions(self) -> Tensor | None:
         """[sites, 3] Å of what feels forces; None where nothing does."""
 
+    @property
+    def alike(self) -> bool:
+        """Whether every system of any batch has the same surroundings."""
+
+    @property
+    def free_motions(self) -> int:
+        """How many of the three translations, then three rotations, leave the second derivatives as they are."""
+
+    def record(self) -> dict[str, Any]:
+        """What they are as plain data, by which results are known."""
+
     def with_positions(self, positions: Tensor) -> Self:
         """The same surroundings at other positions."""
+
+    def over(self, n_systems: int) -> Self:
+        """Those of a batch of so many systems, where all are alike each with sites of its own."""
 
     def select(self, index: Tensor) -> tuple[Self, Tensor]:
         """The surroundings of the systems ``index`` [k] alone, and the indices of their sites."""

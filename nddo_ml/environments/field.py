@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -44,7 +45,25 @@ class UniformField:
         """A field has no sites."""
         return
 
+    @property
+    def alike(self) -> bool:
+        """See the protocol."""
+        return self.field.ndim == 1
+
+    @property
+    def free_motions(self) -> int:
+        """Translations: the energy of an ion changes linearly with them."""
+        return 3
+
+    def record(self) -> dict[str, Any]:
+        """See the protocol."""
+        return {"field_V_A": self.field.tolist()}
+
     def with_positions(self, positions: Tensor) -> UniformField:
+        """Itself."""
+        return self
+
+    def over(self, n_systems: int) -> UniformField:
         """Itself."""
         return self
 

@@ -82,7 +82,7 @@ class BatchResult:
         return torch.where(good.view(-1, *(1,) * (value.ndim - 1)), value, torch.nan)
 
 
-def starting_density(start: Tensor | None, index: Tensor, n_occupied: Tensor, size: int) -> Tensor | None:
+def starting_density(start: Tensor | None, index: Tensor, open_shell: Tensor, size: int) -> Tensor | None:
     """The starting density of a chunk, of that of the batch, cut to its size and spins.
 
     Raises:
@@ -93,7 +93,7 @@ def starting_density(start: Tensor | None, index: Tensor, n_occupied: Tensor, si
     chosen = start[index, :, :size, :size]
     if chosen.shape[2:] != (size, size) or chosen.shape[1] not in (1, 2):
         raise InputError(f"a starting density needs {size} rows and one or two spins here; got {list(start.shape)}")
-    return chosen[:, :1] if n_occupied.shape[1] == 1 else chosen.expand(-1, 2, -1, -1)
+    return chosen.expand(-1, 2, -1, -1) if bool(open_shell.any()) else chosen[:, :1]
 
 
 def chunks_of(systems: Systems, method: Method, open_shell: Tensor, wanted: Tensor) -> list[Tensor]:

@@ -27,11 +27,13 @@ def save_model(model: AbstractModel, path: str | Path, card: Mapping[str, Any] |
     """Write a model, atomically: class name, ``to_config()``, ``state_dict()`` and a card of plain data.
 
     Raises:
-        InputError: a model class that :func:`load_model` could not read back.
+        InputError: a model class that :func:`load_model` could not read back, or a model in surroundings.
     """
     kind = type(model).__name__
     if kind not in KINDS:
         raise InputError(f"only {' and '.join(KINDS)} can be saved; got {kind}")
+    if model.environment is not None:
+        raise InputError("a model is saved without its surroundings; expected environment=None")
     payload = {
         "format": FORMAT,
         "version": VERSION,
@@ -69,7 +71,7 @@ def load_model(path: str | Path, device: torch.device | str = "cpu") -> Abstract
         model.load_state_dict(state)
     except RuntimeError as error:
         raise InputError(f"{path}: the weights do not fit the configuration: {str(error).splitlines()[-1]}") from None
-    setattr(model, "card", card)  # noqa: B010  torch's types know no plain attributes
+    model.card = card
     return model.to(device).eval()
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from nddo_ml.elements import atomic_masses, symbol_of
+from nddo_ml.models.base import AbstractModel
 from nddo_ml.systems import Systems
 from nddo_ml.workflows.second_derivatives import Derivatives
 
@@ -27,7 +28,7 @@ class Vibrations:
     intensities: Tensor | None  # [modes] km/mol, of the infrared absorption
 
 
-def normal_modes(systems: Systems, derivatives: Derivatives) -> Vibrations:
+def normal_modes(systems: Systems, derivatives: Derivatives, free: int = 6) -> Vibrations:
     """Eigenvectors of the mass-weighted Hessian within the displacements that change the shape.
 
     ``I = N_A/(12 ε_0 c²) |∂μ/∂Q|²`` (Wilson, Decius & Cross, Molecular Vibrations, 1955).
@@ -35,10 +36,11 @@ def normal_modes(systems: Systems, derivatives: Derivatives) -> Vibrations:
     Args:
         systems: one molecule at a stationary point; its ``masses`` are those of its isotopes, where it has any.
         derivatives: its second derivatives.
+        free: how many of the three translations and three rotations are left out, see :func:`free_motions`.
     """
     masses = masses_of(systems).repeat_interleave(3)
     weighted = derivatives.hessian / torch.sqrt(masses[:, None] * masses[None, :])
-    basis = internal_basis(systems.positions.detach(), masses)
+    basis = internal_basis(systems.positions.detach(), masses, free)
     values, vectors = torch.linalg.eigh(basis.T @ weighted @ basis)
     modes = (basis @ vectors).T / masses.sqrt()
     strength = None
@@ -69,19 +71,28 @@ def named_mode(mode: Tensor, numbers: Sequence[int], masses: Tensor) -> str:
     return ", ".join(f"{symbol_of(int(numbers[k]))}{k} {100 * float(share[k]):.0f} %" for k in told)
 
 
-def internal_basis(positions: Tensor, masses: Tensor) -> Tensor:
-    """Orthonormal mass-weighted displacements without translations and rotations, [3 atoms, modes].
+def free_motions(model: AbstractModel) -> int:
+    """How many translations and rotations cost no energy: six, or fewer in surroundings."""
+    return 6 if model.environment is None else model.environment.free_motions
+
+
+def internal_basis(positions: Tensor, masses: Tensor, free: int = 6) -> Tensor:
+    """Orthonormal mass-weighted displacements without the first ``free`` translations and rotations,
+    [3 atoms, modes].
 
     Args:
         positions: [atoms, 3] Å.
         masses: [3 atoms] u, every atom's three times.
+        free: see above.
     """
     n = positions.shape[0]
     weight = masses.view(n, 3)
     centred = positions - (weight * positions).sum(dim=0) / weight.sum(dim=0)
     axes = torch.eye(3, dtype=positions.dtype, device=positions.device)
     moves = [axis.expand(n, 3) for axis in axes] + [torch.linalg.cross(axis.expand(n, 3), centred) for axis in axes]
-    rigid = torch.stack([(m * weight.sqrt()).reshape(-1) for m in moves], dim=1)
+    if not free:
+        return torch.eye(3 * n, dtype=positions.dtype, device=positions.device)
+    rigid = torch.stack([(m * weight.sqrt()).reshape(-1) for m in moves[:free]], dim=1)
     vectors, sizes, _ = torch.linalg.svd(rigid, full_matrices=True)
     rank = int((sizes > _LINEAR * sizes[0]).sum())
     return vectors[:, rank:]

@@ -20,7 +20,7 @@ from nddo_ml.scf.density import spins_a_matrix, total_density
 from nddo_ml.scf.fock import FockBuilder
 from nddo_ml.systems import Systems
 from nddo_ml.units import BOHR_ANGSTROM, HARTREE_EV
-from nddo_ml.workflows.normal_modes import Vibrations, normal_modes
+from nddo_ml.workflows.normal_modes import Vibrations, free_motions, normal_modes
 from nddo_ml.workflows.second_derivatives import derivative_rows, given, second_derivatives
 
 
@@ -56,6 +56,9 @@ def dipole_derivatives(model: AbstractModel, systems: Systems) -> Tensor:
 def vibrations(model: AbstractModel, systems: Systems, *, intensities: bool = False) -> Vibrations:
     """Harmonic vibrations of one molecule, at a stationary point of the energy.
 
+    Translations and rotations are projected out but where the model's surroundings hold the molecule: among point
+    charges neither are, in a field translations alone.
+
     Args:
         model: any model whose forces are differentiable.
         systems: one molecule; its ``masses`` are those of its isotopes, where it has any.
@@ -66,7 +69,7 @@ def vibrations(model: AbstractModel, systems: Systems, *, intensities: bool = Fa
     """
     _size(systems)
     (found,) = second_derivatives(model, systems, dipoles=intensities, analytic=True)
-    return normal_modes(systems, found)
+    return normal_modes(systems, found, free_motions(model))
 
 
 @torch.no_grad()
