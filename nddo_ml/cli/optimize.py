@@ -52,24 +52,26 @@ class Relaxations:
         )
         made = output.outcomes(structures, relaxed.systems, relaxed.prediction, self.model, self.bonds)
         for k, outcome in enumerate(made):
-            self._note(outcome, relaxed, k, structures[k])
+            note_steps(outcome, relaxed, k, structures[k], self.fmax)
+            if relaxed.trajectories is not None:
+                outcome["path"] = [
+                    {
+                        "positions": a.positions.tolist(),
+                        "energy": a.get_potential_energy(),
+                        "forces": a.get_forces(apply_constraint=False).tolist(),
+                    }
+                    for a in relaxed.trajectories[k]
+                ]
         return made
 
-    def _note(self, outcome: Outcome, relaxed: OptimizationResult, k: int, structure: Structure) -> None:
-        steps = int(relaxed.steps[k])
-        outcome["record"] |= {"optimization_converged": bool(relaxed.converged[k]), "optimization_steps": steps}
-        if not bool(relaxed.converged[k]):
-            text = f"{structure.address}: not relaxed to {self.fmax} eV/Å after {steps} steps"
-            outcome["complaints"] = [[NOT_CONVERGED, text]]
-        if relaxed.trajectories is not None:
-            outcome["path"] = [
-                {
-                    "positions": a.positions.tolist(),
-                    "energy": a.get_potential_energy(),
-                    "forces": a.get_forces(apply_constraint=False).tolist(),
-                }
-                for a in relaxed.trajectories[k]
-            ]
+
+def note_steps(outcome: Outcome, relaxed: OptimizationResult, k: int, structure: Structure, fmax: float) -> None:
+    """Add to an outcome how its relaxation ended, and a complaint where it did not converge."""
+    steps = int(relaxed.steps[k])
+    outcome["record"] |= {"optimization_converged": bool(relaxed.converged[k]), "optimization_steps": steps}
+    if not bool(relaxed.converged[k]):
+        text = f"{structure.address}: not relaxed to {fmax} eV/Å after {steps} steps"
+        outcome["complaints"] = [[NOT_CONVERGED, text]]
 
 
 def optimize(

@@ -190,8 +190,8 @@ def path_of(outcome: Outcome) -> Iterator[Atoms]:
         yield atoms
 
 
-def table_of(records: Iterable[Record]) -> Table | None:
-    """A line a structure where there are few, else a summary; None without any."""
+def tables_of(records: Iterable[Record]) -> list[Table]:
+    """A line a structure where there are few, else a summary; nothing without any."""
     few: list[Record] = []
     tally = _Tally()
     for record in records:
@@ -199,8 +199,8 @@ def table_of(records: Iterable[Record]) -> Table | None:
             few.append(record)
         tally.add(record)
     if not few:
-        return None
-    return energy_table(few) if tally.count <= SHOWN else tally.table()
+        return []
+    return [energy_table(few) if tally.count <= SHOWN else tally.table()]
 
 
 def energy_table(rows: Sequence[Record]) -> Table:
