@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from nddo_ml.integrals.layout import AtomGroup, OrbitalLayout, PairGroup
+from nddo_ml.integrals.layout import OrbitalLayout, PairGroup
 from nddo_ml.integrals.limits import averaged_d, toward_point_charges
 from nddo_ml.integrals.one_center import one_center_integrals
 from nddo_ml.integrals.overlap import local_overlap
