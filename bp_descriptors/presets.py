@@ -56,14 +56,9 @@ def default_functions(
     Raises:
         ValueError: no elements, an unknown symbol or size, a cut-off about as short as a bond.
     """
-    symbols = sorted(set(elements), key=lambda s: atomic_numbers.get(s, 0))
-    if not symbols or isinstance(elements, str):
-        raise ValueError(f"expected a list of element symbols; got {elements!r}")
+    symbols = _symbols(elements)
     if size not in SIZES:
         raise ValueError(f"size must be one of {', '.join(SIZES)}; got {size!r}")
-    unknown = [s for s in symbols if atomic_numbers.get(s, 0) < 1]
-    if unknown:
-        raise ValueError(f"expected element symbols; got {unknown[0]!r}")
     first = 1.6 * min(float(covalent_radii[atomic_numbers[s]]) for s in symbols)
     if closest is not None:
         if not closest > 0.0:
@@ -92,6 +87,17 @@ def default_functions(
                 for lambda_ in (-1.0, 1.0)
             ]
     return functions
+
+
+def _symbols(elements: Sequence[str]) -> list[str]:
+    """The elements' symbols by atomic number, each once."""
+    symbols = sorted(set(elements), key=lambda s: atomic_numbers.get(s, 0))
+    if not symbols or isinstance(elements, str):
+        raise ValueError(f"expected a list of element symbols; got {elements!r}")
+    unknown = [s for s in symbols if atomic_numbers.get(s, 0) < 1]
+    if unknown:
+        raise ValueError(f"expected element symbols; got {unknown[0]!r}")
+    return symbols
 
 
 def _shells(cutoff: float, n: int, first: float, sharpness: float) -> list[tuple[float, float]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cached_property
 
 from ase import Atoms
 from ase.build import molecule
@@ -33,12 +33,12 @@ class Kind:
     make: Callable[[], AbstractModel]
     molecules: tuple[str, ...] = ("H2O", "CH3OH", "HCN")
 
-    @cache  # noqa: B019, as many as there are kinds
+    @cached_property
     def model(self) -> AbstractModel:
         """The model, one for all tests: who changes it works on a copy."""
         return self.make()
 
-    @cache  # noqa: B019
+    @cached_property
     def frames(self) -> tuple[Atoms, ...]:
         """The molecules, out of their equilibria."""
         frames = []

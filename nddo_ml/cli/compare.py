@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from nddo_ml.cli import answering, common, environment, output, produce
-from nddo_ml.cli.common import Charge, Files, Json, Models, Multiplicity, NoPbc, Smiles, Uhf
+from nddo_ml.cli.common import Charge, Files, Ignore, Json, Models, Multiplicity, NoPbc, Smiles, Uhf
 from nddo_ml.cli.environment import Charges, Field
 from nddo_ml.cli.produce import Scheduler, Workers
 from nddo_ml.compare.answers import extrapolates_at_atoms, pyscf_atom_energies
@@ -60,6 +60,7 @@ def compare(
     no_pbc: NoPbc = False,
     smiles: Smiles = None,
     uhf: Uhf = False,
+    ignore_charge_and_spin: Ignore = False,
     field: Field = None,
     charges: Charges = None,
     summary: Summary = False,
@@ -93,10 +94,8 @@ def compare(
     surroundings = environment.surroundings(field, charges)
     if pyscf and surroundings is not None:
         raise InputError("--pyscf is of molecules alone; expected no --field or --charges beside it")
-    loaded = tuple(common.open_models(models, uhf, surroundings))
-    level = Level(functional, basis) if pyscf else None
-    if level is not None:
-        level.check()
+    loaded = tuple(common.open_models(models, uhf, surroundings, ignore_charge_and_spin))
+    level = _checked(Level(functional, basis)) if pyscf else None
     report = common.Report(common.console(stderr=True))
     settings = produce.settings_of("compare", loaded, uhf=uhf, pyscf=level.description if level else None)
     with produce.production(targets, settings, report) as run:
@@ -112,13 +111,16 @@ def compare(
             structures_of = (structure_record(comparison, kept) for kept in comparison.structures())
             about = {**record(comparison), "environment": environment.record(surroundings)}
             run.write({"json": lambda: write_object(about, path, structures=structures_of)})
-        out = common.console(stderr=json == "-")
-        if not summary:
-            out.print(structure_table(comparison))
-        out.print(summary_table(comparison))
+        tables = [summary_table(comparison)] if summary else [structure_table(comparison), summary_table(comparison)]
+        common.console(stderr=json == "-").print(*tables, sep="\n")
         if figures is not None:
             draw(comparison, figures, report)
     raise typer.Exit(report.exit_code)
+
+
+def _checked(level: Level) -> Level:
+    level.check()
+    return level
 
 
 def compared(

@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from nddo_ml.cli import common, produce
-from nddo_ml.cli.common import NamedModel
+from nddo_ml.cli.common import Ignore, NamedModel
 from nddo_ml.results.records import write_object
 
 DataFiles = Annotated[
@@ -37,6 +37,7 @@ def evaluate(
     plot: Plot = None,
     fit_zero: ShiftZero = False,
     batch: Batch = 16,
+    ignore_charge_and_spin: Ignore = False,
     energy_unit: EnergyUnit = "eV",
     length_unit: LengthUnit = "angstrom",
 ) -> None:
@@ -60,9 +61,8 @@ def evaluate(
     targets = produce.checked([*files, model], json=json, plot=plot)
     from nddo_ml.datasets.dataset import Source, load_dataset
     from nddo_ml.evaluation.tables import check_elements, summarize, tabulate, with_fitted_zero, zero_fitted_errors
-    from nddo_ml.models.open import open_model
 
-    loaded = open_model(model)
+    loaded = common.load_model(model, ignore=ignore_charge_and_spin)
     data = load_dataset(Source(str(f), energy_unit=energy_unit, length_unit=length_unit) for f in files)
     check_elements(loaded, data)
     if fit_zero:

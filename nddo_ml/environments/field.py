@@ -72,6 +72,10 @@ class UniformField:
         chosen = self.field if self.field.ndim == 1 else self.field[index]
         return replace(self, field=chosen), index.new_zeros(0)
 
+    def elements(self, atoms: Tensor) -> Tensor:
+        """See the protocol."""
+        return torch.zeros_like(atoms)
+
     def check(self, systems: Systems) -> None:
         """See the protocol."""
         if self.field.ndim == 2 and self.field.shape[0] != systems.n_systems:

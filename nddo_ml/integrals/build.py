@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from nddo_ml.integrals.layout import AtomGroup, OrbitalLayout, PairGroup
+from nddo_ml.integrals.layout import OrbitalLayout, PairGroup
 from nddo_ml.integrals.limits import averaged_d, toward_point_charges
 from nddo_ml.integrals.one_center import one_center_integrals
 from nddo_ml.integrals.overlap import local_overlap
@@ -32,6 +32,7 @@ class Integrals:
     two_center: tuple[Tensor, ...]  # a pair group: [n, products_a, products_b] eV, (μν|λσ) of two atoms
     resonance: tuple[Tensor, ...]  # a pair group: [n, width_a, width_b] eV, ½ (β_μ + β_λ) S_μλ
     distance: tuple[Tensor, ...]  # a pair group: [n] Å
+    reaction: tuple[Tensor, ...] = ()  # in what answers the density: one [systems, K, K] eV, see scf.fock
 
 
 def build_integrals(

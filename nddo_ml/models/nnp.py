@@ -14,7 +14,7 @@ from nddo_ml.derivatives import gradient
 from nddo_ml.elements import number_of, symbol_of
 from nddo_ml.errors import InputError
 from nddo_ml.models import n2p2
-from nddo_ml.models.base import AbstractModel, Capabilities
+from nddo_ml.models.base import AbstractModel, Capabilities, Request
 from nddo_ml.models.extrapolation import ExtrapolationError, SystemExtrapolation, extrapolations
 from nddo_ml.models.n2p2_settings import read_settings
 from nddo_ml.models.nnp_sums import summed
@@ -124,24 +124,14 @@ class NNP(AbstractModel):
     def _gives_spread(self) -> bool:
         return self.spread and len(self.members) > 1 and not self.training
 
-    def forward(
-        self,
-        systems: Systems,
-        *,
-        forces: bool = False,
-        stress: bool = False,
-        start: Tensor | None = None,
-        on_failure: str = "raise",
-    ) -> Prediction:
+    def forward(self, systems: Systems, request: Request) -> Prediction:
         """Energies [systems] eV; forces [atoms, 3] eV/Å, stress [systems, 3, 3] eV/Å³ and virials if asked.
-
-        Arguments are those of a call (:meth:`AbstractModel.__call__`); there is nothing to start from.
 
         Raises:
             InputError: as from a call; a stress without a cell volume.
             ExtrapolationError: see ``extrapolation_margin``.
         """
-        differentiate = forces or stress
+        differentiate = request.forces or request.stress
         wanted_graph = self.training or systems.positions.requires_grad or systems.cell.requires_grad
         keep_graph = wanted_graph and torch.is_grad_enabled()
         with torch.set_grad_enabled(keep_graph or differentiate):
@@ -149,7 +139,7 @@ class NNP(AbstractModel):
             if differentiate and not vectors.requires_grad:
                 vectors = vectors.requires_grad_()
             features = self.functions(systems.numbers, vectors, pairs)
-            failed = self._beyond_margin(features, systems, on_failure)
+            failed = self._beyond_margin(features, systems, request.on_failure)
             energies = self.member_energies(self.scaler(features, systems.numbers), systems.numbers)
             gradients = None
             if differentiate:
@@ -157,7 +147,9 @@ class NNP(AbstractModel):
                 retain = keep_graph or len(wanted) > 1
                 slopes = [gradient(e, [vectors], create_graph=keep_graph, retain_graph=retain) for e in wanted]
                 gradients = torch.stack([slope for (slope,) in slopes])
-            prediction = summed(systems, energies, gradients, pairs, vectors, stress=stress, spread=self._gives_spread)
+            prediction = summed(
+                systems, energies, gradients, pairs, vectors, stress=request.stress, spread=self._gives_spread
+            )
         if self.terms:
             prediction = with_terms(prediction, self.terms, systems, keep_graph=keep_graph)
         prediction = prediction if keep_graph else prediction.detached()

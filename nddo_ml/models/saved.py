@@ -71,7 +71,7 @@ def load_model(path: str | Path, device: torch.device | str = "cpu") -> Abstract
         model.load_state_dict(state)
     except RuntimeError as error:
         raise InputError(f"{path}: the weights do not fit the configuration: {str(error).splitlines()[-1]}") from None
-    setattr(model, "card", card)  # noqa: B010  torch's types know no plain attributes
+    model.card = card
     return model.to(device).eval()
 
 
