@@ -15,6 +15,7 @@ COMMANDS = {
     "optimize": "Relax the molecules in files, all of them at once.",
     "frequencies": "Vibrations, infrared spectra and thermochemistry.",
     "md": "Molecular dynamics, all replicas in one batch.",
+    "conformers": "Conformers with Boltzmann weights.",
     "models": "Methods and shipped models, their elements and references.",
     "train": "Train a model from a configuration and data.",
     "label": "Reference energies and forces of structures, by density functional theory.",

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import typer
 
-from nddo_ml.cli import common, output, produce
+from nddo_ml.cli import common, environment, output, produce
 from nddo_ml.cli.common import Charge, Files, Json, Model, Multiplicity, NoPbc, Smiles, Uhf
+from nddo_ml.cli.environment import Charges, Field
 from nddo_ml.cli.optimize import Fmax, Steps, note_steps
 from nddo_ml.cli.produce import Scheduler, Workers
 from nddo_ml.cli.thermal import Conditions, modes_table, temperatures_of, thermal_record, thermal_tables
@@ -109,6 +110,8 @@ def frequencies(
     no_pbc: NoPbc = False,
     smiles: Smiles = None,
     uhf: Uhf = False,
+    field: Field = None,
+    charges: Charges = None,
     relaxed: Relax = False,
     fmax: Fmax = 0.002,
     max_steps: Steps = 500,
@@ -142,11 +145,13 @@ def frequencies(
       nddo-ml frequencies --smiles CCO --relax --figure infrared.png --modes ethanol.molden
     """
     sources = produce.Sources.given(files, smiles, charge, multiplicity, no_pbc)
-    targets = produce.checked([*sources.files, model], output=output_file, json=json, modes=modes, figure=figure)
+    targets = produce.checked(
+        [*sources.files, model, *filter(None, [charges])], output=output_file, json=json, modes=modes, figure=figure
+    )
     check_limits(fmax, max_steps)
     check_modes(modes)
     conditions = Conditions(temperatures_of(temperature), pressure, symmetry_number, quasi_harmonic)
-    loaded = common.load_model(model, uhf)
+    loaded = common.load_model(model, uhf, surroundings=environment.surroundings(field, charges))
     report = common.Report(common.console(stderr=True))
     options: dict[str, Any] = {"uhf": uhf, "analytic": analytic, "bonds": targets.wants_bonds, **vars(conditions)}
     options |= {"relax": relaxed, **({"fmax": fmax, "max-steps": max_steps} if relaxed else {})}
