@@ -16,6 +16,8 @@ COMMANDS = {
     "frequencies": "Vibrations, infrared spectra and thermochemistry.",
     "md": "Molecular dynamics, all replicas in one batch.",
     "conformers": "Conformers with Boltzmann weights.",
+    "reaction": "Barriers and paths from reactants to products.",
+    "ts": "Saddle points from guesses.",
     "models": "Methods and shipped models, their elements and references.",
     "train": "Train a model from a configuration and data.",
     "label": "Reference energies and forces of structures, by density functional theory.",

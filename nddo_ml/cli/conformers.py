@@ -116,7 +116,7 @@ def conformers(
     field: Field = None,
     charges: Charges = None,
     starts: Starts = None,
-    fmax: Fmax = 0.02,
+    fmax: Fmax = 0.002,
     max_steps: Steps = 500,
     window: Window = 10.0,
     temperature: Temperature = 298.15,

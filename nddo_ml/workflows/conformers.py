@@ -49,7 +49,7 @@ def conformers(
     charge: int = 0,
     multiplicity: int = 1,
     starts: int | None = None,
-    fmax: float = 0.02,
+    fmax: float = 0.002,
     max_steps: int = 500,
     window: float = 10.0,
     temperature: float = 298.15,
@@ -66,7 +66,7 @@ def conformers(
         charge: e.
         multiplicity: 2S + 1.
         starts: how many; left out, by the number of rotatable bonds.
-        fmax: eV/Å, the largest force of a relaxed structure.
+        fmax: eV/Å, the largest force of a relaxed structure; turning a methyl group takes 0.03 eV/Å.
         max_steps: of each relaxation.
         window: kcal/mol above the lowest one, within which conformers are kept.
         temperature: K, of the weights.
