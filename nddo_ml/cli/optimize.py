@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from nddo_ml.models.base import AbstractModel
     from nddo_ml.results.run import Outcome
     from nddo_ml.structures.structure import Structure
+    from nddo_ml.workflows.saddle import Saddles
 
 Output = Annotated[
     Path, typer.Option("--output", "-o", metavar="OUT", help="Relaxed structures; the suffix is the format.")
@@ -65,7 +66,9 @@ class Relaxations:
         return made
 
 
-def note_steps(outcome: Outcome, relaxed: OptimizationResult, k: int, structure: Structure, fmax: float) -> None:
+def note_steps(
+    outcome: Outcome, relaxed: OptimizationResult | Saddles, k: int, structure: Structure, fmax: float
+) -> None:
     """Add to an outcome how its relaxation ended, and a complaint where it did not converge."""
     steps = int(relaxed.steps[k])
     outcome["record"] |= {"optimization_converged": bool(relaxed.converged[k]), "optimization_steps": steps}
