@@ -126,7 +126,7 @@ def read_n2p2(path: str | Path, length_unit: str = "bohr") -> list[Function]:
                 alpha = float(words[2]) if len(words) > 2 else alpha
             elif words[0] == "cutoff_alpha":
                 alpha = float(words[1])
-            elif words[0] == "symfunction_short":
+            elif words[0] in ("symfunction_short", "symfunction"):  # the latter of the fourth generation
                 lines.append((number, words[1:]))
             elif words[0].endswith("symfunction_short"):
                 raise ValueError(f"{path}, line {number}: expected symfunction_short; got RuNNer's {words[0]}")
