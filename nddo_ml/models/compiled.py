@@ -12,7 +12,7 @@ from nddo_ml.core.factors import factors_by_pair
 from nddo_ml.core.parameters import differentiable_parameters
 from nddo_ml.core.solve import CoreResult, available, solve
 from nddo_ml.derivatives import contracted_gradient
-from nddo_ml.hybrid.correction import Corrections
+from nddo_ml.hybrid.correction import Corrections, Spread
 from nddo_ml.integrals.layout import build_layout
 from nddo_ml.methods.parameters import Method, Parameters, parameters_of
 from nddo_ml.models.chunks import ChunkResult, starting_density
@@ -30,21 +30,23 @@ class Beside:
     parameters: Parameters | None  # None: the method's own
     factors: Tensor | None  # [pairs, N_FACTORS]
     energy: Tensor  # [systems] eV
+    spread: Spread | None  # of the corrections' energy
 
     @classmethod
     def of(cls, systems: Systems, method: Method, corrections: Corrections, terms: Sequence[EnergyTerm]) -> Beside:
         """Of a batch."""
         energy = systems.positions.new_zeros(systems.n_systems)
-        parameters = factors = None
+        parameters = factors = spread = None
         if len(corrections):
             at = corrections.at(systems)
             parameters = at.shifted(parameters_of(systems, method))
             layout = build_layout(systems.system_idx, parameters.width, systems.n_systems)
             factors = factors_by_pair(at.pair_factors(layout), layout)
             energy = energy + at.energy()
+            spread = at.spread()
         for term in terms:
             energy = energy + term.energy(systems)
-        return cls(parameters, factors, energy)
+        return cls(parameters, factors, energy, spread)
 
 
 def suitable(systems: Systems, method: Method, options: SCFOptions, open_shell: Tensor) -> Tensor:
@@ -125,6 +127,8 @@ def solved_by_core(
         dipole=result.dipole,
         forces=force,
         shift_size=None,
+        energy_spread=None if beside.spread is None else beside.spread.energy,
+        atomic_spread=None if beside.spread is None else beside.spread.atoms,
     )
     return chunk if bool(result.solved.all()) else _some(chunk, result.solved, systems.system_idx)
 
@@ -143,6 +147,8 @@ def _some(chunk: ChunkResult, chosen: Tensor, system_idx: Tensor) -> ChunkResult
         charges=chunk.charges[of_atoms],
         dipole=chunk.dipole[chosen],
         forces=None if chunk.forces is None else chunk.forces[of_atoms],
+        energy_spread=None if chunk.energy_spread is None else chunk.energy_spread[chosen],
+        atomic_spread=None if chunk.atomic_spread is None else chunk.atomic_spread[of_atoms],
     )
 
 
