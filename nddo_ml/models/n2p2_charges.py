@@ -27,9 +27,7 @@ def read_electrostatics(
         InputError: a keyword or file is missing, unreadable, or asks for what is not known here.
     """
     path = settings.path
-    shapes = {
-        z: n2p2.network_shape(settings, z, functions.features_of(z), "electrostatic") for z in settings.elements
-    }
+    shapes = {z: n2p2.network_shape(settings, z, functions.features_of(z), "electrostatic") for z in settings.elements}
     networks = ElementNetworks(shapes, seed=0)
     hardness = {}
     for z in settings.elements:
@@ -40,7 +38,9 @@ def read_electrostatics(
         hardness[z] = number_after(file, "the hardness", text_of(file).split("#", 1)[0].split()) * energy
     widths = {}
     for tokens in settings.keywords.get("fixed_gausswidth", []):
-        widths[element_of(path, tokens[0] if tokens else "")] = number_after(path, "fixed_gausswidth", tokens[1:]) * length
+        widths[element_of(path, tokens[0] if tokens else "")] = (
+            number_after(path, "fixed_gausswidth", tokens[1:]) * length
+        )
     lacking = [symbol_of(z) for z in settings.elements if z not in widths]
     if lacking:
         raise InputError(f"{path}: expected a line 'fixed_gausswidth {lacking[0]}'; there is none")

@@ -163,7 +163,9 @@ class NNP(AbstractModel):
                 wanted = atoms.energies if self._gives_spread else atoms.energies.mean(0, keepdim=True)
                 retain = keep_graph or len(wanted) > 1
                 inputs = [vectors, *apart.inputs]
-                slopes = Slopes.stacked([gradient(e, inputs, create_graph=keep_graph, retain_graph=retain) for e in wanted])
+                slopes = Slopes.stacked(
+                    [gradient(e, inputs, create_graph=keep_graph, retain_graph=retain) for e in wanted]
+                )
             stressed, spread = request.stress, self._gives_spread
             prediction = summed(systems, atoms, slopes, pairs, vectors, stress=stressed, spread=spread)
         if self.terms:
@@ -320,7 +322,9 @@ class NNP(AbstractModel):
                 float(self.energy_scale),
                 self.electrostatics,
             )
-            write_potential(Path(folder) / f"member_{k + 1}" if several else Path(folder), one, k, length_unit, energy_unit)
+            write_potential(
+                Path(folder) / f"member_{k + 1}" if several else Path(folder), one, k, length_unit, energy_unit
+            )
 
     def _neighbors(self, systems: Systems) -> tuple[Pairs, Tensor]:
         pairs = neighbor_list(systems.positions, self.cutoff, systems.system_idx, systems.cell, systems.pbc)
