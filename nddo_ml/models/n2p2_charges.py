@@ -5,7 +5,7 @@ A hardness.*.data holds the square root of the hardness, so that the hardness is
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from bp_descriptors import SymmetryFunctions
