@@ -138,7 +138,8 @@ def load_model(
         model.unrestrict()
     if solution != "lowest":
         model.seek(solution)
-    model.surround(surroundings)
+    if surroundings is not None:
+        model.surround(surroundings)
     return model
 
 
@@ -173,7 +174,8 @@ def open_models(
         model = open_model(name, unrestricted)
         if not names and surroundings is not None and not model.capabilities.environment:
             continue
-        model.surround(surroundings)
+        if surroundings is not None:
+            model.surround(surroundings)
         if not names and model.parent is not None:
             models.append(model.parent)
         if model.name in [m.name for m in models]:
