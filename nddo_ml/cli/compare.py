@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from nddo_ml.cli import answering, common, environment, output, produce
-from nddo_ml.cli.common import Charge, Files, Json, Models, Multiplicity, NoPbc, Smiles, Uhf
+from nddo_ml.cli.common import Charge, Files, Ignore, Json, Models, Multiplicity, NoPbc, Smiles, Uhf
 from nddo_ml.cli.environment import Charges, Field, Solvent
 from nddo_ml.cli.produce import Scheduler, Workers
 from nddo_ml.compare.answers import extrapolates_at_atoms, pyscf_atom_energies
@@ -60,6 +60,7 @@ def compare(
     no_pbc: NoPbc = False,
     smiles: Smiles = None,
     uhf: Uhf = False,
+    ignore_charge_and_spin: Ignore = False,
     field: Field = None,
     charges: Charges = None,
     solvent: Solvent = None,
@@ -94,7 +95,7 @@ def compare(
     surroundings = environment.surroundings(field, charges, solvent)
     if pyscf and surroundings is not None:
         raise InputError("--pyscf is of molecules alone; expected no --field, --charges or --solvent beside it")
-    loaded = tuple(common.open_models(models, uhf, surroundings))
+    loaded = tuple(common.open_models(models, uhf, surroundings, ignore_charge_and_spin))
     level = _checked(Level(functional, basis)) if pyscf else None
     report = common.Report(common.console(stderr=True))
     settings = produce.settings_of("compare", loaded, uhf=uhf, pyscf=level.description if level else None)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nddo_ml.cli import common, environment, produce
-from nddo_ml.cli.common import Charge, Files, Json, Model, Multiplicity, NoPbc, Smiles, Solution, Uhf
+from nddo_ml.cli.common import Charge, Files, Ignore, Json, Model, Multiplicity, NoPbc, Smiles, Solution, Uhf
 from nddo_ml.cli.environment import Charges, Field, Solvent
 from nddo_ml.cli.produce import Scheduler, Workers
 
@@ -49,6 +49,7 @@ def energy(
     no_pbc: NoPbc = False,
     smiles: Smiles = None,
     uhf: Uhf = False,
+    ignore_charge_and_spin: Ignore = False,
     solution: Solution = "lowest",
     field: Field = None,
     charges: Charges = None,
@@ -80,7 +81,7 @@ def energy(
     sources = produce.Sources.given(files, smiles, charge, multiplicity, no_pbc)
     targets = produce.checked([*sources.files, model, *filter(None, [charges])], output=output_file, json=json)
     surroundings = environment.surroundings(field, charges, solvent)
-    loaded = common.load_model(model, uhf, solution, surroundings)
+    loaded = common.load_model(model, uhf, solution, surroundings, ignore_charge_and_spin)
     options = {"uhf": uhf, "solution": solution, "forces": forces, "bonds": targets.wants_bonds}
     report = common.Report(common.console(stderr=True))
     with produce.production(targets, produce.settings_of("energy", [loaded], **options), report) as run:

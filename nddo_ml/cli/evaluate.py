@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from nddo_ml.cli import common, environment, produce
-from nddo_ml.cli.common import NamedModel
+from nddo_ml.cli.common import Ignore, NamedModel
 from nddo_ml.cli.environment import Charges, Field, Solvent
 from nddo_ml.results.records import write_object
 
@@ -38,6 +38,7 @@ def evaluate(
     plot: Plot = None,
     fit_zero: ShiftZero = False,
     batch: Batch = 16,
+    ignore_charge_and_spin: Ignore = False,
     field: Field = None,
     charges: Charges = None,
     solvent: Solvent = None,
@@ -64,12 +65,9 @@ def evaluate(
     targets = produce.checked([*files, model, *filter(None, [charges])], json=json, plot=plot)
     from nddo_ml.datasets.dataset import Source, load_dataset
     from nddo_ml.evaluation.tables import check_elements, summarize, tabulate, with_fitted_zero, zero_fitted_errors
-    from nddo_ml.models.open import open_model
 
-    loaded = open_model(model)
     surroundings = environment.surroundings(field, charges, solvent)
-    if surroundings is not None:
-        loaded.surround(surroundings)
+    loaded = common.load_model(model, surroundings=surroundings, ignore=ignore_charge_and_spin)
     data = load_dataset(Source(str(f), energy_unit=energy_unit, length_unit=length_unit) for f in files)
     check_elements(loaded, data)
     if fit_zero:

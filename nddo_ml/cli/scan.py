@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from nddo_ml.cli import common, environment, output, produce
-from nddo_ml.cli.common import Charge, Json, Models, Multiplicity, NoPbc, Uhf
+from nddo_ml.cli.common import Charge, Ignore, Json, Models, Multiplicity, NoPbc, Uhf
 from nddo_ml.cli.curves import CurveOf, pieces_of, read_curve
 from nddo_ml.cli.environment import Charges, Field, Solvent
 from nddo_ml.cli.produce import Scheduler, Workers
@@ -71,6 +71,7 @@ def scan(
     multiplicity: Multiplicity = None,
     no_pbc: NoPbc = False,
     uhf: Uhf = False,
+    ignore_charge_and_spin: Ignore = False,
     field: Field = None,
     charges: Charges = None,
     solvent: Solvent = None,
@@ -103,7 +104,7 @@ def scan(
     coordinate = _coordinate({"bond": bond, "angle": angle, "torsion": torsion})
     check_zero(relative_to)
     surroundings = environment.surroundings(field, charges, solvent)
-    loaded = common.open_models(models, uhf, surroundings)
+    loaded = common.open_models(models, uhf, surroundings, ignore_charge_and_spin)
     report = common.Report(common.console(stderr=True))
     structure = _structure(produce.Sources.given([file], None, charge, multiplicity, no_pbc), report)
     values = np.linspace(start, stop, points).tolist()

@@ -63,7 +63,6 @@ def implicit_density(
         integrals.layout,
         integrals.core_charge,
         _detached(integrals.one_electron),
-        integrals.attracted,
         _detached(integrals.one_center),
         _detached(integrals.two_center),
         _detached(integrals.resonance),

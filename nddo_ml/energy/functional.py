@@ -82,7 +82,6 @@ def energy_weights(integrals: Integrals, density: Tensor) -> EnergyWeights:
     for group, q in zip(layout.atom_groups, charge, strict=True):
         exchange = sum(_exchange_density(f[group.block]) for f in flat)
         one.append(0.5 * (q[:, :, None] * q[:, None, :] - scale * exchange))
-    attracted = [q * mask for q, mask in zip(charge, integrals.attracted, strict=True)]
     of_width = {g.width: k for k, g in enumerate(layout.atom_groups)}
     two = []
     for pair, block in zip(layout.pair_groups, integrals.two_center, strict=True):
@@ -90,8 +89,7 @@ def energy_weights(integrals: Integrals, density: Tensor) -> EnergyWeights:
         q_a, q_b = (charge[k][at] for k, at in ends)
         exchange = sum(_exchange_density(f[pair.block]) for f in flat)
         weight = q_a[:, :, None] * q_b[:, None, :] - scale * exchange
-        felt_a, felt_b = (attracted[k][at] for k, at in ends)
-        two.append(_with_cores(weight, block.shape, felt_a, felt_b, integrals.core_charge, pair))
+        two.append(_with_cores(weight, block.shape, q_a, q_b, integrals.core_charge, pair))
     resonance = tuple(2 * total[pair.block] for pair in layout.pair_groups)
     joined = layout.join_products(charge) if integrals.reaction else None
     reaction = () if joined is None else (0.5 * joined[:, :, None] * joined[:, None, :],)

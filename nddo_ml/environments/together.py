@@ -73,7 +73,7 @@ class Together:
 
     def elements(self, atoms: Tensor) -> Tensor:
         """See the protocol."""
-        return torch.stack([part.elements(atoms) for part in self.parts]).amax(dim=0)
+        return torch.stack([part.elements(atoms) for part in self.parts]).sum(dim=0)
 
     def check(self, systems: Systems) -> None:
         """See the protocol."""
@@ -85,9 +85,8 @@ class Together:
         first, *others = (part.embed(systems, parameters, layout) for part in self.parts)
         for other in others:
             blocks = (u + v for u, v in zip(first.one_electron, other.one_electron, strict=True))
-            reaction = first.reaction or other.reaction
-            if first.reaction and other.reaction:
-                reaction = (first.reaction[0] + other.reaction[0],)
+            matrices = [*first.reaction, *other.reaction]
+            reaction = (torch.stack(matrices).sum(dim=0),) if matrices else ()
             first = Embedding(tuple(blocks), first.energy + other.energy, reaction)
         return first
 

@@ -275,7 +275,8 @@ class AbstractModel(nn.Module, ABC):
             k = bad[0]
             raise InputError(
                 f"system {k} has charge {int(systems.charge[k])} and multiplicity {int(systems.multiplicity[k])}, of "
-                f"which {self.name} knows nothing; set its ignore_charge_and_spin to True to treat it all the same"
+                f"which {self.name} knows nothing; set its ignore_charge_and_spin (--ignore-charge-and-spin) to treat "
+                "it all the same"
             )
 
 
