@@ -16,7 +16,7 @@ from rich.table import Table
 from nddo_ml.cli import common, environment, output, produce
 from nddo_ml.cli.common import Charge, Ignore, Json, Models, Multiplicity, NoPbc, Uhf
 from nddo_ml.cli.curves import CurveOf, pieces_of, read_curve
-from nddo_ml.cli.environment import Charges, Field
+from nddo_ml.cli.environment import Charges, Field, Solvent
 from nddo_ml.cli.produce import Scheduler, Workers
 from nddo_ml.compare.comparison import ZEROS
 from nddo_ml.compare.scan import SCAN_ZEROS, Curve, check_zero, fragments, rigid_scan
@@ -74,6 +74,7 @@ def scan(
     ignore_charge_and_spin: Ignore = False,
     field: Field = None,
     charges: Charges = None,
+    solvent: Solvent = None,
     json: Json = None,
     output_file: Output = None,
     figure: Figure = None,
@@ -102,7 +103,7 @@ def scan(
     targets = produce.checked(inputs, output=output_file, json=json, figure=figure)
     coordinate = _coordinate({"bond": bond, "angle": angle, "torsion": torsion})
     check_zero(relative_to)
-    surroundings = environment.surroundings(field, charges)
+    surroundings = environment.surroundings(field, charges, solvent)
     loaded = common.open_models(models, uhf, surroundings, ignore_charge_and_spin)
     report = common.Report(common.console(stderr=True))
     structure = _structure(produce.Sources.given([file], None, charge, multiplicity, no_pbc), report)
