@@ -58,5 +58,5 @@ def test_relaxed_scans_by_several_processes(tmp_path):
     for workers in (1, 3):
         out = tmp_path / f"{workers}.json"
         assert call("scan", tmp_path / "in.xyz", *options, "--json", out, "-j", workers) == 0
-        found.append([c["energy_eV"] for c in json.loads(out.read_text())["curves"]])
+        found.append([c["energy_eV"] for c in json.loads(out.read_text())["models"]])
     np.testing.assert_allclose(*found, atol=1e-7)
