@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from nddo_ml.cli import common, produce
+from nddo_ml.cli import common, environment, produce
 from nddo_ml.cli.common import Charge, Files, Json, Model, Multiplicity, NoPbc, Smiles, Uhf
+from nddo_ml.cli.environment import Charges, Field, Solvent
 from nddo_ml.cli.moving import MdRun, write_md
 from nddo_ml.results.pool import Resources
 from nddo_ml.workflows.dynamics import Motion
@@ -39,6 +40,9 @@ def md(
     no_pbc: NoPbc = False,
     smiles: Smiles = None,
     uhf: Uhf = False,
+    field: Field = None,
+    charges: Charges = None,
+    solvent: Solvent = None,
     steps: Steps = 1000,
     timestep: Timestep = 0.5,
     temperature: Temperature = 300.0,
@@ -63,14 +67,18 @@ def md(
 
       nddo-ml md examples/molecules/ethanol.xyz --steps 200 --trajectory ethanol.traj
 
-      nddo-ml md examples/water_dimer.xyz --friction 5 --temperature 200 --replicas 4 --figure energies.png --json md.json
+      nddo-ml md examples/water_dimer.xyz --friction 5 --temperature 200 --replicas 4 --figure energies.png
     """
     sources = produce.Sources.given(files, smiles, charge, multiplicity, no_pbc)
     targets = produce.checked(
-        [*sources.files, model], output=output_file, json=json, trajectory=trajectory, figure=figure
+        [*sources.files, model, *filter(None, [charges])],
+        output=output_file,
+        json=json,
+        trajectory=trajectory,
+        figure=figure,
     )
     motion = Motion(timestep, temperature, friction, seed)
-    loaded = common.load_model(model, uhf)
+    loaded = common.load_model(model, uhf, surroundings=environment.surroundings(field, charges, solvent))
     report = common.Report(common.console(stderr=True))
     options = {"uhf": uhf, "replicas": replicas, "every": every, **vars(motion)}
     with produce.production(targets, produce.settings_of("md", [loaded], **options), report) as run:

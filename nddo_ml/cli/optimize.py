@@ -11,7 +11,7 @@ import typer
 
 from nddo_ml.cli import common, environment, output, produce
 from nddo_ml.cli.common import Charge, Files, Ignore, Json, Model, Multiplicity, NoPbc, Smiles, Uhf
-from nddo_ml.cli.environment import Charges, Field
+from nddo_ml.cli.environment import Charges, Field, Solvent
 from nddo_ml.cli.produce import Scheduler, Workers
 from nddo_ml.results.run import NOT_CONVERGED
 from nddo_ml.workflows.optimize import OptimizationResult, check_limits
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from nddo_ml.models.base import AbstractModel
     from nddo_ml.results.run import Outcome
     from nddo_ml.structures.structure import Structure
+    from nddo_ml.workflows.saddle import Saddles
 
 Output = Annotated[
     Path, typer.Option("--output", "-o", metavar="OUT", help="Relaxed structures; the suffix is the format.")
@@ -65,7 +66,9 @@ class Relaxations:
         return made
 
 
-def note_steps(outcome: Outcome, relaxed: OptimizationResult, k: int, structure: Structure, fmax: float) -> None:
+def note_steps(
+    outcome: Outcome, relaxed: OptimizationResult | Saddles, k: int, structure: Structure, fmax: float
+) -> None:
     """Add to an outcome how its relaxation ended, and a complaint where it did not converge."""
     steps = int(relaxed.steps[k])
     outcome["record"] |= {"optimization_converged": bool(relaxed.converged[k]), "optimization_steps": steps}
@@ -86,6 +89,7 @@ def optimize(
     ignore_charge_and_spin: Ignore = False,
     field: Field = None,
     charges: Charges = None,
+    solvent: Solvent = None,
     fmax: Fmax = 0.05,
     max_steps: Steps = 500,
     json: Json = None,
@@ -111,7 +115,7 @@ def optimize(
     inputs = [*sources.files, model, *filter(None, [charges])]
     targets = produce.checked(inputs, output=output_file, json=json, trajectory=trajectory)
     check_limits(fmax, max_steps)
-    surroundings = environment.surroundings(field, charges)
+    surroundings = environment.surroundings(field, charges, solvent)
     loaded = common.load_model(model, uhf, surroundings=surroundings, ignore=ignore_charge_and_spin)
     report = common.Report(common.console(stderr=True))
     options = {"uhf": uhf, "fmax": fmax, "max-steps": max_steps, "trajectory": trajectory is not None}

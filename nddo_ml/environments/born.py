@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import InitVar, dataclass, field
+from dataclasses import dataclass
+from typing import ClassVar, final
 
 import torch
 from torch import Tensor
 
 from nddo_ml.environments.cavity import Atoms, van_der_waals_radii
 from nddo_ml.environments.embedding import Embedding
-from nddo_ml.environments.media import Medium, medium_of
+from nddo_ml.environments.media import Continuum
 from nddo_ml.environments.solvent import surface_energy
 from nddo_ml.integrals.layout import OrbitalLayout
 from nddo_ml.integrals.packing import packed_index
@@ -23,8 +24,9 @@ _SCALES = {1: 0.85, 6: 0.72, 7: 0.79, 8: 0.85, 9: 0.88, 15: 0.86, 16: 0.96}
 _SCALE = 0.8
 
 
+@final
 @dataclass(frozen=True)
-class GeneralizedBorn:
+class GeneralizedBorn(Continuum):
     """A continuum about the charges of the atoms alone: ``GeneralizedBorn("water")``.
 
     ``E = −½ (1 − 1/ε) Σ_AB q_A q_B/f_AB + γ A`` with ``f² = R² + b_A b_B exp(−R²/(4 b_A b_B))``, Coulson
@@ -43,33 +45,11 @@ class GeneralizedBorn:
         InputError: an unknown solvent, a permittivity below 1.
     """
 
-    name: InitVar[str | None] = None
-    eps: InitVar[float | None] = None
-    surface_tension: InitVar[float | None] = None
-    medium: Medium = field(init=False)
-
-    def __post_init__(self, name: str | None, eps: float | None, surface_tension: float | None) -> None:
-        object.__setattr__(self, "medium", medium_of(name, eps, surface_tension))
-
-    @property
-    def positions(self) -> None:
-        """A continuum has no sites."""
-        return
-
-    def with_positions(self, positions: Tensor) -> GeneralizedBorn:
-        """Itself."""
-        return self
-
-    def select(self, index: Tensor) -> tuple[GeneralizedBorn, Tensor]:
-        """See the protocol."""
-        return self, index.new_zeros(0)
+    KIND: ClassVar[str] = "GB"
 
     def elements(self, atoms: Tensor) -> Tensor:
         """See the protocol."""
         return torch.zeros_like(atoms)
-
-    def check(self, systems: Systems) -> None:
-        """See the protocol; a continuum fits every molecule."""
 
     def embed(self, systems: Systems, parameters: Parameters, layout: OrbitalLayout) -> Embedding:
         """See the protocol."""

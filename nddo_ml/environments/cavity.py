@@ -111,7 +111,8 @@ def surface_of(systems: Systems, radii: Tensor, points: int) -> Surface:
         radii: [atoms] Å.
         points: of each sphere.
     """
-    unit, weights, zeta = (t.to(systems.positions) if isinstance(t, Tensor) else t for t in sphere(points))
+    unit, weights, zeta = sphere(points)
+    unit, weights = unit.to(systems.positions), weights.to(systems.positions)
     atoms = Atoms.of(systems, radii)
     b, a = atoms.real.shape
     with torch.no_grad():

@@ -14,7 +14,8 @@ from nddo_ml.environments.embedding import Embedding
 from nddo_ml.errors import InputError
 from nddo_ml.integrals.layout import AtomGroup, OrbitalLayout
 from nddo_ml.integrals.packing import packed_pairs
-from nddo_ml.integrals.potential import product_potential
+from nddo_ml.integrals.rotate import rotate_blocks
+from nddo_ml.integrals.two_center import local_integrals
 from nddo_ml.methods.parameters import RADII, SEPARATIONS, Parameters
 from nddo_ml.systems import Systems
 
@@ -147,7 +148,7 @@ class PointCharges:
                 atoms = group.atoms[rows]
                 vector = here.positions[sites] - systems.positions[atoms]
                 r = vector.norm(dim=1)
-                attraction = here._attraction(vector, sites, parameters, group, atoms)
+                attraction = here._attraction(vector, r, sites, parameters, group, atoms)
                 block = block.index_add(0, rows, -attraction)
                 energy = energy.index_add(0, systems.system_idx[atoms], here._repulsion(r, sites, parameters, atoms))
             blocks.append(block)
@@ -175,13 +176,18 @@ class PointCharges:
                 found.append((part[at], site))
         return found
 
-    def _attraction(self, vector: Tensor, sites: Tensor, p: Parameters, group: AtomGroup, atoms: Tensor) -> Tensor:
+    def _attraction(
+        self, vector: Tensor, r: Tensor, sites: Tensor, p: Parameters, group: AtomGroup, atoms: Tensor
+    ) -> Tensor:
         """q (μν|q) of pairs of an atom and a charge, [pairs, products] eV."""
         bohr, width = p.constants.bohr_angstrom, group.width
         separation = p.multipoles.separation[:, : SEPARATIONS[width]][atoms]
         radius = p.multipoles.radius[:, : RADII[width]][atoms]
-        felt = product_potential(vector / bohr, separation, radius, self.radius[sites] / bohr, width)
-        return (p.constants.hartree_ev * self.charges[sites])[:, None] * felt
+        own = self.radius[sites, None] / bohr
+        nothing = separation.new_zeros(atoms.shape[0], 0)
+        local = local_integrals(r / bohr, (separation, nothing), (radius, own), (width, 1))
+        turned = rotate_blocks(local, vector / r[:, None], (width, 1), products=True)
+        return (p.constants.hartree_ev * self.charges[sites])[:, None] * turned.squeeze(2)
 
     def _repulsion(self, r: Tensor, sites: Tensor, p: Parameters, atoms: Tensor) -> Tensor:
         """q Z_A γ, [pairs] eV."""

@@ -11,8 +11,8 @@ from torch import Tensor
 from nddo_ml.environments.cavity import Surface
 from nddo_ml.integrals.layout import OrbitalLayout
 from nddo_ml.integrals.packing import packed_pairs
-from nddo_ml.integrals.potential import product_potential
-from nddo_ml.methods.parameters import RADII, SEPARATIONS, Parameters
+from nddo_ml.integrals.potential import multipole_potential
+from nddo_ml.methods.parameters import Parameters
 
 _NEAR = 1e-6  # (ζ r)² below which the interaction of two Gaussians is a series
 
@@ -44,7 +44,7 @@ def reaction_matrix(surface: Surface, sources: Tensor, factor: float, coulomb: f
 def surface_potential(surface: Surface, positions: Tensor, parameters: Parameters, layout: OrbitalLayout) -> Tensor:
     """Potential of every one-centre product at the points of its system's surface, [systems, n, K] 1/Å.
 
-    The products are their bare multipoles, whose monopole is that of a point charge, as cores are.
+    Outside the molecule that is the potential of their multipole moments; cores are point charges.
     """
     n = surface.positions.shape[1]
     most, places = layout.product_places
@@ -53,11 +53,9 @@ def surface_potential(surface: Surface, positions: Tensor, parameters: Parameter
     for group, at in zip(layout.atom_groups, places, strict=True):
         width, count = group.width, group.atoms.shape[0]
         vector = surface.positions[layout.system_idx[group.atoms]] - positions[group.atoms, None]
-        separation = parameters.multipoles.separation[group.atoms, : SEPARATIONS[width]].repeat_interleave(n, dim=0)
-        bare = separation.new_zeros(count * n, RADII[width])
-        values = product_potential(vector.view(-1, 3) / bohr, separation, bare, bare[:, 0], width) / bohr
-        values = values.view(count, n, -1).transpose(1, 2).reshape(count * len(packed_pairs(width)), n)
-        potential = potential.index_copy(0, at.flatten(), values)
+        separation = parameters.multipoles.separation[group.atoms] * bohr
+        values = multipole_potential(vector, separation, width).transpose(1, 2)
+        potential = potential.index_copy(0, at.flatten(), values.reshape(count * len(packed_pairs(width)), n))
     return potential.view(layout.n_systems, most, n).transpose(1, 2)
 
 

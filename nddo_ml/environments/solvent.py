@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import InitVar, dataclass, field
+from dataclasses import dataclass
+from typing import Any, ClassVar, final
 
 from torch import Tensor
 
 from nddo_ml.environments.cavity import cavity_radii, sphere, surface_of, van_der_waals_radii
 from nddo_ml.environments.continuum import reaction_matrix, surface_potential
 from nddo_ml.environments.embedding import Embedding
-from nddo_ml.environments.media import Medium, medium_of
+from nddo_ml.environments.media import Continuum, Medium
 from nddo_ml.integrals.layout import OrbitalLayout
 from nddo_ml.methods.parameters import Parameters
 from nddo_ml.systems import Systems
@@ -19,8 +20,9 @@ _PROBE = 1.4  # Å, of the accessible surface
 _AREA_POINTS = 110  # of its spheres
 
 
+@final
 @dataclass(frozen=True)
-class Solvent:
+class Solvent(Continuum):
     """A conductor-like continuum (C-PCM): ``Solvent("water")``, or ``Solvent(eps=10)``; ``eps=inf`` is a conductor.
 
     Charges on a smooth cavity answer the molecule's one-centre multipoles, self-consistently, with ``f = (ε − 1)/ε``,
@@ -37,42 +39,28 @@ class Solvent:
     Args:
         name: of the solvent, see ``environments.media``.
         eps: a relative permittivity instead.
-        points: of each sphere.
         surface_tension: γ in kcal/mol/Å², instead of the solvent's.
+        points: of each sphere.
 
     Raises:
         InputError: an unknown solvent, a permittivity below 1, a number of points for which there is no rule.
     """
 
-    name: InitVar[str | None] = None
-    eps: InitVar[float | None] = None
     points: int = 110
-    surface_tension: InitVar[float | None] = None
-    medium: Medium = field(init=False)
+
+    KIND: ClassVar[str] = "C-PCM"
 
     def __post_init__(self, name: str | None, eps: float | None, surface_tension: float | None) -> None:
-        object.__setattr__(self, "medium", medium_of(name, eps, surface_tension))
+        Continuum.__post_init__(self, name, eps, surface_tension)
         sphere(self.points)
 
-    @property
-    def positions(self) -> None:
-        """A continuum has no sites."""
-        return
-
-    def with_positions(self, positions: Tensor) -> Solvent:
-        """Itself."""
-        return self
-
-    def select(self, index: Tensor) -> tuple[Solvent, Tensor]:
+    def record(self) -> dict[str, Any]:
         """See the protocol."""
-        return self, index.new_zeros(0)
+        return {"solvent": {**super().record()["solvent"], "points": self.points}}
 
     def elements(self, atoms: Tensor) -> Tensor:
         """See the protocol; about half of the points of a sphere lie in others."""
         return (atoms * self.points // 2).square()
-
-    def check(self, systems: Systems) -> None:
-        """See the protocol; a continuum fits every molecule."""
 
     def embed(self, systems: Systems, parameters: Parameters, layout: OrbitalLayout) -> Embedding:
         """See the protocol."""

@@ -52,8 +52,8 @@ def thermochemistry(
     """Enthalpy, entropy and heat capacity by the rigid rotor and the harmonic oscillator.
 
     Imaginary modes (negative frequencies) are left out, as a saddle point's motion along its path must be. With
-    ``quasi_harmonic`` the entropy of a mode is ``w S_vib + (1 − w) S_rot``, ``w = 1/(1 + (ω_0/ω)⁴)``, ω_0 = 100 cm⁻¹, where
-    S_rot is that of a free rotation with the mode's frequency.
+    ``quasi_harmonic`` the entropy of a mode is ``w S_vib + (1 − w) S_rot``, ``w = 1/(1 + (ω_0/ω)⁴)``, ω_0 = 100 cm⁻¹,
+    where S_rot is that of a free rotation with the mode's frequency.
 
     Args:
         atoms: the molecule, with its masses.
