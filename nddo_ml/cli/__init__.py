@@ -18,6 +18,7 @@ COMMANDS = {
     "conformers": "Conformers with Boltzmann weights.",
     "reaction": "Barriers and paths from reactants to products.",
     "ts": "Saddle points from guesses.",
+    "excited": "Excited states and absorption spectra.",
     "models": "Methods and shipped models, their elements and references.",
     "train": "Train a model from a configuration and data.",
     "label": "Reference energies and forces of structures, by density functional theory.",

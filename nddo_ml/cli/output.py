@@ -103,6 +103,7 @@ def outcomes(
             "scf_converged": None if scf is None else bool(scf.converged[k]),
             "scf_iterations": None if scf is None else int(scf.iterations[k]),
             "energy_spread_eV": _item(prediction.energy_spread, k),
+            "atomic_spread_eV": _item(prediction.atomic_spread, order),
             "largest_force_spread_eV_A": spread,
             "extrapolation": None if outside is None else extrapolation_record(outside.get(k)),
             "environment": environment.record(model.environment),

@@ -35,6 +35,8 @@ class ChunkResult:
     dipole: Tensor  # [k, 3] e·Å
     forces: Tensor | None  # [n, 3] eV/Å
     shift_size: Tensor | None  # [k]
+    energy_spread: Tensor | None = None  # [k] eV
+    atomic_spread: Tensor | None = None  # [n] eV
     sites: Tensor | None = None  # [m] indices into the environment's sites
     site_forces: Tensor | None = None  # [m, 3] eV/Å
 

@@ -13,7 +13,7 @@ from nddo_ml.core.parameters import differentiable_parameters
 from nddo_ml.core.solve import CoreResult, available, solve
 from nddo_ml.derivatives import contracted_gradient
 from nddo_ml.energy.adjoint import ResponseOptions
-from nddo_ml.hybrid.correction import Corrections, PairFactors
+from nddo_ml.hybrid.correction import Corrections, PairFactors, Spread
 from nddo_ml.integrals.layout import OrbitalLayout, build_layout
 from nddo_ml.methods.parameters import Method, Parameters, parameters_of
 from nddo_ml.models.chunks import ChunkResult, starting_density
@@ -51,21 +51,23 @@ class Beside:
     parameters: Parameters | None  # None: the method's own
     factors: Tensor | None  # [pairs, N_FACTORS]
     energy: Tensor  # [systems] eV
+    spread: Spread | None  # of the corrections' energy
 
     @classmethod
     def of(cls, systems: Systems, recipe: Recipe) -> Beside:
         """Of a batch."""
         energy = systems.positions.new_zeros(systems.n_systems)
-        parameters = factors = None
+        parameters = factors = spread = None
         if len(recipe.corrections):
             at = recipe.corrections.at(systems)
             parameters = at.shifted(parameters_of(systems, recipe.method))
             layout = build_layout(systems.system_idx, parameters.width, systems.n_systems)
             factors = factors_by_pair(at.pair_factors(layout), layout)
             energy = energy + at.energy()
+            spread = at.spread()
         for term in recipe.terms:
             energy = energy + term.energy(systems)
-        return cls(parameters, factors, energy)
+        return cls(parameters, factors, energy, spread)
 
 
 @dataclass(frozen=True)
@@ -197,6 +199,8 @@ def solved_by_core(
         dipole=result.dipole,
         forces=force,
         shift_size=None,
+        energy_spread=None if beside.spread is None else beside.spread.energy,
+        atomic_spread=None if beside.spread is None else beside.spread.atoms,
     )
     return chunk if bool(result.solved.all()) else _some(chunk, result.solved, systems.system_idx)
 
@@ -215,6 +219,8 @@ def _some(chunk: ChunkResult, chosen: Tensor, system_idx: Tensor) -> ChunkResult
         charges=chunk.charges[of_atoms],
         dipole=chunk.dipole[chosen],
         forces=None if chunk.forces is None else chunk.forces[of_atoms],
+        energy_spread=None if chunk.energy_spread is None else chunk.energy_spread[chosen],
+        atomic_spread=None if chunk.atomic_spread is None else chunk.atomic_spread[of_atoms],
     )
 
 

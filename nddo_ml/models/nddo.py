@@ -35,6 +35,7 @@ from nddo_ml.threads import map_threads
 _PROPERTIES = frozenset(
     {"energy", "electronic_energy", "core_energy", "heat_of_formation", "forces", "charges", "dipole"}
 )
+_SPREADS = frozenset({"energy_spread", "atomic_spread"})
 _LARGE = 80  # atoms from which a single system's matrices are worth sharing among torch's threads
 
 
@@ -99,7 +100,7 @@ class NDDO(AbstractModel):
             periodic=False,
             charge=True,
             spin=True,
-            properties=_PROPERTIES,
+            properties=_PROPERTIES | (_SPREADS if self.corrections.committee else frozenset()),
             density=True,
             environment=True,
             unrestricted=True,
@@ -205,8 +206,11 @@ class NDDO(AbstractModel):
         energies = (electronic, hamiltonian.core, electronic + hamiltonian.core + hamiltonian.other)
         electronic, core, energy = (t if keep_graph else t.detach() for t in energies)
         size = corrections.shift_size() if keep_graph and self.training else None
+        spread = None if self.training else corrections.spread()
+        doubt = (None, None) if spread is None else (spread.energy, spread.atoms)
         force, on_sites = (*found, None, None)[:2]
-        return ChunkResult(index, atoms, scf, electronic, core, energy, charges, dipole, force, size, sites, on_sites)
+        others = (*doubt, sites, on_sites)
+        return ChunkResult(index, atoms, scf, electronic, core, energy, charges, dipole, force, size, *others)
 
     def _field_by_core(
         self, systems: Systems, h: Hamiltonian, n_occupied: Tensor, open_shell: Tensor, start: Tensor | None
@@ -232,6 +236,8 @@ class NDDO(AbstractModel):
             charges=result.of_atoms("charges"),
             dipole=result.of_systems("dipole"),
             shift_size=result.of_systems("shift_size") if result.has("shift_size") else None,
+            energy_spread=result.of_systems("energy_spread") if result.has("energy_spread") else None,
+            atomic_spread=result.of_atoms("atomic_spread") if result.has("atomic_spread") else None,
             environment_forces=None if n_sites is None else result.of_sites(n_sites),
             scf=result.scf,
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -14,6 +14,7 @@ from nddo_ml.environments.solvents import named_solvent
 from nddo_ml.errors import InputError
 from nddo_ml.hybrid.atomic_energy import AtomicEnergyCorrection
 from nddo_ml.hybrid.correction import Correction
+from nddo_ml.hybrid.domain import Domain
 from nddo_ml.hybrid.features import AtomFeatures
 from nddo_ml.hybrid.pair_functions import PairCorrection
 from nddo_ml.hybrid.parameter_shifts import BOUNDS, ParameterCorrection
@@ -21,7 +22,7 @@ from nddo_ml.models.nddo import NDDO
 from nddo_ml.models.open import open_nddo
 from nddo_ml.systems import Systems
 from nddo_ml.terms.catalog import terms_from_config
-from nddo_ml.training.options import Distance, Size
+from nddo_ml.training.options import Distance, Names, Size
 
 _KINDS = {"parameters": ParameterCorrection, "pairs": PairCorrection, "energy": AtomicEnergyCorrection}
 _RESPONSE_TOLERANCE = 1e-6  # relative, of the gradients that training sees
@@ -81,12 +82,23 @@ def build_nddo(
 
 
 def default_features(
-    dataset: Dataset, cutoff: float, size: str, angular_cutoff: float | None, bonded: bool
+    dataset: Dataset,
+    cutoff: float,
+    size: str,
+    angular_cutoff: float | None,
+    bonded: bool,
+    resolved: Sequence[str] | None = None,
 ) -> AtomFeatures:
     """An automatic set of symmetry functions, scaled to the data."""
     symbols = [symbol_of(z) for z in dataset.elements]
     return AtomFeatures.default(
-        symbols, cutoff, size=size, angular_cutoff=angular_cutoff, data=_some(dataset), bonded=bonded
+        symbols,
+        cutoff,
+        size=size,
+        angular_cutoff=angular_cutoff,
+        data=_some(dataset),
+        bonded=bonded,
+        resolved=resolved,
     )
 
 
@@ -108,7 +120,9 @@ def build_delta(
     cutoff: Distance = 5.0,
     size: Size | None = None,
     angular_cutoff: Distance | None = None,
+    resolved: Names | None = None,
     bonded: bool = False,
+    fade: float | None = None,
     solvent: str | None = None,
     **energy: Any,
 ) -> NDDO:
@@ -119,7 +133,9 @@ def build_delta(
         seed: of the networks' weights.
         base: the method, or the file of the hybrid.
         name: of the model.
-        cutoff, size, angular_cutoff, bonded: of the symmetry functions; without a size a hybrid's are used again.
+        cutoff, size, angular_cutoff, resolved, bonded: of the symmetry functions; without a size a hybrid's are
+            used again.
+        fade: width of the data's domain, outside of which what is added fades; None: it does not.
         solvent: as in :func:`build_nddo`.
         energy: options of the AtomicEnergyCorrection.
 
@@ -136,9 +152,19 @@ def build_delta(
     if size is None and len(model.corrections):
         features = next(iter(model.corrections)).features
     else:
-        features = default_features(dataset, cutoff, size or "small", angular_cutoff, bonded)
+        features = default_features(dataset, cutoff, size or "small", angular_cutoff, bonded, resolved)
+    if fade is not None:
+        features = fading(features, dataset, fade)
     unknown = [symbol_of(z) for z in dataset.elements if z not in model.elements & features.elements]
     if unknown:
         raise InputError(f"{base} has no element {unknown[0]}, which the data have")
     added = AtomicEnergyCorrection(features, seed=seed, **energy)
     return model.with_corrections([*model.corrections, added], name)
+
+
+@torch.no_grad()
+def fading(features: AtomFeatures, dataset: Dataset, width: float) -> AtomFeatures:
+    """The same features with the domain of the data."""
+    found = [(features(s), s.numbers) for s in _some(dataset)]
+    domain = Domain.fit(torch.cat([f.values for f, _ in found]), torch.cat([n for _, n in found]), width)
+    return AtomFeatures(features.functions, features.scaler, features.bonded, domain)

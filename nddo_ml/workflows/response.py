@@ -84,7 +84,7 @@ def polarizability(model: NDDO, systems: Systems) -> Tensor:
     scf = given(model(systems).scf)
     hamiltonian = model.hamiltonian(systems)
     builder = FockBuilder.from_integrals(hamiltonian.integrals)
-    moments = _dipole_matrices(systems, hamiltonian)
+    moments = dipole_matrices(systems, hamiltonian)
     spins = scf.density.shape[1]
     columns, names = [], torch.arange(systems.n_systems, device=systems.numbers.device)
     for push in moments:
@@ -146,7 +146,7 @@ def _size(systems: Systems) -> int:
     return systems.n_atoms
 
 
-def _dipole_matrices(systems: Systems, hamiltonian: Hamiltonian) -> Tensor:
+def dipole_matrices(systems: Systems, hamiltonian: Hamiltonian) -> Tensor:
     """``∂μ_k/∂P`` of the total density, symmetric, [3, systems, M, M] e·Å."""
     layout = hamiltonian.layout
     like = systems.positions

@@ -72,7 +72,17 @@ def test_every_kind_of_model_vibrates(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "sigma"),
     [
-        *(("H2O", 2), ("NH3", 3), ("CH4", 12), ("C2H6", 6), ("C2H4", 4), ("C6H6", 12), ("CO2", 2), ("HCN", 1), ("H", 1)),
+        *(
+            ("H2O", 2),
+            ("NH3", 3),
+            ("CH4", 12),
+            ("C2H6", 6),
+            ("C2H4", 4),
+            ("C6H6", 12),
+            ("CO2", 2),
+            ("HCN", 1),
+            ("H", 1),
+        ),
         *(("C60", 60), ("AlCl3", 6), ("CH3OH", 1), ("cyclobutane", 4), ("H2", 2), ("C3H4_D2d", 4)),
     ],
 )
