@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -14,7 +15,7 @@ from nddo_ml.compare.comparison import ZEROS, relative_energies
 from nddo_ml.datasets.dataset import Dataset, from_frames
 from nddo_ml.elements import ground_state_multiplicity
 from nddo_ml.errors import InputError, SCFConvergenceError
-from nddo_ml.models.base import AbstractModel, Capabilities, Prediction
+from nddo_ml.models.base import AbstractModel, Capabilities, Prediction, Request
 from nddo_ml.models.constant import constant_energy
 from nddo_ml.systems import Systems
 from nddo_ml.workflows.coordinates import Coordinate
@@ -71,8 +72,7 @@ def scan(
     Raises:
         InputError: what the coordinate, or :func:`fragments` where it is asked for, refuses; another zero.
     """
-    if relative_to not in SCAN_ZEROS:
-        raise InputError(f"energies may be relative to {', '.join(SCAN_ZEROS)}; got {relative_to!r}")
+    check_zero(relative_to)
     rigid = rigid_scan(atoms, coordinate, values)
     parts = fragments(atoms, coordinate) if relative_to == "fragments" else None
     curves = []
@@ -83,6 +83,12 @@ def scan(
         made = relaxed_scan(atoms, coordinate, values, model, fmax=fmax, max_steps=max_steps, advance=advance)
         curves.append(curve_of(model, values, made.frames, made.relaxed, relative_to, parts))
     return curves
+
+
+def check_zero(relative_to: str) -> None:
+    """Raise InputError unless energies can be relative to this."""
+    if relative_to not in SCAN_ZEROS:
+        raise InputError(f"energies may be relative to {', '.join(SCAN_ZEROS)}; got {relative_to!r}")
 
 
 def curve_of(
@@ -125,24 +131,25 @@ class AlongCurve(AbstractModel):
         """Those of the model."""
         return self.model.capabilities
 
-    def forward(
-        self,
-        systems: Systems,
-        *,
-        forces: bool = False,
-        stress: bool = False,
-        start: Tensor | None = None,
-        on_failure: str = "mask",
-    ) -> Prediction:
+    def isolated_energies(self, numbers: Iterable[int] | None = None) -> dict[int, float]:
+        """Those of the model."""
+        return self.model.isolated_energies(numbers)
+
+    def forward(self, systems: Systems, request: Request) -> Prediction:
         """As that of the model; fields that do not converge are always masked."""
-        best = self.model(systems, start=start, on_failure="mask")
-        if best.scf is None or systems.n_systems == 1 or len(set(systems.atoms_per_system.tolist())) > 1:
-            return self.model(systems, forces=forces, stress=stress, start=start, on_failure="mask")
-        energy, density = best.energy.nan_to_num(nan=torch.inf), best.scf.density.clone()
-        for _ in range(systems.n_systems):
+        ask = partial(self.model, systems, environment=request.environment, on_failure="mask")
+        best, start = ask(start=request.start), request.start
+        if best.scf is not None and systems.n_systems > 1 and len(set(systems.atoms_per_system.tolist())) == 1:
+            start = self._spread(ask, best.energy, best.scf.density)
+        return ask(forces=request.forces, stress=request.stress, start=start)
+
+    def _spread(self, ask: Callable[..., Prediction], energy: Tensor, density: Tensor) -> Tensor:
+        """The densities of a curve once no point's energy falls any more when it starts from a neighbour's."""
+        energy, density = energy.nan_to_num(nan=torch.inf), density.clone()
+        for _ in range(len(energy)):
             fallen = False
             for step in (1, -1):
-                trial = self.model(systems, start=density.roll(step, 0), on_failure="mask")
+                trial = ask(start=density.roll(step, 0))
                 lower = trial.energy.nan_to_num(nan=torch.inf) < energy - ENERGY_NOISE
                 if trial.scf is None or not bool(lower.any()):
                     continue
@@ -151,7 +158,7 @@ class AlongCurve(AbstractModel):
                 fallen = True
             if not fallen:
                 break
-        return self.model(systems, forces=forces, stress=stress, start=density, on_failure="mask")
+        return density
 
 
 def _energy_apart(model: AbstractModel, parts: Sequence[Atoms]) -> float:
@@ -159,7 +166,7 @@ def _energy_apart(model: AbstractModel, parts: Sequence[Atoms]) -> float:
     systems = Systems.from_ase(parts)
     if not model.capabilities.spin:
         systems = replace(systems, multiplicity=torch.ones_like(systems.multiplicity))
-    return float(model(systems).energy.sum())
+    return float((model(systems).energy - constant_energy(model, systems)).sum())
 
 
 @dataclass(frozen=True)

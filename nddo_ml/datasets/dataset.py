@@ -120,6 +120,14 @@ class Dataset:
         )
         return counts
 
+    @property
+    def families(self) -> Tensor:
+        """[structures] numbers of sets whose energies may be compared: one group, zero, composition and charge."""
+        counts = self.composition.to(torch.int64).tolist()
+        keys = list(zip(self.groups, self.zeros, map(tuple, counts), self.systems.charge.tolist(), strict=True))
+        number = {key: k for k, key in enumerate(dict.fromkeys(keys))}
+        return torch.tensor([number[key] for key in keys])
+
     def select(self, index: Tensor | Sequence[int]) -> Dataset:
         """The structures ``index``, in this order."""
         index = torch.as_tensor(index, dtype=torch.int64)

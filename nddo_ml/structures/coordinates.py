@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from ase import Atoms
-from ase.constraints import FixAtoms
 
 from nddo_ml.errors import InputError
 from nddo_ml.structures.labels import Kind, kinds, make_atoms, nuclide
@@ -60,6 +59,8 @@ def molecule(rows: Sequence[Row], variables: Mapping[str, float] | None = None, 
         positions = np.array([_cartesian(row, k, fixed) for k, row in enumerate(rows)]) * unit
     atoms = make_atoms(found, positions)
     if fixed and len(fixed) < len(atoms):
+        from ase.constraints import FixAtoms  # loads scipy
+
         atoms.set_constraint(FixAtoms(fixed))
     if lattice:
         cell = np.zeros((3, 3))

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from ase.constraints import FixAtoms, FixCartesian
 
 from nddo_ml.errors import InputError
 from nddo_ml.structures.coordinates import from_zmatrix, words_of
@@ -211,6 +210,8 @@ def _fix(record: Record, flags: Sequence[Sequence[int]]) -> None:
     if fixed.all():
         record.remark("flags", "the flags of all coordinates are 0 (nothing to optimise); they are not used")
         return
+    from ase.constraints import FixAtoms, FixCartesian  # loads scipy
+
     whole_atoms, some = fixed.all(axis=1), fixed.any(axis=1) & ~fixed.all(axis=1)
     constraints: list[FixAtoms | FixCartesian] = [FixAtoms(mask=whole_atoms)] if whole_atoms.any() else []
     constraints += [FixCartesian(int(k), mask=fixed[k]) for k in np.flatnonzero(some)]

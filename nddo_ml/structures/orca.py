@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ase import Atoms
-from ase.constraints import FixAtoms
 
 from nddo_ml.errors import InputError
 from nddo_ml.structures import xyz
@@ -176,6 +175,8 @@ def _constraints(record: Record, text: str) -> None:
     fixed = [re.fullmatch(r"\s*C\s+(\d{1,7})\s+C\s*", g, re.IGNORECASE) for g in given]
     atoms = [int(m[1]) for m in fixed if m is not None]
     if atoms and max(atoms) < len(record.atoms):
+        from ase.constraints import FixAtoms  # loads scipy
+
         record.atoms.set_constraint(FixAtoms(atoms))
     others = [g.strip() for g, m in zip(given, fixed, strict=True) if m is None]
     if others:

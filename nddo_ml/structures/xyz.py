@@ -9,14 +9,17 @@ from __future__ import annotations
 import io
 import re
 import shlex
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nddo_ml.errors import InputError
-from nddo_ml.structures.labels import Kind, kinds, set_masses
+from nddo_ml.structures.labels import Kind, kinds, make_atoms, set_masses
 from nddo_ml.structures.record import Chunk, Lines, Record, is_number, number, shown, title, whole
+
+if TYPE_CHECKING:
+    from ase import Atoms
 
 _COUNT = re.compile(r"\s*(\d+)\s*", re.ASCII)
 _PLAIN = "species:S:1:pos:R:3"
@@ -88,19 +91,16 @@ def parse(chunk: Chunk) -> Record:
     Raises:
         InputError: rows that are no atoms, keys that cannot be read.
     """
-    from ase.io.extxyz import read_extxyz
-
     count = _checked_count(chunk)
     comment = chunk.lines[1]
     info, bare = _comment(comment)
     properties = str(info.get("Properties", _PLAIN))
     found, rows, leftover = _rows(chunk, properties, count)
-    info["Properties"] = properties.replace("species:I:", "species:S:")  # numbers have become symbols
-    text = "\n".join([str(count), "keys", *rows]) + "\n"
-    try:
-        atoms = next(iter(read_extxyz(io.StringIO(text), 0, properties_parser=lambda _: dict(info))))
-    except (ValueError, TypeError, OSError, AttributeError, IndexError, KeyError) as error:
-        raise InputError(f"{chunk.where(1)}: this frame's columns do not fit its keys ({_first(error)})") from None
+    if info:
+        info["Properties"] = properties.replace("species:I:", "species:S:")  # numbers have become symbols
+        atoms = _by_ase(chunk, info, rows)
+    else:
+        atoms = make_atoms(found, [[float(value) for value in row.split()[1:4]] for row in rows])
     set_masses(atoms, found)
     _vectors(atoms, chunk, count)
     name = next((str(atoms.info[key]) for key in _NAMES if isinstance(atoms.info.get(key), str)), "")
@@ -110,6 +110,18 @@ def parse(chunk: Chunk) -> Record:
         record.remark("columns", "columns after the coordinates are not used; their meaning is not said (Properties=)")
     _use_bare_words(record, bare, extended)
     return record
+
+
+def _by_ase(chunk: Chunk, info: dict[str, Any], rows: Sequence[str]) -> Atoms:
+    """The structure of columns with names."""
+    from ase.io.extxyz import read_extxyz
+
+    text = "\n".join([str(len(rows)), "keys", *rows]) + "\n"
+    try:
+        atoms: Atoms = next(iter(read_extxyz(io.StringIO(text), 0, properties_parser=lambda _: dict(info))))
+    except (ValueError, TypeError, OSError, AttributeError, IndexError, KeyError) as error:
+        raise InputError(f"{chunk.where(1)}: this frame's columns do not fit its keys ({_first(error)})") from None
+    return atoms
 
 
 def _checked_count(chunk: Chunk) -> int:
@@ -135,14 +147,14 @@ def _checked_count(chunk: Chunk) -> int:
 
 def _comment(comment: str) -> tuple[dict[str, Any], list[str]]:
     """Keys with values, as ASE reads them, and the words without."""
-    from ase.io.extxyz import key_val_str_to_dict
-
     text = comment
     if not any(quote in comment for quote in "\"'{["):
         text = re.sub(r"[;,]\s*(?=[A-Za-z0-9_+]+\s*=)", " ", comment)
         text = re.sub(r"(?<=[A-Za-z0-9_])\s*=\s*(?=[^\s=])", "=", text)
     if "=" not in text:
         return {}, [text]
+    from ase.io.extxyz import key_val_str_to_dict
+
     words = _words(text)
     pairs = [w for w in words if re.match(r"[\"']?([A-Za-z_]|2[sS]\+1=)[^=\s]*=?.", w) and "=" in w[:-1]]
     bare = [w for w in words if w not in pairs]

@@ -64,13 +64,7 @@ def build_nnp(
             symbols, radius, size=size, angular_cutoff=angular, cutoff_kind=cutoff_kind, closest=near
         )
     scaler = Scaler.fit(descriptors, _feature_batches(descriptors, dataset), mode=scaling)
-    if reference_energies is None:
-        reference = fit_zeros(dataset, dataset.labels.values["energy"])[dataset.zeros[0]]
-    else:
-        reference = {number_of(s): float(e) for s, e in reference_energies.items()}
-    missing = [symbol_of(z) for z in dataset.elements if z not in reference]
-    if missing:
-        raise InputError(f"model.reference_energies lacks {missing[0]}; the data have {' '.join(symbols)}")
+    reference = _reference(dataset, reference_energies)
     shapes = {z: NetworkShape.uniform(descriptors.features_of(z), hidden, activation) for z in dataset.elements}
     scale = automatic_scale(dataset, reference) if energy_scale == "auto" else float(energy_scale)
     added = {"dispersion": dispersion, "screened_repulsion": screened_repulsion}
@@ -86,6 +80,18 @@ def build_nnp(
         ignore_charge_and_spin=ignore_charge_and_spin,
         name=name,
     )
+
+
+def _reference(dataset: Dataset, given: Mapping[str, float] | None) -> dict[int, float]:
+    """Energies of the elements, eV: those given, else fitted to the data."""
+    if given is None:
+        return fit_zeros(dataset, dataset.labels.values["energy"])[dataset.zeros[0]]
+    reference = {number_of(s): float(e) for s, e in given.items()}
+    symbols = [symbol_of(z) for z in dataset.elements]
+    missing = [s for s in symbols if number_of(s) not in reference]
+    if missing:
+        raise InputError(f"model.reference_energies lacks {missing[0]}; the data have {' '.join(symbols)}")
+    return reference
 
 
 def automatic_cutoff(dataset: Dataset) -> float:

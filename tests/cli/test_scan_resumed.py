@@ -7,15 +7,10 @@ import numpy as np
 import pytest
 from ase.build import molecule
 from ase.io import write
+from command import call
 
-from nddo_ml.cli import curves, main
+from nddo_ml.cli import curves
 from nddo_ml.compare import scan
-
-
-def call(*arguments: object) -> int:
-    with pytest.raises(SystemExit) as left:
-        main([str(a) for a in arguments])
-    return int(left.value.code or 0)
 
 
 def without_times(path: Path) -> str:

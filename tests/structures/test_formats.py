@@ -265,8 +265,8 @@ FLAVOURS = [
     ("b.mop", "PM7 MOZYME EPS=78.4 +\nCHARGE=-1 +\nLET\nname\ncomment\nO 0 0 0\nH .97 0 0\n", "HO", -1, 1),
     ("c.arc", "\n\n    SUMMARY OF  PM7 CALCULATION\n\n   Empirical Formula: H O  =     2 atoms\n\n PM7 CHARGE=-1\n"
      " hydroxide\n\n\n   HEAT OF FORMATION  = -33.85 KCAL/MOL\n\n    FINAL GEOMETRY OBTAINED\n PM7 CHARGE=-1\n"
-     " hydroxide\n\n  O     0.04367161 +1   0.00000000 +1   0.00000000 +1\n  H     0.92632839 +1   0.00000000 +1   0.00000000 +1\n"
-     "\n", "HO", -1, 1),
+     " hydroxide\n\n  O     0.04367161 +1   0.00000000 +1   0.00000000 +1\n"
+     "  H     0.92632839 +1   0.00000000 +1   0.00000000 +1\n\n", "HO", -1, 1),
     ("a.extxyz", "2\nProperties=species:I:1:pos:R:3 charge=-1\n8 0 0 0\n1 0 0 .97\n", "HO", -1, 1),
     ("b.extxyz", "2\nProperties=pos:R:3:forces:R:3:species:S:1 total_charge=-1 spin=1\n0 0 0 1 2 3 O\n"
      "0 0 .97 1 2 3 H\n", "HO", -1, 1),
