@@ -15,11 +15,11 @@ from bp_descriptors.geometry import norm
 from nddo_ml.elements import HYDROGEN, covalent_radii, number_of
 from nddo_ml.systems import Systems
 
-_STRONG = 1.2  # bonds up to this length in sums of covalent radii count fully,
-_BROKEN = (1.8, 1.45, 2.8)  # from here on not at all: without, with one (hydrogen bonds!), with two hydrogens
+STRONG = 1.2  # bonds up to this length in sums of covalent radii count fully,
+BROKEN = (1.8, 1.45, 2.8)  # from here on not at all: without, with one (hydrogen bonds!), with two hydrogens
 _FALL = Cutoff(1.0, "poly2")
-_SHARP = 16  # a smooth maximum over paths: the norm of this order
-_HALF_CROWDED = 0.5  # neighbours, counted by the cut-off function, at which presence is 1 − 1/e
+SHARP = 16  # a smooth maximum over paths: the norm of this order
+HALF_CROWDED = 0.5  # neighbours, counted by the cut-off function, at which presence is 1 − 1/e
 
 
 @dataclass(frozen=True)
@@ -41,18 +41,18 @@ class Links:
         place = systems.places
         radius = covalent_radii(systems.numbers, distance.dtype)
         hydrogen = (systems.numbers == HYDROGEN).long()
-        broken = distance.new_tensor(_BROKEN)[hydrogen[i] + hydrogen[j]]
-        strength = _FALL((distance / (radius[i] + radius[j]) - _STRONG) / (broken - _STRONG))
+        broken = distance.new_tensor(BROKEN)[hydrogen[i] + hydrogen[j]]
+        strength = _FALL((distance / (radius[i] + radius[j]) - STRONG) / (broken - STRONG))
         n = int(systems.atoms_per_system.max())
         bonds = distance.new_zeros(systems.n_systems, n, n).index_put(
-            (systems.system_idx[i], place[i], place[j]), strength**_SHARP
+            (systems.system_idx[i], place[i], place[j]), strength**SHARP
         )
         twice = bonds @ bonds
         thrice = twice @ bonds
         three = bonds + twice + thrice
         paths = three + thrice @ three
         none = torch.finfo(paths.dtype).tiny
-        strongest = torch.where(paths > none, paths.clamp(min=none) ** (1 / _SHARP), 0.0)
+        strongest = torch.where(paths > none, paths.clamp(min=none) ** (1 / SHARP), 0.0)
         reach = 1 - (1 - strongest).clamp(min=0) ** 3
         return cls(reach[systems.system_idx, place], place)
 
@@ -127,7 +127,7 @@ class AtomFeatures(nn.Module):
         described, centers, distance, links = _describe(self.functions, self.bonded, systems)
         values = self.scaler(described, systems.numbers)
         crowd = distance.new_zeros(systems.n_atoms).index_add(0, centers, self.envelope(distance))
-        return Features(systems.numbers, values, -torch.expm1(-((crowd / _HALF_CROWDED) ** 2)), links)
+        return Features(systems.numbers, values, -torch.expm1(-((crowd / HALF_CROWDED) ** 2)), links)
 
     def to_config(self) -> dict[str, Any]:
         """Plain data; :meth:`from_config` reads it."""
