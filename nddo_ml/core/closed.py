@@ -68,9 +68,9 @@ class ClosedCorrections:
 
     def batch(self, systems: Systems, plan: Plan) -> _Batch | None:
         """What a batch is asked with; None for atoms or molecules that torch treats."""
-        if not self.serve:
-            return None
         scaler = self._features.scaler
+        if not self.serve or scaler.low.device.type != "cpu":
+            return None
         versions_of = tuple((b.data_ptr(), b._version) for b in scaler._buffers.values() if b is not None)
         return systems.kept((ClosedCorrections, id(plan), versions_of), lambda: self._made(systems, plan))
 

@@ -65,11 +65,7 @@ class Networks:
     @staticmethod
     def serve(networks: list[FeedForward]) -> bool:
         """Whether the core has networks of this kind."""
-        return all(
-            set(n.shape.activations) <= set(_ACTIVATIONS) and not n.shape.normalize_nodes and p.device.type == "cpu"
-            for n in networks
-            for p in n.parameters()
-        )
+        return all(set(n.shape.activations) <= set(_ACTIVATIONS) and not n.shape.normalize_nodes for n in networks)
 
     def forward(self, inputs: np.ndarray, kind: np.ndarray) -> Passed:
         """Outputs of inputs [rows, n] of networks ``kind`` [rows]."""

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from bp_descriptors import Pairs, Scaler, SymmetryFunctions, neighbor_list, pair_vectors
+from nddo_ml.core.committee import ClosedCommittee
 from nddo_ml.derivatives import gradient
 from nddo_ml.elements import number_of, symbol_of
 from nddo_ml.errors import InputError
@@ -91,6 +92,7 @@ class NNP(AbstractModel):
         self.terms = tuple(terms)
         self.ignore_charge_and_spin = ignore_charge_and_spin
         self.spread = True
+        self._closed = ClosedCommittee(functions, scaler, self.networks)
         self.card = {}
         self.eval()
 
@@ -131,9 +133,25 @@ class NNP(AbstractModel):
             InputError: as from a call; a stress without a cell volume.
             ExtrapolationError: see ``extrapolation_margin``.
         """
-        differentiate = request.forces or request.stress
         wanted_graph = self.training or systems.positions.requires_grad or systems.cell.requires_grad
         keep_graph = wanted_graph and torch.is_grad_enabled()
+        closed = not keep_graph and self.energy_scale.dtype == torch.float64 and self._closed.serves(systems.positions)
+        way = self._in_closed_form if closed else self._by_graph
+        energies, gradients, failed, pairs, vectors = way(systems, request, keep_graph=keep_graph)
+        with torch.set_grad_enabled(keep_graph):
+            prediction = summed(
+                systems, energies, gradients, pairs, vectors, stress=request.stress, spread=self._gives_spread
+            )
+        if self.terms:
+            prediction = with_terms(prediction, self.terms, systems, keep_graph=keep_graph)
+        prediction = prediction if keep_graph else prediction.detached()
+        return prediction.masked(failed, systems.system_idx) if failed is not None else prediction
+
+    def _by_graph(
+        self, systems: Systems, request: Request, *, keep_graph: bool
+    ) -> tuple[Tensor, Tensor | None, Tensor | None, Pairs, Tensor]:
+        """Energies [members, atoms], derivatives by the vectors, failed systems, pairs and vectors, by torch."""
+        differentiate = request.forces or request.stress
         with torch.set_grad_enabled(keep_graph or differentiate):
             pairs, vectors = self._neighbors(systems)
             if differentiate and not vectors.requires_grad:
@@ -147,13 +165,21 @@ class NNP(AbstractModel):
                 retain = keep_graph or len(wanted) > 1
                 slopes = [gradient(e, [vectors], create_graph=keep_graph, retain_graph=retain) for e in wanted]
                 gradients = torch.stack([slope for (slope,) in slopes])
-            prediction = summed(
-                systems, energies, gradients, pairs, vectors, stress=request.stress, spread=self._gives_spread
-            )
-        if self.terms:
-            prediction = with_terms(prediction, self.terms, systems, keep_graph=keep_graph)
-        prediction = prediction if keep_graph else prediction.detached()
-        return prediction.masked(failed, systems.system_idx) if failed is not None else prediction
+        return energies, gradients, failed, pairs, vectors
+
+    def _in_closed_form(
+        self, systems: Systems, request: Request, *, keep_graph: bool
+    ) -> tuple[Tensor, Tensor | None, Tensor | None, Pairs, Tensor]:
+        """The same by the compiled core, without a graph."""
+        assert not keep_graph
+        slopes = ("members" if self._gives_spread else "mean") if request.forces or request.stress else None
+        with torch.no_grad():
+            pairs, vectors = self._neighbors(systems)
+            features, around = self._closed.features(systems.numbers, vectors, pairs)
+            failed = self._beyond_margin(features, systems, request.on_failure)
+            outputs, found = self._closed.outputs(systems.numbers, features, vectors, around, slopes=slopes)
+            energies = self.reference_energies[systems.numbers] + self.energy_scale * outputs
+            return energies, None if found is None else self.energy_scale * found, failed, pairs, vectors
 
     def member_energies(self, scaled: Tensor, numbers: Tensor) -> Tensor:
         """Atomic energies [members, atoms] eV of scaled features [atoms, F]; ``scaled`` keeps its graph."""

@@ -12,8 +12,10 @@ from hybrid_models import hybrid, rattled
 
 from nddo_ml import Prediction, Systems
 from nddo_ml.core.closed import ClosedCorrections
+from nddo_ml.core.committee import ClosedCommittee
 from nddo_ml.core.library import library
 from nddo_ml.hybrid.features import AtomFeatures
+from nddo_ml.models.open import open_model
 
 pytestmark = pytest.mark.skipif(library() is None, reason="the compiled core was not built")
 
@@ -24,7 +26,9 @@ def _assert_equal(one: Prediction, other: Prediction) -> None:
 
 
 def _systems() -> Systems:
-    pair = molecule("H2O") + Atoms("OH2", molecule("H2O").positions + [0.3, 0.4, 2.9])
+    other = molecule("H2O")
+    other.translate([0.3, 0.4, 2.9])
+    pair = molecule("H2O") + other
     frames = [rattled("CH3CONH2", 1), Atoms("C"), molecule("H2"), pair, rattled("C2H2", 2)]
     return Systems.from_ase(frames, multiplicity=[1, 3, 1, 1, 1])
 
@@ -50,6 +54,23 @@ def test_new_weights_and_statistics_are_seen(monkeypatch: pytest.MonkeyPatch) ->
     with monkeypatch.context() as context:
         context.setattr(ClosedCorrections, "batch", lambda *_: None)
         _assert_equal(found, model(systems, forces=True))
+
+
+def test_potentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A committee, molecules and a periodic cell, each with and without its spread."""
+    model = open_model("nnp-chno")
+    cell = molecule("CH4", cell=[6, 6.5, 7], pbc=[True, True, False])
+    for systems, stress in ((_systems(), False), (Systems.from_ase([cell, cell.repeat([1, 1, 1])]), False)):
+        model.ignore_charge_and_spin = True
+        for spread in (True, False):
+            model.spread = spread
+            found = model(systems, forces=True, stress=stress)
+            with monkeypatch.context() as context:
+                context.setattr(ClosedCommittee, "serves", lambda *_: False)
+                expected = model(systems, forces=True, stress=stress)
+            assert found.given.keys() == expected.given.keys()
+            for name, value in expected.given.items():
+                torch.testing.assert_close(found.given[name], value, rtol=0, atol=1e-11)
 
 
 def test_atoms_with_d_orbitals_are_left_to_torch() -> None:
