@@ -56,11 +56,13 @@ class ClosedCorrections:
 
     @cached_property
     def serve(self) -> bool:
-        """Whether all corrections have a closed form, and the same features."""
+        """Whether all corrections have a closed form, and the same features, which hold everywhere."""
         first = self._features
         envelope = first.envelope
         return (
             library() is not None
+            and first.domain is None
+            and not self.corrections.committee
             and all(type(c) in STEPS and c.features is first for c in self.corrections)
             and (envelope.kind, envelope.inner) == ("poly2", 0.0)
             and all(Networks.serve(group) for c in self.corrections for group in _groups(c))

@@ -69,6 +69,7 @@ class AbstractModel(nn.Module, ABC):
     elements: frozenset[int]  # atomic numbers the model knows
     periodic: bool  # whether periodic cells are honoured
     terms: tuple[EnergyTerm, ...] = ()  # energies of the geometry alone that are part of the model's
+    environment: Environment | None = None  # what surrounds the molecules of every call, see AbstractModel.surround
     card: dict[str, Any]  # what a saved model says of itself
     ignore_charge_and_spin: bool = False  # whether a model that knows neither treats ions and radicals all the same
 
@@ -102,7 +103,8 @@ class AbstractModel(nn.Module, ABC):
             start: an earlier prediction for the same systems, or its density, to start from; models without a density
                 need none.
             on_failure: "raise", or "mask": systems that fail have NaN.
-            environment: what surrounds the molecules in this call, such as ``PointCharges.of(…)``.
+            environment: what surrounds the molecules in this call, such as ``PointCharges.of(…)``; left out, the
+                model's own.
             guess: the old name of ``start``, which goes with version 0.3.
 
         Raises:
@@ -117,11 +119,13 @@ class AbstractModel(nn.Module, ABC):
             systems = self._from_ase(systems)
         self._check(systems, stress=stress, on_failure=on_failure)
         density = None if start is None or not self.capabilities.density else _density_of(start, systems)
-        if environment is not None:
+        around = self.environment if environment is None else environment
+        if around is not None:
             if not self.capabilities.environment:
-                raise InputError(f"{self.name} has no electrons to feel an environment; expected a method or a hybrid")
-            environment.check(systems)
-        prediction: Prediction = super().__call__(systems, Request(forces, stress, density, on_failure, environment))
+                raise self._feels_nothing()
+            around = around.over(systems.n_systems)
+            around.check(systems)
+        prediction: Prediction = super().__call__(systems, Request(forces, stress, density, on_failure, around))
         return prediction
 
     @abstractmethod
@@ -149,7 +153,7 @@ class AbstractModel(nn.Module, ABC):
         if atoms is None:
             return {}
         with torch.no_grad():
-            energy = self(atoms).energy
+            energy = super().__call__(atoms, Request()).energy  # without surroundings
         return dict(zip(atoms.numbers.tolist(), energy.tolist(), strict=True))
 
     def isolated_atoms(self, numbers: Iterable[int] | None = None) -> Systems | None:
@@ -189,6 +193,18 @@ class AbstractModel(nn.Module, ABC):
             InputError: a model without electrons.
         """
         raise InputError(f"{self.name} has no electrons; unrestricted fields are those of methods and hybrids")
+
+    def surround(self, environment: Environment | None) -> None:
+        """Surround every molecule of every call, so that relaxations and vibrations take place there; None: nothing.
+
+        Raises:
+            InputError: a model without electrons; surroundings that are not the same for every system.
+        """
+        if environment is not None:
+            raise self._feels_nothing()
+
+    def _feels_nothing(self) -> InputError:
+        return InputError(f"{self.name} has no electrons to feel an environment; expected a method or a hybrid")
 
     def seek(self, solution: str) -> None:
         """Take another solution of the field than the lowest, where there are several: see ``SCFOptions.solution``.
@@ -254,12 +270,14 @@ class AbstractModel(nn.Module, ABC):
     def _check_charge_and_spin(self, systems: Systems, known: Capabilities) -> None:
         if known.charge and known.spin:
             return
-        bad = torch.nonzero(systems.charged_or_open).squeeze(1).tolist()
+        refused = systems.open_shell if known.charge else systems.charged_or_open
+        bad = torch.nonzero(refused).squeeze(1).tolist()
         if bad:
             k = bad[0]
+            charge = "" if known.charge else f"charge {int(systems.charge[k])} and "
             raise InputError(
-                f"system {k} has charge {int(systems.charge[k])} and multiplicity {int(systems.multiplicity[k])}, of "
-                f"which {self.name} knows nothing; set its ignore_charge_and_spin to True to treat it all the same"
+                f"system {k} has {charge}multiplicity {int(systems.multiplicity[k])}, of which {self.name} knows "
+                "nothing; set its ignore_charge_and_spin (--ignore-charge-and-spin) to treat it all the same"
             )
 
 

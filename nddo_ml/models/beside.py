@@ -15,7 +15,7 @@ from nddo_ml.core.parameters import ParameterTable, differentiable_parameters
 from nddo_ml.core.plan import Plan
 from nddo_ml.core.solve import CoreResult
 from nddo_ml.derivatives import contracted_gradient
-from nddo_ml.hybrid.correction import Corrections
+from nddo_ml.hybrid.correction import Corrections, Spread
 from nddo_ml.integrals.layout import build_layout
 from nddo_ml.methods.parameters import Parameters, parameters_of
 from nddo_ml.systems import Systems
@@ -33,6 +33,7 @@ class Beside:
     energy: Tensor  # [systems] eV, with a graph
     terms: tuple[Tensor, Tensor]  # energies [systems] eV and gradient [atoms, 3] of terms that have closed forms
     closed: Corrected | None = None  # corrections instead of a graph
+    spread: Spread | None = None  # of the corrections' energy
 
     @classmethod
     def of(
@@ -63,7 +64,7 @@ class Beside:
         parameters = graph.shifted(parameters_of(systems, plan.method))
         layout = build_layout(systems.system_idx, parameters.width, systems.n_systems)
         factors = factors_by_pair(graph.pair_factors(layout), layout)
-        return cls(x, parameters, factors, energy + graph.energy(), sums)
+        return cls(x, parameters, factors, energy + graph.energy(), sums, spread=graph.spread())
 
     @property
     def total(self) -> Tensor:

@@ -176,6 +176,8 @@ def solved_by_core(
         dipole=result.dipole,
         forces=force,
         shift_size=None,
+        energy_spread=None if beside.spread is None else beside.spread.energy,
+        atomic_spread=None if beside.spread is None else beside.spread.atoms,
     )
     return chunk if bool(result.solved.all()) else _some(chunk, result.solved, systems.system_idx)
 
@@ -194,6 +196,8 @@ def _some(chunk: ChunkResult, chosen: Tensor, system_idx: Tensor) -> ChunkResult
         charges=chunk.charges[of_atoms],
         dipole=chunk.dipole[chosen],
         forces=None if chunk.forces is None else chunk.forces[of_atoms],
+        energy_spread=None if chunk.energy_spread is None else chunk.energy_spread[chosen],
+        atomic_spread=None if chunk.atomic_spread is None else chunk.atomic_spread[of_atoms],
     )
 
 

@@ -36,6 +36,7 @@ from nddo_ml.threads import map_threads
 _PROPERTIES = frozenset(
     {"energy", "electronic_energy", "core_energy", "heat_of_formation", "forces", "charges", "dipole"}
 )
+_SPREADS = frozenset({"energy_spread", "atomic_spread"})
 _LARGE = 80  # atoms from which a single system's matrices are worth sharing among torch's threads
 
 
@@ -57,7 +58,7 @@ class NDDO(AbstractModel):
         response: tolerance and limit of the density's response, where a gradient needs it.
         terms: further energy terms, such as ``DispersionD3()``, beside those that the method has of its own; one of a
             class that the method has takes its place.
-        environment: what surrounds every molecule, such as ``UniformField.of((0, 0, 0.1))``, unless a call has another.
+        environment: as :meth:`surround`, such as ``UniformField.of((0, 0, 0.1))``, unless a call has another.
         name: left out, the method's, with "+NN" for a hybrid.
 
     Raises:
@@ -85,7 +86,7 @@ class NDDO(AbstractModel):
         self.elements = self.corrections.elements(self.method.elements)
         self.uhf = uhf
         self.terms = tuple(terms)
-        self.environment = environment
+        self.surround(environment)
         self.all_terms = terms_of(self.method.name, self.terms)
         self.scf_options = SCFOptions() if scf is None else scf
         self.response_options = ResponseOptions() if response is None else response
@@ -101,7 +102,7 @@ class NDDO(AbstractModel):
             periodic=False,
             charge=True,
             spin=True,
-            properties=_PROPERTIES,
+            properties=_PROPERTIES | (_SPREADS if self.corrections.committee else frozenset()),
             density=True,
             environment=True,
             unrestricted=True,
@@ -116,8 +117,6 @@ class NDDO(AbstractModel):
             InputError: a multiplicity that does not fit; as from a call.
             SCFConvergenceError: the field did not converge, naming the systems.
         """
-        if request.environment is None and self.environment is not None:
-            request = replace(request, environment=self.environment)
         keep_graph = self._keeps_graph(systems)
         n_occupied, open_shell = systems.kept((self.method.name, self.uhf), lambda: self._spins(systems))
         chunks: list[ChunkResult] = []
@@ -127,9 +126,11 @@ class NDDO(AbstractModel):
             for chunk in chunks:
                 left[chunk.systems] = False
         if bool(left.any()):
+            around = request.environment
+            beside = None if around is None else around.elements(systems.atoms_per_system)
             chunks += map_threads(
                 lambda index: self._solve(systems, index, n_occupied[index], request, keep_graph=keep_graph),
-                chunks_of(systems, self.method, open_shell, left),
+                chunks_of(systems, self.method, open_shell, left, beside),
                 systems.positions.device,
                 large=systems.n_atoms > _LARGE,
             )
@@ -208,8 +209,11 @@ class NDDO(AbstractModel):
         energies = (electronic, hamiltonian.core, electronic + hamiltonian.core + hamiltonian.other)
         electronic, core, energy = (t if keep_graph else t.detach() for t in energies)
         size = corrections.shift_size() if keep_graph and self.training else None
+        spread = None if self.training else corrections.spread()
+        doubt = (None, None) if spread is None else (spread.energy, spread.atoms)
         force, on_sites = (*found, None, None)[:2]
-        return ChunkResult(index, atoms, scf, electronic, core, energy, charges, dipole, force, size, sites, on_sites)
+        others = (*doubt, sites, on_sites)
+        return ChunkResult(index, atoms, scf, electronic, core, energy, charges, dipole, force, size, *others)
 
     def _field_by_core(
         self, systems: Systems, h: Hamiltonian, n_occupied: Tensor, open_shell: Tensor, start: Tensor | None
@@ -220,7 +224,8 @@ class NDDO(AbstractModel):
 
     def hamiltonian(self, systems: Systems) -> Hamiltonian:
         """Parameters, integrals and energies beside the field, corrected, with their graph."""
-        return build_hamiltonian(systems, self.method, self.corrections.at(systems), self.all_terms, self.environment)
+        around = None if self.environment is None else self.environment.over(systems.n_systems)
+        return build_hamiltonian(systems, self.method, self.corrections.at(systems), self.all_terms, around)
 
     def _prediction(self, systems: Systems, result: BatchResult, n_sites: int | None) -> Prediction:
         energy = result.of_systems("energy")
@@ -234,6 +239,8 @@ class NDDO(AbstractModel):
             charges=result.of_atoms("charges"),
             dipole=result.of_systems("dipole"),
             shift_size=result.of_systems("shift_size") if result.has("shift_size") else None,
+            energy_spread=result.of_systems("energy_spread") if result.has("energy_spread") else None,
+            atomic_spread=result.of_atoms("atomic_spread") if result.has("atomic_spread") else None,
             environment_forces=None if n_sites is None else result.of_sites(n_sites),
             scf=result.scf,
         )
@@ -262,6 +269,12 @@ class NDDO(AbstractModel):
         """See the base class."""
         self.uhf = True
 
+    def surround(self, environment: Environment | None) -> None:
+        """See the base class."""
+        if environment is not None and not environment.alike:
+            raise InputError("a model's environment is the same for every system; expected one without system_idx")
+        self.environment = environment
+
     def seek(self, solution: str) -> None:
         """See the base class."""
         self.scf_options = replace(self.scf_options, solution=solution, probe=None)
@@ -271,7 +284,9 @@ class NDDO(AbstractModel):
         """The published method of a hybrid; None for a method."""
         if not len(self.corrections):
             return None
-        return NDDO(self.method.name, uhf=self.uhf, scf=self.scf_options, response=self.response_options)
+        made = NDDO(self.method.name, uhf=self.uhf, scf=self.scf_options, response=self.response_options)
+        made.surround(self.environment)
+        return made
 
     def with_corrections(self, corrections: Sequence[Correction], name: str | None = None) -> NDDO:
         """The same method, settings and energy terms with other corrections."""
@@ -287,13 +302,11 @@ class NDDO(AbstractModel):
         )
 
     def to_config(self) -> dict[str, Any]:
-        """Plain data; :meth:`from_config` builds the same model with new weights.
+        """Plain data; :meth:`from_config` builds the same model with new weights, without its surroundings.
 
         Raises:
-            InputError: an energy term that cannot be saved, or an environment.
+            InputError: an energy term that cannot be saved.
         """
-        if self.environment is not None:
-            raise InputError("a model is saved without its surroundings; expected environment=None")
         return {
             "method": self.method.name,
             "name": self.name,

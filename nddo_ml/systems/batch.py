@@ -124,11 +124,15 @@ class Systems:
         return lowest_multiplicity(self.numbers, self.system_idx, self.charge)
 
     @property
-    def charged_or_open(self) -> Tensor:
-        """Ions and open shells, [systems] bool; a doublet that a periodic cell's electrons force is none."""
+    def open_shell(self) -> Tensor:
+        """Multiplicities above 1, [systems] bool; a doublet that a periodic cell's electrons force is none."""
         # an odd number of electrons in a periodic cell says nothing of its bands
-        least = torch.where(self.pbc.any(dim=1), self.lowest_multiplicity, 1)
-        return (self.charge != 0) | (self.multiplicity > least)
+        return self.multiplicity > torch.where(self.pbc.any(dim=1), self.lowest_multiplicity, 1)
+
+    @property
+    def charged_or_open(self) -> Tensor:
+        """Ions and open shells, [systems] bool."""
+        return (self.charge != 0) | self.open_shell
 
     @property
     def places(self) -> Tensor:

@@ -62,7 +62,8 @@ class LossConfig(Checked):
     stress: NotNegative = 0.0
     dipole: NotNegative = 0.0
     charges: NotNegative = 0.0
-    huber: Mapping[Label, Positive] = field(default_factory=dict)
+    relative: NotNegative = 0.0  # 1/eV², of energies from the mean of their family: group, composition, charge, zero
+    huber: Mapping[Label | Literal["relative"], Positive] = field(default_factory=dict)
     l2: NotNegative = 0.0  # penalty on the squared weights (not biases)
     shifts: NotNegative = 0.0  # penalty on a hybrid's parameter shifts: on the mean square of shift over bound
 

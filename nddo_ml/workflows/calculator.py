@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,9 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 from ase.stress import full_3x3_to_voigt_6_stress
 
+from nddo_ml.environments.charges import PointCharges
+from nddo_ml.environments.embedding import Environment
+from nddo_ml.environments.together import Together
 from nddo_ml.errors import InputError
 from nddo_ml.models.base import AbstractModel
 from nddo_ml.models.constant import constant_energy
@@ -29,6 +32,8 @@ class NDDOCalculator(Calculator):
         charge: total charge in e; left out, what ``atoms`` says: ``info``, else the sum of the initial charges, else 0.
         multiplicity: 2S + 1; left out, likewise: ``info``, else the initial magnetic moments, else the lowest possible.
         device: where to compute.
+        environment: what surrounds the molecule, or a function that says it of an ``Atoms``; beside what
+            :meth:`embed` was given.
 
     Each call starts from the densities of the last ones when the molecule is the same, its charge and
     multiplicity included (:class:`nddo_ml.workflows.followed.Densities`).
@@ -45,6 +50,7 @@ class NDDOCalculator(Calculator):
         charge: int | None = None,
         multiplicity: int | None = None,
         device: torch.device | str = "cpu",
+        environment: Environment | Callable[[Atoms], Environment | None] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -56,12 +62,37 @@ class NDDOCalculator(Calculator):
         self.charge = charge
         self.multiplicity = multiplicity
         self.device = device
+        self.environment = environment
+        self.embedding: EmbeddingCharges | None = None
+        self._surroundings: Environment | None = None
         self._built: tuple[Atoms, object, Systems] | None = None  # of what the last systems were made
         self._densities = Densities()
 
     def check_state(self, atoms: Atoms, tol: float = 1e-15) -> list[str]:
         """What has changed since the last calculation; what ``info`` says of charge and spin counts."""
-        return list(all_changes) if self.atoms is None else changes_between(self.atoms, atoms)
+        if self.atoms is None:
+            return list(all_changes)
+        changes = changes_between(self.atoms, atoms)
+        around = self._around(atoms)
+        if (around is not None or self._surroundings is not None) and _record(around) != _record(self._surroundings):
+            changes.append("environment")
+        return changes
+
+    def embed(self, charges: Sequence[float] | np.ndarray, radius: float = 0.0) -> EmbeddingCharges:
+        """Put the molecule among point charges (e), whose positions follow: what ``ase.calculators.qmmm.EIQMMM`` asks.
+
+        Args:
+            charges: [sites] e.
+            radius: Å, that smears them; EIQMMM passes it on from its ``Embedding(radius=…)``.
+        """
+        self.embedding = EmbeddingCharges(np.asarray(charges, dtype=float), radius)
+        return self.embedding
+
+    def _around(self, atoms: Atoms) -> Environment | None:
+        given = self.environment(atoms) if callable(self.environment) else self.environment
+        embedded = None if self.embedding is None else self.embedding.environment
+        parts = [part for part in (given, embedded) if part is not None]
+        return Together.of(parts) if parts else None
 
     def calculate(
         self,
@@ -74,7 +105,9 @@ class NDDOCalculator(Calculator):
             self.atoms = atoms.copy()
         systems = self._systems()
         stressed = "stress" in properties or "stresses" in properties
-        prediction = self.model(systems, forces=True, stress=stressed, start=self._densities.start(systems))
+        self._surroundings = self._around(self.atoms)
+        start = self._densities.start(systems)
+        prediction = self.model(systems, forces=True, stress=stressed, start=start, environment=self._surroundings)
         if prediction.scf is not None:
             self._densities.add(systems, prediction.scf.density)
         energy = float(prediction.energy[0])
@@ -84,6 +117,7 @@ class NDDOCalculator(Calculator):
             ("forces", prediction.forces),
             ("charges", prediction.charges),
             ("energies", prediction.atomic_energies),
+            ("environment_forces", prediction.environment_forces),
         ):
             if value is not None:
                 self.results[name] = value.detach().cpu().numpy()
@@ -112,3 +146,36 @@ class NDDOCalculator(Calculator):
             )
         self._built = (self.atoms, options, systems)
         return systems
+
+
+def _record(environment: Environment | None) -> dict[str, Any] | None:
+    return None if environment is None else environment.record()
+
+
+class EmbeddingCharges:
+    """Point charges around a calculator's molecule, as ``ase.calculators.qmmm`` moves and asks them."""
+
+    def __init__(self, charges: np.ndarray, radius: float) -> None:
+        self.charges = charges
+        self.radius = radius
+        self.positions: np.ndarray | None = None
+
+    def set_positions(self, positions: np.ndarray) -> None:
+        """Move the charges to ``positions`` [sites, 3] Å."""
+        self.positions = np.array(positions, dtype=float)
+
+    def set_charges(self, charges: Sequence[float] | np.ndarray) -> None:
+        """Change the charges, [sites] e."""
+        self.charges = np.array(charges, dtype=float)
+
+    def get_forces(self, calc: Calculator) -> np.ndarray:
+        """Forces on the charges in the calculator's last result, [sites, 3] eV/Å."""
+        forces: np.ndarray = calc.results["environment_forces"]
+        return forces[len(forces) - len(self.charges) :]
+
+    @property
+    def environment(self) -> PointCharges | None:
+        """The charges where they are; None as long as they are nowhere, or if there are none."""
+        if self.positions is None or not len(self.charges):
+            return None
+        return PointCharges.of(torch.as_tensor(self.charges), torch.as_tensor(self.positions), radius=self.radius)

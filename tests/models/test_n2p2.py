@@ -43,7 +43,7 @@ def _slope_along_own_images(model, systems):
     pairs = neighbor_list(systems.positions, model.cutoff, systems.system_idx, systems.cell, systems.pbc)
     vectors = pair_vectors(systems.positions, pairs, systems.system_idx, systems.cell).requires_grad_()
     scaled = model.scaler(model.functions(systems.numbers, vectors, pairs), systems.numbers)
-    (slope,) = gradient(model.member_energies(scaled, systems.numbers), [vectors])
+    (slope,) = gradient(model.of_atoms(scaled, systems).energies, [vectors])
     own = pairs.i == pairs.j
     return torch.zeros_like(systems.positions).index_add(0, pairs.i[own], slope[own])
 
