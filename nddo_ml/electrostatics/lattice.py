@@ -51,7 +51,7 @@ def lattice_matrix(
         raise InputError(
             f"system {system}: electrostatics are for molecules, slabs and crystals; got one periodic direction"
         )
-    box, height = (_slab_box(positions, cell, pbc, widths) if slab else (cell, cell[2]))
+    box, height = _slab_box(positions, cell, pbc, widths) if slab else (cell, cell[2])
     volume = torch.linalg.det(box).abs()
     if splitting is None:
         splitting = _SPLIT * float(volume.detach() ** 2 / len(positions)) ** (1 / 6)
