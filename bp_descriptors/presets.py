@@ -37,6 +37,7 @@ def default_functions(
     weighted_angular: bool | None = None,
     cutoff_kind: str = "cos",
     closest: float | None = None,
+    resolved: Sequence[str] | None = None,
 ) -> list[Function]:
     """Element-resolved functions for ``elements`` and a ``cutoff`` (Å): shifted G2 and shifted wide G5.
 
@@ -50,20 +51,17 @@ def default_functions(
         size: "small", "medium" or "large"; with four elements 112, 244 and 416 functions.
         weighted_angular: angular functions weighted by Z_j Z_k instead of one set for each pair of
             elements; None does so for more than six elements.
+        resolved: elements whose pairs have angular functions of their own beside weighted ones for all; None: as
+            ``weighted_angular`` says.
         cutoff_kind: as in :class:`~bp_descriptors.cutoffs.Cutoff`.
         closest: how close atoms come (Å); the grids begin there where it is less than 0.8 of the shortest bond.
 
     Raises:
         ValueError: no elements, an unknown symbol or size, a cut-off about as short as a bond.
     """
-    symbols = sorted(set(elements), key=lambda s: atomic_numbers.get(s, 0))
-    if not symbols or isinstance(elements, str):
-        raise ValueError(f"expected a list of element symbols; got {elements!r}")
+    symbols = _symbols(elements)
     if size not in SIZES:
         raise ValueError(f"size must be one of {', '.join(SIZES)}; got {size!r}")
-    unknown = [s for s in symbols if atomic_numbers.get(s, 0) < 1]
-    if unknown:
-        raise ValueError(f"expected element symbols; got {unknown[0]!r}")
     first = 1.6 * min(float(covalent_radii[atomic_numbers[s]]) for s in symbols)
     if closest is not None:
         if not closest > 0.0:
@@ -78,7 +76,9 @@ def default_functions(
     n_radial, n_shells, zetas = SIZES[size]
     weighted = len(symbols) > 6 if weighted_angular is None else weighted_angular
     couples: list[tuple[str, ...]] = [()] if weighted else list(combinations_with_replacement(symbols, 2))
-    angular_kind = "W5" if weighted else "G5"
+    if resolved is not None:
+        chosen = _symbols(resolved) if resolved else []
+        couples = [(), *combinations_with_replacement([s for s in symbols if s in chosen], 2)]
     far, near = Cutoff(cutoff, cutoff_kind), Cutoff(angular_cutoff, cutoff_kind)
     functions = []
     for center in symbols:
@@ -86,12 +86,23 @@ def default_functions(
             functions += [Function(center, "G2", far, (s,), eta, r_s) for s in symbols]
         for eta, r_s in _shells(angular_cutoff, n_shells, first, 1.0):
             functions += [
-                Function(center, angular_kind, near, couple, eta, r_s, zeta=zeta, lambda_=lambda_)
+                Function(center, "G5" if couple else "W5", near, couple, eta, r_s, zeta=zeta, lambda_=lambda_)
                 for couple in couples
                 for zeta in zetas
                 for lambda_ in (-1.0, 1.0)
             ]
     return functions
+
+
+def _symbols(elements: Sequence[str]) -> list[str]:
+    """The elements' symbols by atomic number, each once."""
+    symbols = sorted(set(elements), key=lambda s: atomic_numbers.get(s, 0))
+    if not symbols or isinstance(elements, str):
+        raise ValueError(f"expected a list of element symbols; got {elements!r}")
+    unknown = [s for s in symbols if atomic_numbers.get(s, 0) < 1]
+    if unknown:
+        raise ValueError(f"expected element symbols; got {unknown[0]!r}")
+    return symbols
 
 
 def _shells(cutoff: float, n: int, first: float, sharpness: float) -> list[tuple[float, float]]:

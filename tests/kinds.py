@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cached_property
 
 from ase import Atoms
 from ase.build import molecule
 from hybrid_models import CUTOFF, randomized
 from nnp_models import make_nnp
 
-from nddo_ml import NDDO, NNP, AtomFeatures, load_model
+from nddo_ml import NDDO, NNP, AtomFeatures, Systems, load_model
 from nddo_ml.hybrid.atomic_energy import AtomicEnergyCorrection
 from nddo_ml.hybrid.correction import Correction
+from nddo_ml.hybrid.domain import Domain
 from nddo_ml.hybrid.pair_functions import PairCorrection
 from nddo_ml.hybrid.parameter_shifts import ParameterCorrection
 from nddo_ml.models.base import AbstractModel
@@ -33,12 +34,12 @@ class Kind:
     make: Callable[[], AbstractModel]
     molecules: tuple[str, ...] = ("H2O", "CH3OH", "HCN")
 
-    @cache  # noqa: B019, as many as there are kinds
+    @cached_property
     def model(self) -> AbstractModel:
         """The model, one for all tests: who changes it works on a copy."""
         return self.make()
 
-    @cache  # noqa: B019
+    @cached_property
     def frames(self) -> tuple[Atoms, ...]:
         """The molecules, out of their equilibria."""
         frames = []
@@ -67,6 +68,16 @@ def energies(features: AtomFeatures) -> Correction:
     return AtomicEnergyCorrection(features, hidden=(4,), seed=3)
 
 
+def fading() -> NDDO:
+    """A committee of energies that fades outside its data."""
+    plain = AtomFeatures.default(list(CHNO), CUTOFF, bonded=True)
+    data = Systems.from_ase([molecule(name) for name in ("H2O", "CH3OH", "HCN", "CH3CHO")])
+    domain = Domain.fit(plain(data).values, data.numbers, directions=3, centers=2)
+    features = AtomFeatures(plain.functions, plain.scaler, plain.bonded, domain)
+    added = AtomicEnergyCorrection(features, hidden=(4,), members=3, uncertainty=(2.0, 0.1))
+    return randomized(NDDO("AM1", correction=added, scf=TIGHT))
+
+
 def with_terms() -> NNP:
     plain = make_nnp(CHNO)
     terms = (DispersionD3(s6=1.0, s_r6=1.0, alpha=16.0), ScreenedRepulsionZBL(begin=0.4, end=1.6))
@@ -84,6 +95,7 @@ KINDS = {
     "shifts": Kind(lambda: hybrid(shifts)),
     "pair functions": Kind(lambda: hybrid(pairs)),
     "atomic energies": Kind(lambda: hybrid(energies)),
+    "fading committee": Kind(fading),
     "bonded features": Kind(lambda: hybrid(shifts, energies, bonded=True)),
     "mixture": Kind(lambda: merged([hybrid(shifts), hybrid(energies)])),
     "NNP": Kind(lambda: make_nnp(CHNO)),

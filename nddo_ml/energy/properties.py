@@ -5,11 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from nddo_ml.elements import atomic_masses
 from nddo_ml.integrals.angular import SHELL, product_multipoles
 from nddo_ml.integrals.layout import OrbitalLayout
 from nddo_ml.integrals.packing import packed_pairs
 from nddo_ml.methods.parameters import PD_SEPARATION, SP_SEPARATION, Parameters
-from nddo_ml.systems import places
+from nddo_ml.scf.density import total_density
+from nddo_ml.systems import Systems, places
 
 
 def atomic_populations(layout: OrbitalLayout, density: Tensor) -> Tensor:
@@ -72,6 +74,16 @@ def point_charge_dipole(positions: Tensor, charges: Tensor, masses: Tensor, syst
     center = positions.new_zeros(n, 3).index_add(0, system_idx, positions * masses[:, None]) / weight[:, None]
     moment = charges[:, None] * (positions - center[system_idx])
     return positions.new_zeros(n, 3).index_add(0, system_idx, moment)
+
+
+def charges_and_dipole(
+    systems: Systems, layout: OrbitalLayout, parameters: Parameters, density: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Charges [atoms] e and dipoles [systems, 3] e·Å of densities [systems, spin, M, M] by spin."""
+    total = total_density(density)
+    charges = coulson_charges(layout, parameters, total)
+    masses = atomic_masses(systems.numbers, systems.positions.dtype)
+    return charges, dipole_moment(layout, parameters, total, systems.positions, charges, masses)
 
 
 def _pd_moment(block: Tensor) -> Tensor:

@@ -84,11 +84,15 @@ class PairCorrection(Correction):
         if features.links is not None:
             reach = self.envelope.radius
             distances = [features.links.lengthened(p.a, p.b, r, reach) for p, r in zip(pairs, distances, strict=True)]
-        return [self._factors(pair, r, embedded) for pair, r in zip(pairs, distances, strict=True)]
+        trust = features.trust
+        return [self._factors(pair, r, embedded, trust) for pair, r in zip(pairs, distances, strict=True)]
 
-    def _factors(self, pair: PairGroup, distance: Tensor, embedded: Tensor) -> PairFactors:
+    def _factors(self, pair: PairGroup, distance: Tensor, embedded: Tensor, trust: Tensor | None) -> PairFactors:
         near = torch.nonzero(distance < self.envelope.radius).squeeze(1)
-        one, two = self._outputs(embedded[pair.a[near]], embedded[pair.b[near]], distance[near])
+        a, b = pair.a[near], pair.b[near]
+        one, two = self._outputs(embedded[a], embedded[b], distance[near])
+        if trust is not None:
+            one, two = (x * (trust[a] * trust[b])[:, None] for x in (one, two))
         mean = 0.5 * (one + two)
         values = torch.stack((mean[:, 0], one[:, 1], two[:, 1], mean[:, 2], mean[:, 3]), dim=1)
         table = _table(pair.width_a, pair.width_b).to(values)

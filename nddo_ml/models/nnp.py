@@ -14,7 +14,7 @@ from nddo_ml.derivatives import gradient
 from nddo_ml.electrostatics.model import Electrostatics
 from nddo_ml.elements import number_of, symbol_of
 from nddo_ml.errors import InputError
-from nddo_ml.models.base import AbstractModel, Capabilities
+from nddo_ml.models.base import AbstractModel, Capabilities, Request
 from nddo_ml.models.extrapolation import SystemExtrapolation, beyond, extrapolations
 from nddo_ml.models.n2p2_potential import Potential, read_potential, write_potential
 from nddo_ml.models.nnp_committee import joined
@@ -145,23 +145,13 @@ class NNP(AbstractModel):
     def _gives_spread(self) -> bool:
         return self.spread and len(self.members) > 1 and not self.training
 
-    def forward(
-        self,
-        systems: Systems,
-        *,
-        forces: bool = False,
-        stress: bool = False,
-        start: Tensor | None = None,
-        on_failure: str = "raise",
-    ) -> Prediction:
+    def forward(self, systems: Systems, request: Request) -> Prediction:
         """Energies [systems] eV; forces [atoms, 3] eV/Å, stress [systems, 3, 3] eV/Å³ and virials if asked.
-
-        Arguments are those of a call (:meth:`AbstractModel.__call__`); there is nothing to start from.
 
         Raises:
             InputError, ExtrapolationError: as from a call; a stress without a cell volume.
         """
-        differentiate = forces or stress
+        differentiate = request.forces or request.stress
         wanted_graph = self.training or systems.positions.requires_grad or systems.cell.requires_grad
         keep_graph = wanted_graph and torch.is_grad_enabled()
         with torch.set_grad_enabled(keep_graph or differentiate):
@@ -172,16 +162,17 @@ class NNP(AbstractModel):
             failed = None
             if self.extrapolation_margin is not None:
                 report = extrapolations(self.scaler, features.detach(), systems, self.extrapolation_margin)
-                failed = beyond(report, systems, self.name, on_failure)
+                failed = beyond(report, systems, self.name, request.on_failure)
             far = self.electrostatics is not None
-            apart = Strained.of(systems, forces=differentiate and far, stress=stress and far)
+            apart = Strained.of(systems, forces=differentiate and far, stress=request.stress and far)
             atoms = self.of_atoms(self.scaler(features, systems.numbers), apart.systems)
             slopes = None
             if differentiate:
                 wanted = atoms.energies if self._gives_spread else atoms.energies.mean(0, keepdim=True)
                 how = {"create_graph": keep_graph, "retain_graph": keep_graph or len(wanted) > 1}
                 slopes = Slopes.stacked([gradient(e, [vectors, *apart.inputs], **how) for e in wanted])
-            prediction = summed(systems, atoms, slopes, pairs, vectors, stress=stress, spread=self._gives_spread)
+            stressed, spread = request.stress, self._gives_spread
+            prediction = summed(systems, atoms, slopes, pairs, vectors, stress=stressed, spread=spread)
         if self.terms:
             prediction = with_terms(prediction, self.terms, systems, keep_graph=keep_graph)
         prediction = prediction if keep_graph else prediction.detached()

@@ -59,9 +59,11 @@ class Done(Generic[T, R]):
 
 
 def work(
-    function: Callable[[T], R], items: Iterable[T], resources: Resources, retries: int = 0
+    function: Callable[[T], R], items: Iterable[T | None], resources: Resources, retries: int = 0
 ) -> Iterator[Done[T, R]]:
     """``function(item)`` of every item as they are done, in any order; a few items are taken ahead, never all.
+
+    An item None says that there is none until one of those in work is done.
 
     When a worker process dies, what was in work is tried again one by one, ``retries`` times, and what is lost every
     time has failed. Dask moves the work of a dead worker to others by itself.
@@ -77,7 +79,7 @@ def work(
 
 
 def _drain(
-    source: Iterator[T],
+    source: Iterator[T | None],
     again: deque[tuple[T, int]],
     submit: Callable[[T], Future[R]],
     slots: int,
@@ -92,6 +94,8 @@ def _drain(
                 item, failed = again.popleft() if again else (next(source), 0)
             except StopIteration:
                 exhausted = True
+                break
+            if item is None:
                 break
             try:
                 running[submit(item)] = (item, failed)

@@ -27,8 +27,9 @@ def close_contacts(atoms: Atoms) -> str:
     if atoms.pbc.any() or len(atoms) > _MANY:
         first, second, distance = _neighbours(atoms, 2 * FRACTION * float(radii.max()))
     else:
-        first, second = np.triu_indices(len(atoms), 1)
-        distance = np.linalg.norm(positions[first] - positions[second], axis=1)
+        squares = ((positions[:, None] - positions) ** 2).sum(axis=2)
+        first, second = np.nonzero(np.triu(squares < (2 * FRACTION * radii.max()) ** 2, 1))
+        distance = np.sqrt(squares[first, second])
     near = np.flatnonzero(distance < FRACTION * (radii[first] + radii[second]))
     if near.size == 0:
         return ""

@@ -74,14 +74,7 @@ def build_nnp(
             symbols, radius, size=size, angular_cutoff=angular, cutoff_kind=cutoff_kind, closest=near
         )
     scaler = Scaler.fit(descriptors, _feature_batches(descriptors, dataset), mode=scaling)
-    if reference_energies is None:
-        reference = fit_zeros(dataset, dataset.labels.values["energy"])[dataset.zeros[0]]
-        reference |= isolated_energies(dataset)
-    else:
-        reference = {number_of(s): float(e) for s, e in reference_energies.items()}
-    missing = [symbol_of(z) for z in dataset.elements if z not in reference]
-    if missing:
-        raise InputError(f"model.reference_energies lacks {missing[0]}; the data have {' '.join(symbols)}")
+    reference = _reference(dataset, reference_energies)
     far = build_electrostatics(
         electrostatics,
         dataset,
@@ -122,6 +115,18 @@ def isolated_energies(dataset: Dataset) -> dict[int, float]:
         z, energy = int(systems.numbers[systems.system_idx == k]), float(dataset.labels.values["energy"][k])
         found[z] = min(energy, found.get(z, energy))
     return found
+
+
+def _reference(dataset: Dataset, given: Mapping[str, float] | None) -> dict[int, float]:
+    """Energies of the elements, eV: those given, else those of lone atoms in the data, else fitted to the data."""
+    if given is None:
+        return fit_zeros(dataset, dataset.labels.values["energy"])[dataset.zeros[0]] | isolated_energies(dataset)
+    reference = {number_of(s): float(e) for s, e in given.items()}
+    symbols = [symbol_of(z) for z in dataset.elements]
+    missing = [s for s in symbols if number_of(s) not in reference]
+    if missing:
+        raise InputError(f"model.reference_energies lacks {missing[0]}; the data have {' '.join(symbols)}")
+    return reference
 
 
 def automatic_cutoff(dataset: Dataset) -> float:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import dataclasses
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, InstanceOf, JsonValue, Strict
 
@@ -62,7 +62,8 @@ class LossConfig(Checked):
     stress: NotNegative = 0.0
     dipole: NotNegative = 0.0
     charges: NotNegative = 0.0
-    huber: Mapping[Label, Positive] = field(default_factory=dict)
+    relative: NotNegative = 0.0  # 1/eV², of energies from the mean of their family: group, composition, charge, zero
+    huber: Mapping[Label | Literal["relative"], Positive] = field(default_factory=dict)
     l2: NotNegative = 0.0  # penalty on the squared weights (not biases)
     shifts: NotNegative = 0.0  # penalty on a hybrid's parameter shifts: on the mean square of shift over bound
 
@@ -128,7 +129,7 @@ class TrainConfig:
         check_fields(self)
         if not self.phases:
             raise OptionError((), "a training needs at least one [[phases]] table; got none")
-        if not any(getattr(self.loss, label) > 0 for label in Label.__args__):  # type: ignore[attr-defined]
+        if not any(getattr(self.loss, label) > 0 for label in get_args(Label)):
             raise OptionError(("loss",), "must have a positive weight for one label")
         if self.after and self.model.kind not in ("nddo", "delta"):
             reason = f"goes on from a hybrid, model.kind nddo or delta; got {self.model.kind!r}"
@@ -206,9 +207,9 @@ class _Table:
         value = self.values.get(key, {} if default is None else default)
         return _table(value, (*self.keys, key))
 
-    def build(self, kind: Callable[..., Any], **given: Any) -> Any:
+    def build(self, kind: type[Any], **given: Any) -> Any:
         """A dataclass of the values, with those of ``given`` in place of raw ones."""
-        names = [f.name for f in dataclasses.fields(kind)]  # type: ignore[arg-type]
+        names = [f.name for f in dataclasses.fields(kind)]
         for name in self.values:
             if name not in names:
                 raise OptionError((*self.keys, name), f"is unknown; there are {', '.join(names)}")

@@ -20,7 +20,7 @@ from nddo_ml.evaluation.residuals import errors, label_weights
 from nddo_ml.models.base import AbstractModel, Prediction
 from nddo_ml.predictors.direct import Predictor
 from nddo_ml.training.config import PhaseConfig, TrainConfig
-from nddo_ml.training.loss import Loss
+from nddo_ml.training.loss import RELATIVE, Loss
 from nddo_ml.training.optimizers import Optimizer, all_parameters, learning_rate, make_optimizer
 from nddo_ml.training.processes import Processes
 from nddo_ml.training.state import JsonLog, Progress, read_checkpoint, write_checkpoint
@@ -28,6 +28,7 @@ from nddo_ml.training.state import JsonLog, Progress, read_checkpoint, write_che
 CHECKPOINT = "checkpoint.pt"
 LOG = "log.jsonl"
 _VALIDATED_AT_ONCE = 64  # structures
+_OF_A_FAMILY = 8  # structures whose relative energies are looked at together
 
 
 class DivergenceError(NDDOMLError, RuntimeError):
@@ -51,6 +52,7 @@ class Trainer:
 
     def __post_init__(self) -> None:
         self.all_parameters = all_parameters(self.model)
+        self.families = self.train.families if self.config.loss.relative > 0 else None
         for phase in self.config.phases:
             self._enter(phase)
         self.progress = Progress()
@@ -93,7 +95,7 @@ class Trainer:
         phase = self.config.phases[self.progress.phase]
         for part in _parts(self.train, self.processes.share(index), phase.batch):
             if part.numel():
-                value = self._loss_of(self.train, self.predict, part, normalizers)
+                value = self._loss_of(part, normalizers)
                 if value.requires_grad:
                     value.backward(inputs=self.parameters)
                 total += float(value.detach())
@@ -153,7 +155,7 @@ class Trainer:
         self.parameters = all_parameters(self.model)
         weights = {n: getattr(self.config.loss, n) for n in LABELS if not phase.labels or n in phase.labels}
         huber = {str(name): delta for name, delta in self.config.loss.huber.items()}
-        self.loss_function = Loss(weights, huber, self.config.loss.shifts)
+        self.loss_function = Loss(weights, huber, self.config.loss.shifts, self.config.loss.relative)
         lacking = [n for n in self.loss_function.labels if n not in self.train.present]
         if len(lacking) == len(self.loss_function.labels):
             raise InputError(f"the training data have none of the loss's labels ({', '.join(lacking)})")
@@ -243,14 +245,15 @@ class Trainer:
         mae = {n: sums[n] / sums[f"{n} count"] for n in names if sums[f"{n} count"]}
         return {"valid_loss": sums["loss"], "valid_mae": mae}
 
-    def _loss_of(self, data: Dataset, predict: Predictor, part: Tensor, normalizers: Mapping[str, float]) -> Tensor:
-        some = data.select(part)
+    def _loss_of(self, part: Tensor, normalizers: Mapping[str, float]) -> Tensor:
+        some = self.train.select(part)
         names = _present(some, self.loss_function.labels)
-        prediction = self._ask(predict, part, names)
+        prediction = self._ask(self.predict, part, names)
         if prediction.scf is not None:
             self.progress.failures += int((~prediction.scf.converged).sum())
-        share = {n: normalizers[n] for n in (*names, "shifts")}
-        return self.loss_function(prediction, some.labels, some.systems, share)
+        share = {n: normalizers[n] for n in (*names, "shifts", RELATIVE)}
+        families = None if self.families is None else self.families[part]
+        return self.loss_function(prediction, some.labels, some.systems, share, families)
 
     def _ask(self, predict: Predictor, part: Tensor, names: list[str]) -> Prediction:
         return predict(part, forces="forces" in names, stress="stress" in names)
@@ -264,7 +267,8 @@ class Trainer:
 
     def _order(self) -> Tensor:
         generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + self.progress.total_epochs)
-        return torch.randperm(len(self.train), generator=generator)
+        order = torch.randperm(len(self.train), generator=generator)
+        return order if self.families is None else order[_together(self.families[order], generator)]
 
     def _update_average(self, phase: PhaseConfig) -> None:
         """Exponential average of the weights, short-sighted in the first steps."""
@@ -321,6 +325,16 @@ def _parts(data: Dataset, index: Tensor, size: int) -> Iterator[Tensor]:
     for part in index.split(size):
         asked = derivatives[part]
         yield from (some for some in (part[~asked], part[asked]) if some.numel())
+
+
+def _together(families: Tensor, generator: torch.Generator) -> Tensor:
+    """An order in which structures of a family come in small groups, which are shuffled."""
+    order = torch.argsort(families, stable=True)
+    _, counts = torch.unique_consecutive(families[order], return_counts=True)
+    rank = torch.arange(len(order)) - torch.repeat_interleave(torch.cumsum(counts, 0) - counts, counts)
+    group = torch.cumsum((rank % _OF_A_FAMILY == 0).long(), 0) - 1
+    shuffled = torch.randperm(int(group[-1]) + 1, generator=generator)
+    return order[torch.argsort(shuffled[group], stable=True)]
 
 
 def _present(data: Dataset, names: Iterable[str]) -> list[str]:

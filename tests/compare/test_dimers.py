@@ -15,7 +15,7 @@ from torch import Tensor
 from nddo_ml import NDDO, NNP, InputError, Prediction, Systems
 from nddo_ml.cli import main
 from nddo_ml.compare.dimers import dimer_curve
-from nddo_ml.models.base import AbstractModel, Capabilities
+from nddo_ml.models.base import AbstractModel, Capabilities, Request
 from nddo_ml.terms.screened_repulsion import ScreenedRepulsionZBL
 
 
@@ -32,7 +32,7 @@ class Pairs(AbstractModel):
     def capabilities(self) -> Capabilities:
         return Capabilities(self.elements, False, charge=True, spin=True, properties=frozenset({"energy"}))
 
-    def forward(self, systems: Systems, **options: object) -> Prediction:
+    def forward(self, systems: Systems, request: Request) -> Prediction:
         if systems.n_atoms == systems.n_systems:
             return Prediction(torch.ones(systems.n_systems, dtype=torch.float64))
         r = (systems.positions[1::2] - systems.positions[::2]).norm(dim=1)
