@@ -147,7 +147,8 @@ def load_model(
         model.unrestrict()
     if solution != "lowest":
         model.seek(solution)
-    model.surround(surroundings)
+    if surroundings is not None:
+        model.surround(surroundings)
     if ignore:
         if knows_state(model):
             raise InputError(f"--ignore-charge-and-spin is for potentials; {model.name} knows both")
@@ -191,7 +192,8 @@ def open_models(
         model = open_model(name, unrestricted)
         if not names and surroundings is not None and not model.capabilities.environment:
             continue
-        model.surround(surroundings)
+        if surroundings is not None:
+            model.surround(surroundings)
         if ignore and not knows_state(model):
             model.ignore_charge_and_spin = True
         if not names and model.parent is not None:

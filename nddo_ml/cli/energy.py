@@ -11,7 +11,7 @@ import typer
 
 from nddo_ml.cli import common, environment, produce
 from nddo_ml.cli.common import Charge, Files, Ignore, Json, Model, Multiplicity, NoPbc, Smiles, Solution, Uhf
-from nddo_ml.cli.environment import Charges, Field
+from nddo_ml.cli.environment import Charges, Field, Solvent
 from nddo_ml.cli.produce import Scheduler, Workers
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ def energy(
     solution: Solution = "lowest",
     field: Field = None,
     charges: Charges = None,
+    solvent: Solvent = None,
     forces: Forces = False,
     json: Json = None,
     output_file: Output = None,
@@ -79,7 +80,7 @@ def energy(
     """
     sources = produce.Sources.given(files, smiles, charge, multiplicity, no_pbc)
     targets = produce.checked([*sources.files, model, *filter(None, [charges])], output=output_file, json=json)
-    surroundings = environment.surroundings(field, charges)
+    surroundings = environment.surroundings(field, charges, solvent)
     loaded = common.load_model(model, uhf, solution, surroundings, ignore_charge_and_spin)
     options = {"uhf": uhf, "solution": solution, "forces": forces, "bonds": targets.wants_bonds}
     report = common.Report(common.console(stderr=True))

@@ -28,6 +28,7 @@ __all__ = ["AbstractModel", "Capabilities", "Prediction", "Request"]
 
 _SHOWN = 8  # elements in a representation
 ON_FAILURE = ("raise", "mask")
+_MOLECULES_ONLY = "treats molecules only; expected pbc = False and stress = False"
 
 
 @dataclass(frozen=True)
@@ -219,6 +220,11 @@ class AbstractModel(nn.Module, ABC):
         return None
 
     @property
+    def parts(self) -> dict[str, list[nn.Parameter]]:
+        """Weights that may be trained while others stay, by name; none where there are no such parts."""
+        return {}
+
+    @property
     def device(self) -> torch.device:
         """Where the model's weights are."""
         weight = next(self.parameters(), None)
@@ -252,26 +258,31 @@ class AbstractModel(nn.Module, ABC):
         """Refuse, in one sentence, what the model does not know."""
         if on_failure not in ON_FAILURE:
             raise InputError(f'on_failure must be "raise" or "mask"; got {on_failure!r}')
-        if not self.periodic:
-            periodic = torch.nonzero(systems.pbc.any(dim=1)).squeeze(1).tolist()
-            if periodic or stress:
-                where = f"system {periodic[0]} is periodic" if periodic else "stress was asked for"
-                raise InputError(f"{where}: {self.name} treats molecules only; expected pbc = False and stress = False")
+        if stress and not self.periodic:
+            raise InputError(f"stress was asked for: {self.name} {_MOLECULES_ONLY}")
+        known = self.capabilities
+        systems.kept((known, self.ignore_charge_and_spin), lambda: self._check_atoms(systems, known))
+
+    def _check_atoms(self, systems: Systems, known: Capabilities) -> None:
+        """The part that is the same wherever the atoms are."""
+        periodic = torch.nonzero(systems.pbc.any(dim=1)).squeeze(1).tolist()
+        if periodic and not self.periodic:
+            raise InputError(f"system {periodic[0]} is periodic: {self.name} {_MOLECULES_ONLY}")
         self.check_elements(systems)
         if not self.ignore_charge_and_spin:
-            self._check_charge_and_spin(systems)
+            self._check_charge_and_spin(systems, known)
 
-    def _check_charge_and_spin(self, systems: Systems) -> None:
-        known = self.capabilities
+    def _check_charge_and_spin(self, systems: Systems, known: Capabilities) -> None:
         if known.charge and known.spin:
             return
-        bad = torch.nonzero(systems.charged_or_open).squeeze(1).tolist()
+        refused = systems.open_shell if known.charge else systems.charged_or_open
+        bad = torch.nonzero(refused).squeeze(1).tolist()
         if bad:
             k = bad[0]
+            charge = "" if known.charge else f"charge {int(systems.charge[k])} and "
             raise InputError(
-                f"system {k} has charge {int(systems.charge[k])} and multiplicity {int(systems.multiplicity[k])}, of "
-                f"which {self.name} knows nothing; set its ignore_charge_and_spin (--ignore-charge-and-spin) to treat "
-                "it all the same"
+                f"system {k} has {charge}multiplicity {int(systems.multiplicity[k])}, of which {self.name} knows "
+                "nothing; set its ignore_charge_and_spin (--ignore-charge-and-spin) to treat it all the same"
             )
 
 

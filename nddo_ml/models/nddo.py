@@ -9,11 +9,11 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
+from nddo_ml.core.closed import ClosedCorrections
 from nddo_ml.derivatives import contracted_gradient
-from nddo_ml.elements import atomic_masses
 from nddo_ml.energy.adjoint import ResponseOptions, implicit_density
 from nddo_ml.energy.functional import EnergyWeights, electronic_energy, energy_weights, flat_integrals
-from nddo_ml.energy.properties import coulson_charges, dipole_moment
+from nddo_ml.energy.properties import charges_and_dipole
 from nddo_ml.environments.embedding import Environment
 from nddo_ml.errors import InputError
 from nddo_ml.hybrid.catalog import corrections_from_config
@@ -23,10 +23,10 @@ from nddo_ml.methods.parameters import Method, Parameters, parameters_of
 from nddo_ml.methods.tables import load_method
 from nddo_ml.models.base import AbstractModel, Capabilities, Request
 from nddo_ml.models.chunks import BatchResult, ChunkResult, chunks_of, starting_density
-from nddo_ml.models.compiled import solved_by_core, suitable
+from nddo_ml.models.compiled import Changed, Recipe, Share, field_by_core, solved_by_core
 from nddo_ml.models.hamiltonian import Hamiltonian, build_hamiltonian
 from nddo_ml.models.prediction import Prediction
-from nddo_ml.scf.density import total_density
+from nddo_ml.models.trained import solved_for_training
 from nddo_ml.scf.fock import FockBuilder
 from nddo_ml.scf.solve import SCFOptions, SCFResult, check_converged, solve_scf
 from nddo_ml.systems import Systems
@@ -36,6 +36,7 @@ from nddo_ml.threads import map_threads
 _PROPERTIES = frozenset(
     {"energy", "electronic_energy", "core_energy", "heat_of_formation", "forces", "charges", "dipole"}
 )
+_SPREADS = frozenset({"energy_spread", "atomic_spread"})
 _LARGE = 80  # atoms from which a single system's matrices are worth sharing among torch's threads
 
 
@@ -90,6 +91,7 @@ class NDDO(AbstractModel):
         self.scf_options = SCFOptions() if scf is None else scf
         self.response_options = ResponseOptions() if response is None else response
         self.card: dict[str, Any] = {}
+        self._closed = ClosedCorrections(self.corrections) if len(self.corrections) else None
         self.eval()
 
     @property
@@ -100,7 +102,7 @@ class NDDO(AbstractModel):
             periodic=False,
             charge=True,
             spin=True,
-            properties=_PROPERTIES,
+            properties=_PROPERTIES | (_SPREADS if self.corrections.committee else frozenset()),
             density=True,
             environment=True,
             unrestricted=True,
@@ -115,21 +117,20 @@ class NDDO(AbstractModel):
             InputError: a multiplicity that does not fit; as from a call.
             SCFConvergenceError: the field did not converge, naming the systems.
         """
-        n_occupied = occupations(systems, self.method)
         keep_graph = self._keeps_graph(systems)
-        open_shell = open_shells(systems, self.uhf)
-        chunks, left = [], torch.ones_like(open_shell)
-        bare = request.environment is None and not keep_graph
-        if bare and (index := suitable(systems, self.method, self.scf_options, open_shell)).numel():
-            model = self.method, self.corrections, self.all_terms, self.scf_options
-            occupied = n_occupied[index], open_shell[index]
-            core = solved_by_core(systems, index, *model, *occupied, forces=request.forces, start=request.start)
-            chunks = [core]
-            left[core.systems] = False
+        n_occupied, open_shell = systems.kept((self.method.name, self.uhf), lambda: self._spins(systems))
+        chunks: list[ChunkResult] = []
+        left = torch.ones_like(open_shell)
+        if request.environment is None and not keep_graph:
+            chunks = self._by_core(systems, n_occupied, open_shell, request)
+            for chunk in chunks:
+                left[chunk.systems] = False
         if bool(left.any()):
+            around = request.environment
+            beside = None if around is None else around.elements(systems.atoms_per_system)
             chunks += map_threads(
                 lambda index: self._solve(systems, index, n_occupied[index], request, keep_graph=keep_graph),
-                chunks_of(systems, self.method, open_shell, left),
+                chunks_of(systems, self.method, open_shell, left, beside),
                 systems.positions.device,
                 large=systems.n_atoms > _LARGE,
             )
@@ -138,6 +139,23 @@ class NDDO(AbstractModel):
             check_converged(result.scf)
         sites = None if request.environment is None else request.environment.positions
         return self._prediction(systems, result, len(sites) if request.forces and sites is not None else None)
+
+    def _spins(self, systems: Systems) -> tuple[Tensor, Tensor]:
+        """Electrons of both spins, [systems, 2], and which systems are unrestricted."""
+        return occupations(systems, self.method), open_shells(systems, self.uhf)
+
+    def _by_core(self, systems: Systems, n_occupied: Tensor, open_shell: Tensor, request: Request) -> list[ChunkResult]:
+        """The results of those systems that the compiled core takes, if any."""
+        share = Share.of(systems, self.method, self.scf_options, open_shell)
+        if share is None:
+            return []
+        forces, start = request.forces, request.start
+        return [solved_by_core(systems, share, self._recipe, n_occupied, open_shell, forces=forces, start=start)]
+
+    @property
+    def _recipe(self) -> Recipe:
+        options = self.scf_options, self.response_options
+        return Recipe(self.method, self.corrections, self._closed, self.all_terms, *options)
 
     def _keeps_graph(self, systems: Systems) -> bool:
         trained = self.training and any(p.requires_grad for p in self.corrections.parameters())
@@ -155,8 +173,12 @@ class NDDO(AbstractModel):
         """The results of the systems ``index`` of a batch."""
         forces, environment = request.forces, request.environment
         systems, atoms = batch.select_with_atoms(index)
-        if bool((open_shells(systems, self.uhf) == 0).all()):
-            n_occupied = n_occupied[:, :1]
+        open_shell = open_shells(systems, self.uhf)
+        if keep_graph and not (forces or systems.positions.requires_grad) and environment is None:
+            places = index, atoms
+            chunk = solved_for_training(systems, places, self._recipe, n_occupied, open_shell, request.start)
+            if chunk is not None:
+                return chunk if self.training else replace(chunk, shift_size=None)
         if forces and not systems.positions.requires_grad:
             systems = systems.with_positions(systems.positions.detach().requires_grad_())
         around, sites = (None, None) if environment is None else environment.select(index)
@@ -167,35 +189,38 @@ class NDDO(AbstractModel):
         with torch.set_grad_enabled(keep_graph or forces):
             corrections = self.corrections.at(systems)
             hamiltonian = build_hamiltonian(systems, self.method, corrections, self.all_terms, around)
-            scf, density = self._field(hamiltonian, index, n_occupied, start=request.start, keep_graph=keep_graph)
+            start = starting_density(request.start, index, open_shell, hamiltonian.layout.size)
+            scf = None
+            if keep_graph and around is None:  # without a graph the core has been asked before
+                scf = self._field_by_core(systems, hamiltonian, n_occupied, open_shell, start)
+            builder = FockBuilder.from_integrals(hamiltonian.integrals)
+            if scf is None:
+                spins = n_occupied if bool(open_shell.any()) else n_occupied[:, :1]
+                populations = hamiltonian.parameters.shell_populations
+                scf = solve_scf(builder, populations, spins, self.scf_options, start)
+            density = scf.density
+            if keep_graph:
+                density = implicit_density(hamiltonian.integrals, builder, scf, self.response_options, index)
             weights = energy_weights(hamiltonian.integrals, density)
             electronic = electronic_energy(hamiltonian.integrals, weights.detached())
             found = _forces(hamiltonian, weights, moved, keep_graph=keep_graph) if forces else ()
         with torch.set_grad_enabled(keep_graph):
-            charges, dipole = _charges_and_dipole(systems, hamiltonian, density)
+            charges, dipole = charges_and_dipole(systems, hamiltonian.layout, hamiltonian.parameters, density)
         energies = (electronic, hamiltonian.core, electronic + hamiltonian.core + hamiltonian.other)
         electronic, core, energy = (t if keep_graph else t.detach() for t in energies)
         size = corrections.shift_size() if keep_graph and self.training else None
+        spread = None if self.training else corrections.spread()
+        doubt = (None, None) if spread is None else (spread.energy, spread.atoms)
         force, on_sites = (*found, None, None)[:2]
-        return ChunkResult(index, atoms, scf, electronic, core, energy, charges, dipole, force, size, sites, on_sites)
+        others = (*doubt, sites, on_sites)
+        return ChunkResult(index, atoms, scf, electronic, core, energy, charges, dipole, force, size, *others)
 
-    def _field(
-        self,
-        hamiltonian: Hamiltonian,
-        index: Tensor,
-        n_occupied: Tensor,
-        *,
-        start: Tensor | None,
-        keep_graph: bool,
-    ) -> tuple[SCFResult, Tensor]:
-        """The solved field and its density, which has a graph to the integrals where one is kept."""
-        builder = FockBuilder.from_integrals(hamiltonian.integrals)
-        density = starting_density(start, index, n_occupied, hamiltonian.layout.size)
-        populations = hamiltonian.parameters.shell_populations
-        scf = solve_scf(builder, populations, n_occupied, self.scf_options, density)
-        if not keep_graph:
-            return scf, scf.density
-        return scf, implicit_density(hamiltonian.integrals, builder, scf, self.response_options, index)
+    def _field_by_core(
+        self, systems: Systems, h: Hamiltonian, n_occupied: Tensor, open_shell: Tensor, start: Tensor | None
+    ) -> SCFResult | None:
+        changed = Changed(h.parameters, h.layout, h.factors)
+        found = field_by_core(systems, self._recipe, changed, n_occupied, open_shell, start)
+        return None if found is None else found.scf
 
     def hamiltonian(self, systems: Systems) -> Hamiltonian:
         """Parameters, integrals and energies beside the field, corrected, with their graph."""
@@ -204,20 +229,27 @@ class NDDO(AbstractModel):
 
     def _prediction(self, systems: Systems, result: BatchResult, n_sites: int | None) -> Prediction:
         energy = result.of_systems("energy")
-        ev_kcal_mol = self.method.constants.ev_kcal_mol
-        zeros = (self.method.heat_of_atomization - self.method.isolated_energy * ev_kcal_mol).to(energy)
+        zero = systems.kept(("heat", self.method.name, energy.dtype), lambda: self._heat_of_atoms(systems).to(energy))
         return Prediction(
             energy=energy,
             electronic_energy=result.of_systems("electronic"),
             core_energy=result.of_systems("core"),
-            heat_of_formation=(energy * ev_kcal_mol).index_add(0, systems.system_idx, zeros[systems.numbers]),
+            heat_of_formation=energy * self.method.constants.ev_kcal_mol + zero,
             forces=result.of_atoms("forces") if result.has("forces") else None,
             charges=result.of_atoms("charges"),
             dipole=result.of_systems("dipole"),
             shift_size=result.of_systems("shift_size") if result.has("shift_size") else None,
+            energy_spread=result.of_systems("energy_spread") if result.has("energy_spread") else None,
+            atomic_spread=result.of_atoms("atomic_spread") if result.has("atomic_spread") else None,
             environment_forces=None if n_sites is None else result.of_sites(n_sites),
             scf=result.scf,
         )
+
+    def _heat_of_atoms(self, systems: Systems) -> Tensor:
+        """``Σ ΔH_atom − Σ E_atom``, [systems] kcal/mol: what makes an energy a heat of formation."""
+        zeros = self.method.heat_of_atomization - self.method.isolated_energy * self.method.constants.ev_kcal_mol
+        of_atoms = zeros.to(systems.numbers.device)[systems.numbers]
+        return of_atoms.new_zeros(systems.n_systems).index_add(0, systems.system_idx, of_atoms)
 
     def parameters_of(self, systems: Systems) -> Parameters:
         """The parameters that the method, without corrections, gives these atoms."""
@@ -320,10 +352,3 @@ def _forces(
     outputs = [*flat_integrals(hamiltonian.integrals), rest]
     factors = [*weights.flat, torch.ones_like(rest)]
     return [-slope for slope in contracted_gradient(outputs, factors, positions, create_graph=keep_graph)]
-
-
-def _charges_and_dipole(systems: Systems, hamiltonian: Hamiltonian, density: Tensor) -> tuple[Tensor, Tensor]:
-    layout, parameters, total = hamiltonian.layout, hamiltonian.parameters, total_density(density)
-    charges = coulson_charges(layout, parameters, total)
-    masses = atomic_masses(systems.numbers, systems.positions.dtype)
-    return charges, dipole_moment(layout, parameters, total, systems.positions, charges, masses)

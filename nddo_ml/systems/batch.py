@@ -5,7 +5,8 @@ from __future__ import annotations
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from copy import copy
+from dataclasses import dataclass, field, replace
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,7 @@ from nddo_ml.systems.checks import (
     per_system,
 )
 from nddo_ml.systems.frames import charges_and_multiplicities, constraints_of, masses_of
+from nddo_ml.systems.kept import Kept
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -53,6 +55,7 @@ class Systems:
     masses: Tensor | None = None  # [atoms] u; None: standard atomic weights
     fixed: Tensor | None = None  # [atoms] bool, atoms that an optimisation leaves where they are; None: none
     constraints: tuple[str, ...] = ()  # per system, constraints that no workflow here honours; () where there are none
+    kept: Kept = field(default_factory=Kept, init=False, repr=False, compare=False)
 
     @property
     def n_atoms(self) -> int:
@@ -121,11 +124,15 @@ class Systems:
         return lowest_multiplicity(self.numbers, self.system_idx, self.charge)
 
     @property
-    def charged_or_open(self) -> Tensor:
-        """Ions and open shells, [systems] bool; a doublet that a periodic cell's electrons force is none."""
+    def open_shell(self) -> Tensor:
+        """Multiplicities above 1, [systems] bool; a doublet that a periodic cell's electrons force is none."""
         # an odd number of electrons in a periodic cell says nothing of its bands
-        least = torch.where(self.pbc.any(dim=1), self.lowest_multiplicity, 1)
-        return (self.charge != 0) | (self.multiplicity > least)
+        return self.multiplicity > torch.where(self.pbc.any(dim=1), self.lowest_multiplicity, 1)
+
+    @property
+    def charged_or_open(self) -> Tensor:
+        """Ions and open shells, [systems] bool."""
+        return (self.charge != 0) | self.open_shell
 
     @property
     def places(self) -> Tensor:
@@ -272,16 +279,21 @@ class Systems:
         return frames
 
     def select(self, index: Tensor) -> Systems:
-        """The systems ``index`` ([k] int64, in this order) as a batch; atoms keep their order within a system."""
+        """The systems ``index`` ([k] int64, in this order; or [systems] bool) as a batch, atoms in their order."""
         return self.select_with_atoms(index)[0]
 
     def select_with_atoms(self, index: Tensor) -> tuple[Systems, Tensor]:
         """As :meth:`select`, and the indices [n] of its atoms in this batch; a system may be taken several times.
 
         Raises:
-            InputError: an index beyond the batch, or none.
+            InputError: an index beyond the batch, or none; a mask of another length.
         """
-        index = torch.as_tensor(index, dtype=torch.int64, device=self.numbers.device)
+        index = torch.as_tensor(index, device=self.numbers.device)
+        if index.dtype == torch.bool:
+            if index.shape != self.charge.shape:
+                raise InputError(f"expected a mask of {self.n_systems} systems; got one of shape {list(index.shape)}")
+            index = torch.nonzero(index).squeeze(1)
+        index = index.to(torch.int64)
         self._check_index(index)
         sizes = self.atoms_per_system
         atoms = torch.argsort(self.system_idx, stable=True)  # contiguous by system
@@ -316,7 +328,23 @@ class Systems:
 
     def with_positions(self, positions: Tensor, cell: Tensor | None = None) -> Systems:
         """The same systems at other positions [atoms, 3] Å (and cells); not validated again."""
-        return replace(self, positions=positions, cell=self.cell if cell is None else cell)
+        other = copy(self)  # with what is kept of the systems
+        object.__setattr__(other, "positions", positions)
+        if cell is not None:
+            object.__setattr__(other, "cell", cell)
+        return other
+
+    def moved(self, positions: Tensor) -> Systems:
+        """The same systems at other positions [atoms, 3] Å, validated.
+
+        Raises:
+            InputError: NaN or infinite coordinates, atoms on one spot.
+        """
+        check_coordinates(self.numbers, positions, self.system_idx)
+        if self.kept("periodic", lambda: bool(self.pbc.any())):
+            check_images(self.numbers, positions, self.system_idx, self.cell, self.pbc)
+        check_distances(self.numbers, positions, self.system_idx)
+        return self.with_positions(positions)
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Systems:
         """The same systems on another device or with another floating-point type."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -65,6 +66,8 @@ def check_atoms(numbers: Tensor, system_idx: Tensor, n_systems: int) -> None:
 
 def check_coordinates(numbers: Tensor, positions: Tensor, system_idx: Tensor) -> None:
     """Refuse coordinates that are no places."""
+    if positions.numel() and float(positions.detach().abs().max()) <= MAX_COORDINATE:  # which NaN is not
+        return
     if (a := _first(~torch.isfinite(positions).all(dim=1))) is not None:
         where, found = address(numbers, system_idx, a), positions[a].tolist()
         raise InputError(f"{where}: coordinates must be finite numbers in Å; got {found}")
@@ -95,21 +98,23 @@ def check_cells(cell: Tensor, pbc: Tensor, n_systems: int) -> None:
 
 
 def check_distances(numbers: Tensor, positions: Tensor, system_idx: Tensor) -> None:
-    """Refuse two atoms of a system on one spot: neighbours after sorting along x, which is cheap and exact."""
-    positions = positions.detach()
-    key = torch.argsort(positions[:, 0], stable=True)
-    key = key[torch.argsort(system_idx[key], stable=True)]
-    x, idx = positions[key], system_idx[key]
+    """Refuse two atoms of a system on one spot: neighbours in order of a coordinate, which is cheap and exact."""
+    points, systems = positions.detach().cpu().numpy(), system_idx.cpu().numpy()
+    along = points[:, (points.max(axis=0) - points.min(axis=0)).argmax()]
+    key = np.lexsort((along, systems))
+    line, x, idx = along[key], points[key], systems[key]
     step = 1
-    while step < key.shape[0]:
-        near = (idx[step:] == idx[:-step]) & (x[step:, 0] - x[:-step, 0] < MIN_DISTANCE)
-        if not bool(near.any()):
+    while step < len(key):
+        near = np.flatnonzero((line[step:] - line[:-step] < MIN_DISTANCE) & (idx[step:] == idx[:-step]))
+        if not len(near):
             return
-        if (k := _first(near & ((x[step:] - x[:-step]).norm(dim=1) < MIN_DISTANCE))) is not None:
-            a, b = (address(numbers, system_idx, atom) for atom in sorted((int(key[k]), int(key[k + step]))))
+        distance = np.linalg.norm(x[near + step] - x[near], axis=1)
+        if (distance < MIN_DISTANCE).any():
+            k = near[distance < MIN_DISTANCE][0]
+            where = address_of_two(numbers, system_idx, int(key[k]), int(key[k + step]))
             raise InputError(
-                f"{a} and {b} are on one spot: "
-                f"their distance is {float((x[k + step] - x[k]).norm()):.4f} Å, expected at least {MIN_DISTANCE} Å"
+                f"{where} are on one spot: their distance is {distance[near == k][0]:.4f} Å, "
+                f"expected at least {MIN_DISTANCE} Å"
             )
         step += 1
 
@@ -129,9 +134,9 @@ def check_images(numbers: Tensor, positions: Tensor, system_idx: Tensor, cell: T
     if (k := _first(pairs.shift.any(dim=1))) is None:
         return
     distance = float(pair_vectors(x, pairs, idx, cell[systems])[k].norm())
-    a, b = (address(numbers, system_idx, int(atoms[index])) for index in (pairs.i[k], pairs.j[k]))
+    where = address_of_two(numbers, system_idx, int(atoms[pairs.i[k]]), int(atoms[pairs.j[k]]))
     raise InputError(
-        f"{a} and {'an image of ' if a == b else ''}{b} are on one spot through the boundary of the cell: "
+        f"{where} are on one spot through the boundary of the cell: "
         f"their distance is {distance:.4f} Å, expected at least {MIN_DISTANCE} Å"
     )
 
@@ -147,3 +152,11 @@ def _first(mask: Tensor) -> int | None:
     """Index of the first True."""
     found = torch.nonzero(mask)
     return int(found[0, 0]) if found.numel() else None
+
+
+def address_of_two(numbers: Tensor, system_idx: Tensor, a: int, b: int) -> str:
+    """Address of two atoms of a system, by flat indices; of an atom and its image where they are the same."""
+    if a == b:
+        return f"{address(numbers, system_idx, a)} and an image of it"
+    first, second = (address(numbers, system_idx, atom) for atom in sorted((a, b)))
+    return f"{first.replace(', atom ', ', atoms ')} and {second.split(', atom ')[1]}"

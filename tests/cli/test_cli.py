@@ -21,7 +21,7 @@ FIELDS = {
     "source", "frame", "name", "formula", "natoms", "elements", "positions_A", "cell_A", "pbc", "method", "charge",
     "multiplicity", "energy_eV", "heat_of_formation_kcal_mol", "forces_eV_A", "charges_e", "dipole_D",
     "dipole_vector_D", "homo_eV", "lumo_eV", "scf_converged", "scf_iterations", "energy_spread_eV",
-    "largest_force_spread_eV_A", "extrapolation", "environment",
+    "atomic_spread_eV", "largest_force_spread_eV_A", "extrapolation", "environment",
 }  # fmt: skip
 
 
