@@ -163,10 +163,7 @@ class NNP(AbstractModel):
             if differentiate and not vectors.requires_grad:
                 vectors = vectors.requires_grad_()
             features = self.functions(systems.numbers, vectors, pairs)
-            failed = None
-            if self.extrapolation_margin is not None:
-                report = extrapolations(self.scaler, features.detach(), systems, self.extrapolation_margin)
-                failed = beyond(report, systems, self.name, request.on_failure)
+            failed = self._beyond_margin(features, systems, request.on_failure)
             far = self.electrostatics is not None
             apart = Strained.of(systems, forces=differentiate and far, stress=request.stress and far)
             atoms = self.of_atoms(self.scaler(features, systems.numbers), apart.systems)
@@ -181,6 +178,13 @@ class NNP(AbstractModel):
             prediction = with_terms(prediction, self.terms, systems, keep_graph=keep_graph)
         prediction = prediction if keep_graph else prediction.detached()
         return prediction.masked(failed, systems.system_idx) if failed is not None else prediction
+
+    def _beyond_margin(self, features: Tensor, systems: Systems, on_failure: str) -> Tensor | None:
+        """Which systems leave the training data's range, [systems] bool; None where nothing is to be masked."""
+        if self.extrapolation_margin is None:
+            return None
+        report = extrapolations(self.scaler, features.detach(), systems, self.extrapolation_margin)
+        return beyond(report, systems, self.name, on_failure)
 
     def _has_closed_form(self, systems: Systems) -> bool:
         plain = self.electrostatics is None and not self.anchored and self.energy_scale.dtype == torch.float64
