@@ -163,7 +163,7 @@ class NNP(AbstractModel):
             if differentiate and not vectors.requires_grad:
                 vectors = vectors.requires_grad_()
             features = self.functions(systems.numbers, vectors, pairs)
-            failed = self._refused(features, systems, request.on_failure)
+            failed = self._beyond_margin(features, systems, request.on_failure)
             far = self.electrostatics is not None
             apart = Strained.of(systems, forces=differentiate and far, stress=request.stress and far)
             atoms = self.of_atoms(self.scaler(features, systems.numbers), apart.systems)
@@ -179,6 +179,13 @@ class NNP(AbstractModel):
         prediction = prediction if keep_graph else prediction.detached()
         return prediction.masked(failed, systems.system_idx) if failed is not None else prediction
 
+    def _beyond_margin(self, features: Tensor, systems: Systems, on_failure: str) -> Tensor | None:
+        """Which systems leave the training data's range, [systems] bool; None where nothing is to be masked."""
+        if self.extrapolation_margin is None:
+            return None
+        report = extrapolations(self.scaler, features.detach(), systems, self.extrapolation_margin)
+        return beyond(report, systems, self.name, on_failure)
+
     def _has_closed_form(self, systems: Systems) -> bool:
         plain = self.electrostatics is None and not self.anchored and self.energy_scale.dtype == torch.float64
         return plain and self._closed.serves(systems.positions)
@@ -190,7 +197,7 @@ class NNP(AbstractModel):
         wanted = ("members" if spread else "mean") if request.forces or request.stress else None
         pairs, vectors = self._neighbors(systems)
         features, around = self._closed.features(numbers, vectors, pairs)
-        failed = self._refused(features, systems, request.on_failure)
+        failed = self._beyond_margin(features, systems, request.on_failure)
         outputs, found = self._closed.outputs(numbers, features, vectors, around, slopes=wanted)
         atoms = AtomicResults(self.reference_energies[numbers] + self.energy_scale * outputs)
         slopes = None if found is None else Slopes(self.energy_scale * found)
@@ -198,13 +205,6 @@ class NNP(AbstractModel):
         if self.terms:
             prediction = with_terms(prediction, self.terms, systems, keep_graph=False)
         return prediction if failed is None else prediction.masked(failed, systems.system_idx)
-
-    def _refused(self, features: Tensor, systems: Systems, on_failure: str) -> Tensor | None:
-        """The systems beyond the extrapolation margin, if there is one; an error unless they are masked."""
-        if self.extrapolation_margin is None:
-            return None
-        report = extrapolations(self.scaler, features.detach(), systems, self.extrapolation_margin)
-        return beyond(report, systems, self.name, on_failure)
 
     def of_atoms(self, scaled: Tensor, systems: Systems) -> AtomicResults:
         """Atomic energies and charges of every member from scaled features [atoms, F]; both arguments keep their graph.
