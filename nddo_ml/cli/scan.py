@@ -88,8 +88,8 @@ def scan(
     Atoms of two fragments need no bond for a distance. Bonds that come apart
     need --uhf. With --relative-to fragments the zero is the two parts of a
     bond, each alone. Hollow points of the figure are those at which a potential
-    extrapolates. Exit code 1 when some point did not converge. With OUT, the
-    curves are kept in OUT.part as they come: the same command goes on.
+    extrapolates. Exit code 1 when some point did not converge. With OUT, curves
+    and relaxed points are kept in OUT.part as they come: the same command goes on.
 
     Examples:
 
@@ -115,8 +115,10 @@ def scan(
     options = {"uhf": uhf, "coordinate": str(coordinate), "values": values, "relative-to": relative_to, **limits}
     with produce.production(targets, produce.settings_of("scan", loaded, **options), report) as run:
         work = CurveOf(tuple(loaded), structure, coordinate, values, relative_to, fmax if relaxed else None, max_steps)
-        keys = run.work(pieces_of(work), work, "curves", produce.resources(workers, scheduler))
-        curves = [read_curve(kept) for block in run.blocks(keys) for kept in block]
+        what = "points" if relaxed else "curves"
+        keys = run.work(pieces_of(work, run.journal), work, what, produce.resources(workers, scheduler))
+        done = [kept for block in run.blocks(keys) for kept in block]
+        curves = [read_curve(kept) for kept in sorted(done, key=lambda kept: kept["model"])]
         if not curves:
             raise typer.Exit(report.exit_code)
         _tell_failures(curves, coordinate, fmax, report)

@@ -17,7 +17,7 @@ from bp_descriptors import Scaler, SymmetryFunctions
 from nddo_ml.elements import symbol_of
 from nddo_ml.errors import InputError
 from nddo_ml.models.n2p2_settings import N2P2Settings, number_after, text_of, whole_after
-from nddo_ml.networks import ElementNetworks, FeedForward, NetworkShape
+from nddo_ml.networks import FeedForward, NetworkShape
 
 ACTIVATION_OF_CODE: Mapping[str, str] = {
     "l": "linear",

@@ -115,8 +115,10 @@ def _ends(line: str) -> bool:
 def _atoms(chunk: Chunk, lines: range, kind: str, bohr: bool) -> Atoms:
     rows = rows_of([chunk.lines[k] for k in lines], chunk.first + lines.start)
     for label, _, where in rows:
-        if label.upper() == "Q":
-            raise InputError(f"{where}: a point charge (Q) among the atoms is not understood")
+        if label.upper() == "Q" or label.endswith(">"):
+            raise InputError(
+                f"{where}: a point charge or embedding potential ({label}) among the atoms is not understood"
+            )
         if label.upper() == "DA":
             raise InputError(f"{where}: {label!r} is a dummy atom; expected atoms only")
     if kind in ("int", "internal"):
