@@ -204,8 +204,7 @@ def _evaluate(
 ) -> tuple[np.ndarray, list[np.ndarray]]:
     """Energies of structures of the reactions ``owner``, without constants that have no force, and forces."""
     systems = reactions.select(owner).with_positions(torch.as_tensor(np.concatenate(positions)))
-    with torch.no_grad():
-        prediction = model(systems, forces=True)
+    prediction = model(systems, forces=True).detached()
     energy = prediction.energy - constant_energy(model, systems)
     forces = given(prediction.forces).split([len(x) for x in positions])
     return energy.numpy(), [f.numpy() for f in forces]
