@@ -13,6 +13,12 @@ from fake_model import MorseModel
 
 from nddo_ml import NDDO, InputError, NDDOCalculator, Systems
 from nddo_ml.workflows.dynamics import Motion, degrees_of_freedom, first_state, kinetic_energy, run
+from nddo_ml.workflows.optimize import optimize
+
+
+def relaxed(*names: str) -> Systems:
+    """Molecules at minima of the cheap model."""
+    return optimize(Systems.from_ase([molecule(n) for n in names]), MorseModel(), fmax=0.01).systems
 
 
 def streams(*numbers: int) -> torch.Tensor:
@@ -33,7 +39,7 @@ def test_path_is_that_of_ase() -> None:
 
 
 def test_energy_and_momentum_stay() -> None:
-    systems, motion = Systems.from_ase([molecule("CH3OH"), molecule("H2O")]), Motion(0.25, 300.0)
+    systems, motion = relaxed("CH3OH", "H2O"), Motion(0.25, 300.0)
     state = first_state(systems, motion, streams(0, 0))
     end, samples = run(systems, MorseModel(), motion, state, streams(0, 0), 200, 10)
     total = torch.stack([s.potential + s.kinetic for s in samples])
@@ -63,7 +69,7 @@ def test_a_replica_does_not_depend_on_its_batch() -> None:
 
 
 def test_heat_bath_has_its_temperature() -> None:
-    systems = Systems.from_ase([molecule("CH3OH")] * 20)
+    systems = relaxed("CH3OH").select(torch.zeros(20, dtype=torch.int64))
     motion, stream = Motion(0.5, 400.0, 50.0), torch.arange(20)
     _, samples = run(systems, MorseModel(), motion, first_state(systems, motion, stream), stream, 200, 5)
     kinetic = torch.stack([s.kinetic for s in samples[10:]]).mean()
