@@ -37,6 +37,7 @@ def default_functions(
     weighted_angular: bool | None = None,
     cutoff_kind: str = "cos",
     closest: float | None = None,
+    resolved: Sequence[str] | None = None,
 ) -> list[Function]:
     """Element-resolved functions for ``elements`` and a ``cutoff`` (Å): shifted G2 and shifted wide G5.
 
@@ -50,6 +51,8 @@ def default_functions(
         size: "small", "medium" or "large"; with four elements 112, 244 and 416 functions.
         weighted_angular: angular functions weighted by Z_j Z_k instead of one set for each pair of
             elements; None does so for more than six elements.
+        resolved: elements whose pairs have angular functions of their own beside weighted ones for all; None: as
+            ``weighted_angular`` says.
         cutoff_kind: as in :class:`~bp_descriptors.cutoffs.Cutoff`.
         closest: how close atoms come (Å); the grids begin there where it is less than 0.8 of the shortest bond.
 
@@ -73,7 +76,9 @@ def default_functions(
     n_radial, n_shells, zetas = SIZES[size]
     weighted = len(symbols) > 6 if weighted_angular is None else weighted_angular
     couples: list[tuple[str, ...]] = [()] if weighted else list(combinations_with_replacement(symbols, 2))
-    angular_kind = "W5" if weighted else "G5"
+    if resolved is not None:
+        chosen = _symbols(resolved) if resolved else []
+        couples = [(), *combinations_with_replacement([s for s in symbols if s in chosen], 2)]
     far, near = Cutoff(cutoff, cutoff_kind), Cutoff(angular_cutoff, cutoff_kind)
     functions = []
     for center in symbols:
@@ -81,7 +86,7 @@ def default_functions(
             functions += [Function(center, "G2", far, (s,), eta, r_s) for s in symbols]
         for eta, r_s in _shells(angular_cutoff, n_shells, first, 1.0):
             functions += [
-                Function(center, angular_kind, near, couple, eta, r_s, zeta=zeta, lambda_=lambda_)
+                Function(center, "G5" if couple else "W5", near, couple, eta, r_s, zeta=zeta, lambda_=lambda_)
                 for couple in couples
                 for zeta in zetas
                 for lambda_ in (-1.0, 1.0)
@@ -126,7 +131,7 @@ def read_n2p2(path: str | Path, length_unit: str = "bohr") -> list[Function]:
                 alpha = float(words[2]) if len(words) > 2 else alpha
             elif words[0] == "cutoff_alpha":
                 alpha = float(words[1])
-            elif words[0] == "symfunction_short":
+            elif words[0] in ("symfunction_short", "symfunction"):  # the latter of the fourth generation
                 lines.append((number, words[1:]))
             elif words[0].endswith("symfunction_short"):
                 raise ValueError(f"{path}, line {number}: expected symfunction_short; got RuNNer's {words[0]}")

@@ -54,7 +54,7 @@ def slow_model(pause: float):
             time.sleep(pause)
             return super().forward(systems, request)
 
-    return lambda *given: Slow()
+    return lambda *given, **options: Slow()
 
 
 if __name__ == "__main__":

@@ -11,9 +11,10 @@ from ase.build import molecule
 from hybrid_models import CUTOFF, randomized
 from nnp_models import make_nnp
 
-from nddo_ml import NDDO, NNP, AtomFeatures, load_model
+from nddo_ml import NDDO, NNP, AtomFeatures, Systems, load_model
 from nddo_ml.hybrid.atomic_energy import AtomicEnergyCorrection
 from nddo_ml.hybrid.correction import Correction
+from nddo_ml.hybrid.domain import Domain
 from nddo_ml.hybrid.pair_functions import PairCorrection
 from nddo_ml.hybrid.parameter_shifts import ParameterCorrection
 from nddo_ml.models.base import AbstractModel
@@ -67,6 +68,16 @@ def energies(features: AtomFeatures) -> Correction:
     return AtomicEnergyCorrection(features, hidden=(4,), seed=3)
 
 
+def fading() -> NDDO:
+    """A committee of energies that fades outside its data."""
+    plain = AtomFeatures.default(list(CHNO), CUTOFF, bonded=True)
+    data = Systems.from_ase([molecule(name) for name in ("H2O", "CH3OH", "HCN", "CH3CHO")])
+    domain = Domain.fit(plain(data).values, data.numbers, directions=3, centers=2)
+    features = AtomFeatures(plain.functions, plain.scaler, plain.bonded, domain)
+    added = AtomicEnergyCorrection(features, hidden=(4,), members=3, uncertainty=(2.0, 0.1))
+    return randomized(NDDO("AM1", correction=added, scf=TIGHT))
+
+
 def with_terms() -> NNP:
     plain = make_nnp(CHNO)
     terms = (DispersionD3(s6=1.0, s_r6=1.0, alpha=16.0), ScreenedRepulsionZBL(begin=0.4, end=1.6))
@@ -84,11 +95,14 @@ KINDS = {
     "shifts": Kind(lambda: hybrid(shifts)),
     "pair functions": Kind(lambda: hybrid(pairs)),
     "atomic energies": Kind(lambda: hybrid(energies)),
+    "fading committee": Kind(fading),
     "bonded features": Kind(lambda: hybrid(shifts, energies, bonded=True)),
     "mixture": Kind(lambda: merged([hybrid(shifts), hybrid(energies)])),
     "NNP": Kind(lambda: make_nnp(CHNO)),
     "committee": Kind(lambda: merged([make_nnp(CHNO, seed=k) for k in (0, 7)])),
     "NNP with terms": Kind(with_terms),
+    "NNP with charges": Kind(lambda: make_nnp(CHNO, charges="qeq")),
+    "committee with charges": Kind(lambda: merged([make_nnp(CHNO, seed=k, charges="charges") for k in (0, 7)])),
     "hybrid-chno": Kind(lambda: load_model("hybrid-chno")),
     "nnp-chno": Kind(lambda: load_model("nnp-chno")),
 }

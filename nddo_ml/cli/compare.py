@@ -13,8 +13,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from nddo_ml.cli import answering, common, environment, output, produce
-from nddo_ml.cli.common import Charge, Files, Json, Models, Multiplicity, NoPbc, Smiles, Uhf
-from nddo_ml.cli.environment import Charges, Field
+from nddo_ml.cli.common import Charge, Files, Ignore, Json, Models, Multiplicity, NoPbc, Smiles, Uhf
+from nddo_ml.cli.environment import Charges, Field, Solvent
 from nddo_ml.cli.produce import Scheduler, Workers
 from nddo_ml.compare.answers import extrapolates_at_atoms, pyscf_atom_energies
 from nddo_ml.compare.comparison import ZEROS
@@ -60,8 +60,10 @@ def compare(
     no_pbc: NoPbc = False,
     smiles: Smiles = None,
     uhf: Uhf = False,
+    ignore_charge_and_spin: Ignore = False,
     field: Field = None,
     charges: Charges = None,
+    solvent: Solvent = None,
     summary: Summary = False,
     json: Json = None,
     figures: Figures = None,
@@ -90,10 +92,10 @@ def compare(
     targets = produce.checked([*sources.files, *(models or ()), *filter(None, [charges])], json=json)
     if relative_to is not None and relative_to not in ZEROS:
         raise InputError(f"energies may be relative to {', '.join(ZEROS)}; got {relative_to!r}")
-    surroundings = environment.surroundings(field, charges)
+    surroundings = environment.surroundings(field, charges, solvent)
     if pyscf and surroundings is not None:
-        raise InputError("--pyscf is of molecules alone; expected no --field or --charges beside it")
-    loaded = tuple(common.open_models(models, uhf, surroundings))
+        raise InputError("--pyscf is of molecules alone; expected no --field, --charges or --solvent beside it")
+    loaded = tuple(common.open_models(models, uhf, surroundings, ignore_charge_and_spin))
     level = _checked(Level(functional, basis)) if pyscf else None
     report = common.Report(common.console(stderr=True))
     settings = produce.settings_of("compare", loaded, uhf=uhf, pyscf=level.description if level else None)

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from nddo_ml.cli import common, environment, output, produce
 from nddo_ml.cli.common import Charge, Files, Json, Model, Multiplicity, NoPbc, Smiles, Uhf
-from nddo_ml.cli.environment import Charges, Field
+from nddo_ml.cli.environment import Charges, Field, Solvent
 from nddo_ml.cli.optimize import Fmax, Steps
 from nddo_ml.cli.produce import Scheduler, Workers
 from nddo_ml.results.frames import write_frames
@@ -115,6 +115,7 @@ def conformers(
     uhf: Uhf = False,
     field: Field = None,
     charges: Charges = None,
+    solvent: Solvent = None,
     starts: Starts = None,
     fmax: Fmax = 0.002,
     max_steps: Steps = 500,
@@ -143,7 +144,7 @@ def conformers(
     inputs = [*sources.files, model, *filter(None, [charges])]
     targets = produce.checked(inputs, output=output_file, json=json)
     check_limits(fmax, max_steps)
-    loaded = common.load_model(model, uhf, surroundings=environment.surroundings(field, charges))
+    loaded = common.load_model(model, uhf, surroundings=environment.surroundings(field, charges, solvent))
     report = common.Report(common.console(stderr=True))
     options: dict[str, Any] = {"starts": starts, "fmax": fmax, "max_steps": max_steps}
     options |= {"window": window, "temperature": temperature, "seed": seed}

@@ -22,21 +22,29 @@ Charges = Annotated[
         help="Point charges around every structure: lines of x y z charge [radius] (Å, e), pqr, or a file of ASE.",
     ),
 ]
+Solvent = Annotated[
+    str | None,
+    typer.Option("--solvent", metavar="NAME", help="An implicit solvent: water, …, eps=NUMBER; gb:NAME is faster."),
+]
 
 _SAID: Mapping[str, Callable[[Any], str]] = {  # a part of a record in words
     "field_V_A": lambda field: f"field {' '.join(f'{x:g}' for x in field)} V/Å",
     "point_charges": lambda found: f"{found['count']} point charges, {found['total_e'] + 0.0:.4g} e in all",
+    "solvent": lambda found: f"{found['model']} {found['name'] or 'ε = ' + str(found['permittivity'])}",
 }
 
 
-def surroundings(field: tuple[float, float, float] | None, charges: str | None) -> Environment | None:
+def surroundings(
+    field: tuple[float, float, float] | None, charges: str | None, solvent: str | None = None
+) -> Environment | None:
     """What the options ask for, together; None of none.
 
     Raises:
-        InputError: numbers that are not finite; as :func:`read_charges`.
+        InputError: numbers that are not finite; as :func:`read_charges` and :func:`named_solvent`.
     """
     from nddo_ml.environments.field import UniformField
     from nddo_ml.environments.files import read_charges
+    from nddo_ml.environments.solvents import named_solvent
     from nddo_ml.environments.together import Together
 
     parts: list[Environment] = []
@@ -44,6 +52,8 @@ def surroundings(field: tuple[float, float, float] | None, charges: str | None) 
         parts.append(UniformField.of(field))
     if charges is not None:
         parts.append(read_charges(charges))
+    if solvent is not None:
+        parts.append(named_solvent(solvent))
     return Together.of(parts) if parts else None
 
 

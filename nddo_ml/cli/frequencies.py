@@ -9,7 +9,7 @@ import typer
 
 from nddo_ml.cli import common, environment, produce
 from nddo_ml.cli.common import Charge, Files, Json, Model, Multiplicity, NoPbc, Smiles, Uhf
-from nddo_ml.cli.environment import Charges, Field
+from nddo_ml.cli.environment import Charges, Field, Solvent
 from nddo_ml.cli.optimize import Fmax, Steps
 from nddo_ml.cli.produce import Scheduler, Workers
 from nddo_ml.cli.thermal import Conditions, temperatures_of
@@ -51,6 +51,7 @@ def frequencies(
     uhf: Uhf = False,
     field: Field = None,
     charges: Charges = None,
+    solvent: Solvent = None,
     relaxed: Relax = False,
     fmax: Fmax = 0.002,
     max_steps: Steps = 500,
@@ -90,7 +91,7 @@ def frequencies(
     check_limits(fmax, max_steps)
     check_modes(modes)
     conditions = Conditions(temperatures_of(temperature), pressure, symmetry_number, quasi_harmonic)
-    loaded = common.load_model(model, uhf, surroundings=environment.surroundings(field, charges))
+    loaded = common.load_model(model, uhf, surroundings=environment.surroundings(field, charges, solvent))
     report = common.Report(common.console(stderr=True))
     options: dict[str, Any] = {"uhf": uhf, "analytic": analytic, "bonds": targets.wants_bonds, **vars(conditions)}
     options |= {"relax": relaxed, **({"fmax": fmax, "max-steps": max_steps} if relaxed else {})}

@@ -9,7 +9,7 @@ import typer
 
 from nddo_ml.cli import common, environment, produce
 from nddo_ml.cli.common import Charge, Files, Json, Model, Multiplicity, NoPbc, Smiles, Uhf
-from nddo_ml.cli.environment import Charges, Field
+from nddo_ml.cli.environment import Charges, Field, Solvent
 from nddo_ml.cli.moving import MdRun, write_md
 from nddo_ml.results.pool import Resources
 from nddo_ml.workflows.dynamics import Motion
@@ -42,6 +42,7 @@ def md(
     uhf: Uhf = False,
     field: Field = None,
     charges: Charges = None,
+    solvent: Solvent = None,
     steps: Steps = 1000,
     timestep: Timestep = 0.5,
     temperature: Temperature = 300.0,
@@ -77,7 +78,7 @@ def md(
         figure=figure,
     )
     motion = Motion(timestep, temperature, friction, seed)
-    loaded = common.load_model(model, uhf, surroundings=environment.surroundings(field, charges))
+    loaded = common.load_model(model, uhf, surroundings=environment.surroundings(field, charges, solvent))
     report = common.Report(common.console(stderr=True))
     options = {"uhf": uhf, "replicas": replicas, "every": every, **vars(motion)}
     with produce.production(targets, produce.settings_of("md", [loaded], **options), report) as run:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nddo_ml.cli import common, environment, output, produce
-from nddo_ml.cli.common import Charge, Files, Json, Model, Multiplicity, NoPbc, Smiles, Uhf
-from nddo_ml.cli.environment import Charges, Field
+from nddo_ml.cli.common import Charge, Files, Ignore, Json, Model, Multiplicity, NoPbc, Smiles, Uhf
+from nddo_ml.cli.environment import Charges, Field, Solvent
 from nddo_ml.cli.produce import Scheduler, Workers
 from nddo_ml.results.run import NOT_CONVERGED
 from nddo_ml.workflows.optimize import OptimizationResult, check_limits
@@ -86,8 +86,10 @@ def optimize(
     no_pbc: NoPbc = False,
     smiles: Smiles = None,
     uhf: Uhf = False,
+    ignore_charge_and_spin: Ignore = False,
     field: Field = None,
     charges: Charges = None,
+    solvent: Solvent = None,
     fmax: Fmax = 0.05,
     max_steps: Steps = 500,
     json: Json = None,
@@ -113,7 +115,8 @@ def optimize(
     inputs = [*sources.files, model, *filter(None, [charges])]
     targets = produce.checked(inputs, output=output_file, json=json, trajectory=trajectory)
     check_limits(fmax, max_steps)
-    loaded = common.load_model(model, uhf, surroundings=environment.surroundings(field, charges))
+    surroundings = environment.surroundings(field, charges, solvent)
+    loaded = common.load_model(model, uhf, surroundings=surroundings, ignore=ignore_charge_and_spin)
     report = common.Report(common.console(stderr=True))
     options = {"uhf": uhf, "fmax": fmax, "max-steps": max_steps, "trajectory": trajectory is not None}
     options["bonds"] = targets.wants_bonds

@@ -103,6 +103,7 @@ def outcomes(
             "scf_converged": None if scf is None else bool(scf.converged[k]),
             "scf_iterations": None if scf is None else int(scf.iterations[k]),
             "energy_spread_eV": _item(prediction.energy_spread, k),
+            "atomic_spread_eV": _item(prediction.atomic_spread, order),
             "largest_force_spread_eV_A": spread,
             "extrapolation": None if outside is None else extrapolation_record(outside.get(k)),
             "environment": environment.record(model.environment),
@@ -292,13 +293,18 @@ def structure_name(source: str, frame: int) -> str:
 
 def _rest(atoms: Atoms, bonds: bool) -> str:
     """What a written frame has beside the record: info, arrays and fixed atoms of the structure, encoded."""
-    from ase.constraints import FixAtoms
-    from ase.io.jsonio import encode
-
     arrays = {k: v for k, v in atoms.arrays.items() if k not in (*NOT_KEPT, "numbers", "positions")}
     info = {str(k): v for k, v in atoms.info.items() if k not in NOT_KEPT and (bonds or k != BONDS)}
-    fixed = [int(i) for c in atoms.constraints if isinstance(c, FixAtoms) for i in c.index]
-    rest = {"cell": atoms.cell.array, "arrays": arrays, "info": info, "fixed": fixed}
+    fixed: list[int] = []
+    if atoms.constraints:
+        from ase.constraints import FixAtoms  # loads scipy
+
+        fixed = [int(i) for c in atoms.constraints if isinstance(c, FixAtoms) for i in c.index]
+    rest = {"cell": atoms.cell.tolist(), "arrays": arrays, "info": info, "fixed": fixed}
+    if not arrays and all(isinstance(v, str | int | float) for v in info.values()):
+        return json.dumps(rest)
+    from ase.io.jsonio import encode  # loads scipy
+
     try:
         return encode(rest)
     except TypeError:  # something in info that JSON does not know

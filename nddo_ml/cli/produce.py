@@ -72,7 +72,7 @@ class Production:
         return self.work(chunks_of(structures, most), Attempt(compute), what, resources)
 
     def work(
-        self, pieces: Iterable[Piece], function: Callable[[Any], list[Outcome]], what: str, resources: Resources
+        self, pieces: Iterable[Piece | None], function: Callable[[Any], list[Outcome]], what: str, resources: Resources
     ) -> list[str]:
         """Compute what the journal lacks; the keys of all pieces in order."""
         if len(self.journal):

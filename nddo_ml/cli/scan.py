@@ -14,9 +14,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from nddo_ml.cli import common, environment, output, produce
-from nddo_ml.cli.common import Charge, Json, Models, Multiplicity, NoPbc, Uhf
+from nddo_ml.cli.common import Charge, Ignore, Json, Models, Multiplicity, NoPbc, Uhf
 from nddo_ml.cli.curves import CurveOf, pieces_of, read_curve
-from nddo_ml.cli.environment import Charges, Field
+from nddo_ml.cli.environment import Charges, Field, Solvent
 from nddo_ml.cli.produce import Scheduler, Workers
 from nddo_ml.compare.comparison import ZEROS
 from nddo_ml.compare.scan import SCAN_ZEROS, Curve, check_zero, fragments, rigid_scan
@@ -71,8 +71,10 @@ def scan(
     multiplicity: Multiplicity = None,
     no_pbc: NoPbc = False,
     uhf: Uhf = False,
+    ignore_charge_and_spin: Ignore = False,
     field: Field = None,
     charges: Charges = None,
+    solvent: Solvent = None,
     json: Json = None,
     output_file: Output = None,
     figure: Figure = None,
@@ -86,8 +88,8 @@ def scan(
     Atoms of two fragments need no bond for a distance. Bonds that come apart
     need --uhf. With --relative-to fragments the zero is the two parts of a
     bond, each alone. Hollow points of the figure are those at which a potential
-    extrapolates. Exit code 1 when some point did not converge. With OUT, the
-    curves are kept in OUT.part as they come: the same command goes on.
+    extrapolates. Exit code 1 when some point did not converge. With OUT, curves
+    and relaxed points are kept in OUT.part as they come: the same command goes on.
 
     Examples:
 
@@ -101,8 +103,8 @@ def scan(
     targets = produce.checked(inputs, output=output_file, json=json, figure=figure)
     coordinate = _coordinate({"bond": bond, "angle": angle, "torsion": torsion})
     check_zero(relative_to)
-    surroundings = environment.surroundings(field, charges)
-    loaded = common.open_models(models, uhf, surroundings)
+    surroundings = environment.surroundings(field, charges, solvent)
+    loaded = common.open_models(models, uhf, surroundings, ignore_charge_and_spin)
     report = common.Report(common.console(stderr=True))
     structure = _structure(produce.Sources.given([file], None, charge, multiplicity, no_pbc), report)
     values = np.linspace(start, stop, points).tolist()
@@ -113,8 +115,10 @@ def scan(
     options = {"uhf": uhf, "coordinate": str(coordinate), "values": values, "relative-to": relative_to, **limits}
     with produce.production(targets, produce.settings_of("scan", loaded, **options), report) as run:
         work = CurveOf(tuple(loaded), structure, coordinate, values, relative_to, fmax if relaxed else None, max_steps)
-        keys = run.work(pieces_of(work), work, "curves", produce.resources(workers, scheduler))
-        curves = [read_curve(kept) for block in run.blocks(keys) for kept in block]
+        what = "points" if relaxed else "curves"
+        keys = run.work(pieces_of(work, run.journal), work, what, produce.resources(workers, scheduler))
+        done = [kept for block in run.blocks(keys) for kept in block]
+        curves = [read_curve(kept) for kept in sorted(done, key=lambda kept: kept["model"])]
         if not curves:
             raise typer.Exit(report.exit_code)
         _tell_failures(curves, coordinate, fmax, report)

@@ -9,7 +9,7 @@ import typer
 
 from nddo_ml.cli import common, environment, produce
 from nddo_ml.cli.common import Charge, Files, Json, Model, Multiplicity, NoPbc, Uhf
-from nddo_ml.cli.environment import Charges, Field
+from nddo_ml.cli.environment import Charges, Field, Solvent
 from nddo_ml.cli.frequencies import ModesFile, Pressure, QuasiHarmonic, SymmetryNumber, Temperature
 from nddo_ml.cli.optimize import Fmax
 from nddo_ml.cli.produce import Scheduler, Workers
@@ -34,6 +34,7 @@ def ts(
     uhf: Uhf = False,
     field: Field = None,
     charges: Charges = None,
+    solvent: Solvent = None,
     fmax: Fmax = 0.005,
     max_steps: Steps = 60,
     temperature: Temperature = "298.15",
@@ -63,7 +64,7 @@ def ts(
     check_limits(fmax, max_steps)
     check_modes(modes)
     conditions = Conditions(temperatures_of(temperature), pressure, symmetry_number, quasi_harmonic)
-    loaded = common.load_model(model, uhf, surroundings=environment.surroundings(field, charges))
+    loaded = common.load_model(model, uhf, surroundings=environment.surroundings(field, charges, solvent))
     report = common.Report(common.console(stderr=True))
     options: dict[str, Any] = {"uhf": uhf, "fmax": fmax, "max-steps": max_steps, "bonds": targets.wants_bonds}
     with produce.production(targets, produce.settings_of("ts", [loaded], **options, **vars(conditions)), report) as run:

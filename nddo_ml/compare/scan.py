@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -77,18 +77,11 @@ def scan(
     parts = fragments(atoms, coordinate) if relative_to == "fragments" else None
     curves = []
     for model in models:
-        frames, relaxed = rigid, None
-        if fmax is not None:
-            made = relaxed_scan(atoms, coordinate, values, model, fmax=fmax, max_steps=max_steps, advance=advance)
-            frames, relaxed = made.frames, made.relaxed
-        data = from_frames(frames)
-        elements = data.elements if relative_to == "atoms" else ()
-        along = AlongCurve(model) if model.capabilities.density else model
-        answers = model_answers(along, data, elements, advance if fmax is None else None)
-        constant = constant_energy(model, data.systems)
-        answers = replace(answers, energy=answers.energy - constant)
-        limit = None if parts is None else _energy_apart(model, parts)
-        curves.append(Curve(list(values), frames, data, answers, relaxed, limit, bool(constant.any())))
+        if fmax is None:
+            curves.append(curve_of(model, values, rigid, None, relative_to, parts, advance))
+            continue
+        made = relaxed_scan(atoms, coordinate, values, model, fmax=fmax, max_steps=max_steps, advance=advance)
+        curves.append(curve_of(model, values, made.frames, made.relaxed, relative_to, parts))
     return curves
 
 
@@ -96,6 +89,26 @@ def check_zero(relative_to: str) -> None:
     """Raise InputError unless energies can be relative to this."""
     if relative_to not in SCAN_ZEROS:
         raise InputError(f"energies may be relative to {', '.join(SCAN_ZEROS)}; got {relative_to!r}")
+
+
+def curve_of(
+    model: AbstractModel,
+    values: Sequence[float],
+    frames: list[Atoms],
+    relaxed: list[bool] | None,
+    relative_to: str,
+    parts: Sequence[Atoms] | None,
+    advance: Callable[[int], None] | None = None,
+) -> Curve:
+    """The curve of one model through the geometries of a scan; arguments as :func:`scan`, ``parts`` its fragments."""
+    data = from_frames(frames)
+    elements = data.elements if relative_to == "atoms" else ()
+    along = AlongCurve(model) if model.capabilities.density else model
+    answers = model_answers(along, data, elements, advance)
+    constant = constant_energy(model, data.systems)
+    answers = replace(answers, energy=answers.energy - constant)
+    limit = None if parts is None else _energy_apart(model, parts)
+    return Curve(list(values), frames, data, answers, relaxed, limit, bool(constant.any()))
 
 
 class AlongCurve(AbstractModel):
@@ -171,7 +184,7 @@ def rigid_scan(atoms: Atoms, coordinate: Coordinate, values: Sequence[float]) ->
         InputError: as :meth:`Coordinate.moving` and :meth:`Coordinate.moved`.
     """
     atoms, moving = _bare(atoms), coordinate.moving(atoms)
-    return [_noted(coordinate.moved(atoms, value, moving), coordinate, value) for value in values]
+    return [noted(atoms, coordinate.moved(atoms, value, moving).positions, coordinate, value) for value in values]
 
 
 def relaxed_scan(
@@ -192,27 +205,46 @@ def relaxed_scan(
     Raises:
         InputError: as :func:`rigid_scan`, and what the model refuses.
     """
+    frames, relaxed, current = [], [], atoms
+    for value in values:
+        current, good = relaxed_point(atoms, current, coordinate, value, model, fmax=fmax, max_steps=max_steps)
+        relaxed.append(good)
+        frames.append(current)
+        if advance is not None:
+            advance(1)
+    return RelaxedScan(frames, relaxed)
+
+
+def relaxed_point(
+    atoms: Atoms,
+    before: Atoms,
+    coordinate: Coordinate,
+    value: float,
+    model: AbstractModel,
+    *,
+    fmax: float = 0.05,
+    max_steps: int = 200,
+) -> tuple[Atoms, bool]:
+    """One point of :func:`relaxed_scan`, and whether it is relaxed.
+
+    Args:
+        atoms: the structure, by whose bonds it is decided what moves.
+        before: the geometry to start from, that of the point before.
+    """
     from ase.optimize import BFGS
 
     from nddo_ml.workflows.calculator import NDDOCalculator
 
-    moving = coordinate.moving(atoms)
-    calculator = NDDOCalculator(model)
-    frames, relaxed, current = [], [], _bare(atoms)
-    for value in values:
-        current = coordinate.moved(current, value, moving)
-        current.set_constraint(coordinate.held(value))
-        current.calc = calculator
-        try:
-            relaxed.append(bool(BFGS(current, logfile=None).run(fmax=fmax, steps=max_steps)))
-        except (SCFConvergenceError, ValueError) as error:  # ASE raises ValueError where a constraint is not kept
-            if isinstance(error, InputError):
-                raise
-            relaxed.append(False)
-        frames.append(_noted(current.copy(), coordinate, value))
-        if advance is not None:
-            advance(1)
-    return RelaxedScan(frames, relaxed)
+    current = coordinate.moved(_bare(before), value, coordinate.moving(atoms))
+    current.set_constraint(coordinate.held(value))
+    current.calc = NDDOCalculator(model)
+    try:
+        good = bool(BFGS(current, logfile=None).run(fmax=fmax, steps=max_steps))
+    except (SCFConvergenceError, ValueError) as error:  # ASE raises ValueError where a constraint is not kept
+        if isinstance(error, InputError):
+            raise
+        good = False
+    return noted(atoms, current.positions, coordinate, value), good
 
 
 def fragments(atoms: Atoms, coordinate: Coordinate) -> list[Atoms]:
@@ -245,8 +277,9 @@ def _bare(atoms: Atoms) -> Atoms:
     return made
 
 
-def _noted(atoms: Atoms, coordinate: Coordinate, value: float) -> Atoms:
-    atoms.set_constraint()
-    atoms.calc = None
-    atoms.info.update(scan_coordinate=str(coordinate), scan_value=float(value))
-    return atoms
+def noted(atoms: Atoms, positions: Any, coordinate: Coordinate, value: float) -> Atoms:
+    """The structure at other positions, with the coordinate and its value in ``info``."""
+    made = _bare(atoms)
+    made.positions = positions
+    made.info.update(scan_coordinate=str(coordinate), scan_value=float(value))
+    return made

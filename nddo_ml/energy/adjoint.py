@@ -63,11 +63,11 @@ def implicit_density(
         integrals.layout,
         integrals.core_charge,
         _detached(integrals.one_electron),
-        integrals.attracted,
         _detached(integrals.one_center),
         _detached(integrals.two_center),
         _detached(integrals.resonance),
         _detached(integrals.distance),
+        _detached(integrals.reaction),
     )
     problem = _Problem(constants, builder, scf, options, systems)
     return _ImplicitDensity.apply(problem, *flat_integrals(integrals))

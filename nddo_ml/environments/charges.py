@@ -118,6 +118,10 @@ class PointCharges:
         at = chosen[sites].to(torch.int64).argmax(dim=1)
         return PointCharges(self.charges[sites], self.positions[sites], at, self.radius[sites]), sites
 
+    def elements(self, atoms: Tensor) -> Tensor:
+        """See the protocol."""
+        return torch.zeros_like(atoms)
+
     def check(self, systems: Systems) -> None:
         """See the protocol."""
         of = self._systems

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -70,7 +70,11 @@ class UniformField:
     def select(self, index: Tensor) -> tuple[UniformField, Tensor]:
         """See the protocol."""
         chosen = self.field if self.field.ndim == 1 else self.field[index]
-        return UniformField(chosen), index.new_zeros(0)
+        return replace(self, field=chosen), index.new_zeros(0)
+
+    def elements(self, atoms: Tensor) -> Tensor:
+        """See the protocol."""
+        return torch.zeros_like(atoms)
 
     def check(self, systems: Systems) -> None:
         """See the protocol."""

@@ -71,6 +71,10 @@ class Together:
         sites = torch.cat([k + start for (_, k), start in zip(chosen, first, strict=False)])
         return Together(tuple(part for part, _ in chosen)), sites
 
+    def elements(self, atoms: Tensor) -> Tensor:
+        """See the protocol."""
+        return torch.stack([part.elements(atoms) for part in self.parts]).sum(dim=0)
+
     def check(self, systems: Systems) -> None:
         """See the protocol."""
         for part in self.parts:
@@ -81,7 +85,9 @@ class Together:
         first, *others = (part.embed(systems, parameters, layout) for part in self.parts)
         for other in others:
             blocks = (u + v for u, v in zip(first.one_electron, other.one_electron, strict=True))
-            first = Embedding(tuple(blocks), first.energy + other.energy)
+            matrices = [*first.reaction, *other.reaction]
+            reaction = (torch.stack(matrices).sum(dim=0),) if matrices else ()
+            first = Embedding(tuple(blocks), first.energy + other.energy, reaction)
         return first
 
     def _sizes(self) -> list[int]:

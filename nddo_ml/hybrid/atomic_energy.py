@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Self, final
 
+import torch
 from torch import Tensor
 
-from nddo_ml.hybrid.correction import Correction, copied
+from nddo_ml.errors import InputError
+from nddo_ml.hybrid.correction import Correction, Spread, copied
 from nddo_ml.hybrid.features import AtomFeatures, Features
 from nddo_ml.hybrid.networks import silent_networks
 
@@ -16,6 +18,10 @@ from nddo_ml.hybrid.networks import silent_networks
 class AtomicEnergyCorrection(Correction):
     """``E → E + Σ_i s_i c N_Z(G_i)``, with s the presence of an atom and N an element network that starts at zero.
 
+    A committee's networks have an output for each member, which is an estimate by itself; N is their mean, and σ their
+    standard deviation. Where trust t in the atoms is below one, nothing is added, so that the error is that of the
+    parent: the uncertainty of a structure is ``√((a σ)² + Σ_i (b (1 − t_i))²)``, of an atom the same for itself.
+
     Source: delta learning, Ramakrishnan et al., J. Chem. Theory Comput. 11, 2087 (2015).
 
     Args:
@@ -23,7 +29,11 @@ class AtomicEnergyCorrection(Correction):
         scale: c, eV; what one unit of the networks' output is worth.
         hidden: widths of the networks' hidden layers.
         seed: of the networks' weights.
+        members: of the committee.
+        uncertainty: a, and b in eV, calibrated on structures that the members were not fitted to.
     """
+
+    of_field = False
 
     def __init__(
         self,
@@ -31,17 +41,43 @@ class AtomicEnergyCorrection(Correction):
         scale: float = 1.0,
         hidden: Sequence[int] = (32, 32),
         seed: int | None = None,
+        members: int = 1,
+        uncertainty: tuple[float, float] = (1.0, 0.0),
     ) -> None:
         super().__init__()
+        if members < 1 or min(uncertainty) < 0:
+            raise InputError(f"expected members and no negative uncertainty; got {members} and {uncertainty}")
         self.features = features
         self.scale = scale
         self.hidden = tuple(hidden)
-        self.networks = silent_networks(features, self.hidden, 1, seed)
+        self.members = members
+        self.uncertainty = (uncertainty[0], uncertainty[1])
+        self.networks = silent_networks(features, self.hidden, members, seed)
 
     def atomic_energies(self, features: Features) -> Tensor:
         """See the class, [atoms] eV."""
-        outputs = self.networks(features.values.double(), features.numbers).squeeze(1)
-        return self.scale * features.presence * outputs.to(features.presence.dtype)
+        return self.member_energies(features).mean(1)
+
+    def member_energies(self, features: Features) -> Tensor:
+        """What each member adds, [atoms, members] eV."""
+        outputs = self.networks(features.values.double(), features.numbers)
+        return self.scale * features.presence[:, None] * outputs.to(features.presence.dtype)
+
+    def spread(self, features: Features, system_idx: Tensor, n_systems: int) -> Spread | None:
+        """See the class; None for a single member."""
+        if self.members == 1:
+            return None
+        energies = self.member_energies(features).detach()
+        a, b = self.uncertainty
+        outside = torch.zeros_like(features.presence) if features.trust is None else b * (1 - features.trust.detach())
+
+        def summed(x: Tensor) -> Tensor:
+            return x.new_zeros(n_systems, *x.shape[1:]).index_add(0, system_idx, x)
+
+        return Spread(
+            torch.hypot(a * summed(energies).std(1), summed(outside.square()).sqrt()),
+            torch.hypot(a * energies.std(1), outside),
+        )
 
     def scaled(self, factor: float) -> AtomicEnergyCorrection:
         """See the base class."""
@@ -49,9 +85,14 @@ class AtomicEnergyCorrection(Correction):
 
     def to_config(self) -> dict[str, Any]:
         """See the base class."""
-        return {"scale": self.scale, "hidden": list(self.hidden)}
+        return {
+            "scale": self.scale,
+            "hidden": list(self.hidden),
+            "members": self.members,
+            "uncertainty": list(self.uncertainty),
+        }
 
     @classmethod
     def from_config(cls, config: dict[str, Any], features: AtomFeatures) -> Self:
         """See the base class."""
-        return cls(features, config["scale"], config["hidden"])
+        return cls(features, **config)

@@ -9,8 +9,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Self, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
+import torch
 from torch import Tensor, nn
 
 from nddo_ml.errors import InputError
@@ -28,6 +29,14 @@ class PairFactors:
     core: Tensor  # [pairs], of the core repulsion
 
 
+@dataclass(frozen=True)
+class Spread:
+    """How uncertain an added energy is, standard deviations."""
+
+    energy: Tensor  # [systems] eV
+    atoms: Tensor  # [atoms] eV
+
+
 class Correction(nn.Module, ABC):
     """One way to change a method; final classes are those of ``catalog.CORRECTIONS``.
 
@@ -35,6 +44,8 @@ class Correction(nn.Module, ABC):
     """
 
     features: AtomFeatures
+    members: int = 1  # of a committee that says how uncertain its energy is
+    of_field: ClassVar[bool] = True  # whether it changes the field; False: it only adds an energy
 
     def shifted(self, parameters: Parameters, features: Features) -> Parameters:
         """The parameters of the atoms [atoms], changed."""
@@ -48,6 +59,10 @@ class Correction(nn.Module, ABC):
 
     def atomic_energies(self, features: Features) -> Tensor | None:
         """An energy of every atom, [atoms] eV; None adds nothing."""
+        return None
+
+    def spread(self, features: Features, system_idx: Tensor, n_systems: int) -> Spread | None:
+        """How uncertain the added energies are; None where nothing is known of it."""
         return None
 
     def shift_size(self, features: Features) -> Tensor | None:
@@ -89,10 +104,16 @@ class Corrections(nn.Module):
     def __iter__(self) -> Iterator[Correction]:
         return iter(self._list)
 
+    @property
+    def committee(self) -> bool:
+        """Whether an added energy comes with its spread."""
+        return any(member.members > 1 for member in self._list)
+
     def elements(self, of_method: frozenset[int]) -> frozenset[int]:
-        """Atomic numbers that the method and every correction know."""
+        """Atomic numbers that the method and every correction know; one with a domain leaves others as they are."""
         for member in self._list:
-            of_method = of_method & member.features.elements
+            if member.features.domain is None:
+                of_method = of_method & member.features.elements
         return of_method
 
     def at(self, systems: Systems) -> CorrectionsAt:
@@ -148,6 +169,16 @@ class CorrectionsAt:
             if atomic is not None:
                 energy = energy.index_add(0, self.systems.system_idx, atomic)
         return energy
+
+    def spread(self) -> Spread | None:
+        """The uncertainty of all added energies, as if independent; None where nothing is known of it."""
+        systems = self.systems
+        found = [c.spread(f, systems.system_idx, systems.n_systems) for c, f in self.members]
+        known = [s for s in found if s is not None]
+        if not known:
+            return None
+        squares = (torch.stack([getattr(s, n).square() for s in known]).sum(0).sqrt() for n in ("energy", "atoms"))
+        return Spread(*squares)
 
     def shift_size(self) -> Tensor:
         """Mean over atoms of the squares of shifts over bounds, [systems]."""

@@ -220,6 +220,11 @@ class AbstractModel(nn.Module, ABC):
         return None
 
     @property
+    def parts(self) -> dict[str, list[nn.Parameter]]:
+        """Weights that may be trained while others stay, by name; none where there are no such parts."""
+        return {}
+
+    @property
     def device(self) -> torch.device:
         """Where the model's weights are."""
         weight = next(self.parameters(), None)
@@ -270,12 +275,14 @@ class AbstractModel(nn.Module, ABC):
     def _check_charge_and_spin(self, systems: Systems, known: Capabilities) -> None:
         if known.charge and known.spin:
             return
-        bad = torch.nonzero(systems.charged_or_open).squeeze(1).tolist()
+        refused = systems.open_shell if known.charge else systems.charged_or_open
+        bad = torch.nonzero(refused).squeeze(1).tolist()
         if bad:
             k = bad[0]
+            charge = "" if known.charge else f"charge {int(systems.charge[k])} and "
             raise InputError(
-                f"system {k} has charge {int(systems.charge[k])} and multiplicity {int(systems.multiplicity[k])}, of "
-                f"which {self.name} knows nothing; set its ignore_charge_and_spin to True to treat it all the same"
+                f"system {k} has {charge}multiplicity {int(systems.multiplicity[k])}, of which {self.name} knows "
+                "nothing; set its ignore_charge_and_spin (--ignore-charge-and-spin) to treat it all the same"
             )
 
 

@@ -9,6 +9,7 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
+from nddo_ml.core.closed import ClosedCorrections
 from nddo_ml.derivatives import contracted_gradient
 from nddo_ml.energy.adjoint import ResponseOptions, implicit_density
 from nddo_ml.energy.functional import EnergyWeights, electronic_energy, energy_weights, flat_integrals
@@ -35,6 +36,7 @@ from nddo_ml.threads import map_threads
 _PROPERTIES = frozenset(
     {"energy", "electronic_energy", "core_energy", "heat_of_formation", "forces", "charges", "dipole"}
 )
+_SPREADS = frozenset({"energy_spread", "atomic_spread"})
 _LARGE = 80  # atoms from which a single system's matrices are worth sharing among torch's threads
 
 
@@ -89,6 +91,7 @@ class NDDO(AbstractModel):
         self.scf_options = SCFOptions() if scf is None else scf
         self.response_options = ResponseOptions() if response is None else response
         self.card: dict[str, Any] = {}
+        self._closed = ClosedCorrections(self.corrections) if len(self.corrections) else None
         self.eval()
 
     @property
@@ -99,7 +102,7 @@ class NDDO(AbstractModel):
             periodic=False,
             charge=True,
             spin=True,
-            properties=_PROPERTIES,
+            properties=_PROPERTIES | (_SPREADS if self.corrections.committee else frozenset()),
             density=True,
             environment=True,
             unrestricted=True,
@@ -123,9 +126,11 @@ class NDDO(AbstractModel):
             for chunk in chunks:
                 left[chunk.systems] = False
         if bool(left.any()):
+            around = request.environment
+            beside = None if around is None else around.elements(systems.atoms_per_system)
             chunks += map_threads(
                 lambda index: self._solve(systems, index, n_occupied[index], request, keep_graph=keep_graph),
-                chunks_of(systems, self.method, open_shell, left),
+                chunks_of(systems, self.method, open_shell, left, beside),
                 systems.positions.device,
                 large=systems.n_atoms > _LARGE,
             )
@@ -149,7 +154,8 @@ class NDDO(AbstractModel):
 
     @property
     def _recipe(self) -> Recipe:
-        return Recipe(self.method, self.corrections, self.all_terms, self.scf_options, self.response_options)
+        options = self.scf_options, self.response_options
+        return Recipe(self.method, self.corrections, self._closed, self.all_terms, *options)
 
     def _keeps_graph(self, systems: Systems) -> bool:
         trained = self.training and any(p.requires_grad for p in self.corrections.parameters())
@@ -203,8 +209,11 @@ class NDDO(AbstractModel):
         energies = (electronic, hamiltonian.core, electronic + hamiltonian.core + hamiltonian.other)
         electronic, core, energy = (t if keep_graph else t.detach() for t in energies)
         size = corrections.shift_size() if keep_graph and self.training else None
+        spread = None if self.training else corrections.spread()
+        doubt = (None, None) if spread is None else (spread.energy, spread.atoms)
         force, on_sites = (*found, None, None)[:2]
-        return ChunkResult(index, atoms, scf, electronic, core, energy, charges, dipole, force, size, sites, on_sites)
+        others = (*doubt, sites, on_sites)
+        return ChunkResult(index, atoms, scf, electronic, core, energy, charges, dipole, force, size, *others)
 
     def _field_by_core(
         self, systems: Systems, h: Hamiltonian, n_occupied: Tensor, open_shell: Tensor, start: Tensor | None
@@ -230,6 +239,8 @@ class NDDO(AbstractModel):
             charges=result.of_atoms("charges"),
             dipole=result.of_systems("dipole"),
             shift_size=result.of_systems("shift_size") if result.has("shift_size") else None,
+            energy_spread=result.of_systems("energy_spread") if result.has("energy_spread") else None,
+            atomic_spread=result.of_atoms("atomic_spread") if result.has("atomic_spread") else None,
             environment_forces=None if n_sites is None else result.of_sites(n_sites),
             scf=result.scf,
         )

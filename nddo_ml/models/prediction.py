@@ -27,12 +27,14 @@ UNITS = {  # of the fields that have one
     "dipole": "e·Å",
     "atomic_energies": "eV",
     "energy_spread": "eV",
+    "atomic_spread": "eV",
     "forces_spread": "eV/Å",
     "environment_forces": "eV/Å",
     "shift_size": "",
 }
+_NOISE = 1e-9  # what is smaller is shown as 0
 _FEW = 4  # numbers that are shown one by one
-PER_ATOM = frozenset({"forces", "virials", "charges", "atomic_energies", "forces_spread"})
+PER_ATOM = frozenset({"forces", "virials", "charges", "atomic_energies", "atomic_spread", "forces_spread"})
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ class Prediction:
     dipole: Tensor | None = None  # [systems, 3] e·Å
     atomic_energies: Tensor | None = None  # [atoms] eV
     energy_spread: Tensor | None = None  # [systems] eV, standard deviation over a committee
+    atomic_spread: Tensor | None = None  # [atoms] eV, the same of an atom's own energy
     environment_forces: Tensor | None = None  # [sites, 3] eV/Å, on what surrounds the molecules
     forces_spread: Tensor | None = None  # [atoms] eV/Å, norm of the committee's standard deviation
     shift_size: Tensor | None = None  # [systems], mean square of a hybrid's shifts over their bounds, in training
@@ -91,6 +94,6 @@ class Prediction:
 def _shown(value: Tensor) -> str:
     """A few numbers, or shape and largest absolute value of many."""
     if value.numel() <= _FEW:
-        numbers = ", ".join(f"{float(x):.6g}" for x in value.detach().reshape(-1))
+        numbers = ", ".join(f"{float(x) if abs(float(x)) > _NOISE else 0:.6g}" for x in value.detach().reshape(-1))
         return numbers if value.numel() == 1 else f"[{numbers}]"
     return f"{list(value.shape)}, up to {float(value.detach().abs().max()):.6g}"

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from nddo_ml.derivatives import gradient
-from nddo_ml.hybrid.atomic_energy import AtomicEnergyCorrection
 from nddo_ml.hybrid.correction import Corrections
 from nddo_ml.hybrid.features import AtomFeatures, Features
 from nddo_ml.models.base import Prediction
@@ -45,9 +44,9 @@ class FrozenField:
 
     @staticmethod
     def serves(model: NDDO) -> bool:
-        """Whether atomic energies are all that is trained."""
+        """Whether added energies are all that is trained."""
         trained = [c for c in model.corrections if _is_trained(c)]
-        return bool(trained) and all(isinstance(c, AtomicEnergyCorrection) for c in trained)
+        return bool(trained) and not any(c.of_field for c in trained)
 
     def __call__(self, index: Tensor, *, forces: bool, stress: bool) -> Prediction:
         systems, atoms = self.systems.select_with_atoms(index)
@@ -55,7 +54,7 @@ class FrozenField:
             systems = systems.with_positions(systems.positions.detach().requires_grad_())
         with torch.set_grad_enabled(forces or torch.is_grad_enabled()):
             added = systems.positions.new_zeros(systems.n_systems)
-            computed = {f: f(systems) if forces else _taken(v, atoms) for f, v in self.features.items()}
+            computed = {f: f(systems) if forces else v.of_atoms(atoms) for f, v in self.features.items()}
             for correction in self.trained:
                 atomic = correction.atomic_energies(computed[correction.features])
                 if atomic is not None:
@@ -96,8 +95,10 @@ def _field_of(model: NDDO, systems: Systems, forces: Tensor) -> _Base:
 @torch.no_grad()
 def _features_of(features: AtomFeatures, systems: Systems) -> Features:
     parts = [features(systems.select_with_atoms(i)[0]) for i in torch.arange(systems.n_systems).split(_AT_ONCE)]
-    return Features(systems.numbers, torch.cat([p.values for p in parts]), torch.cat([p.presence for p in parts]))
-
-
-def _taken(features: Features, atoms: Tensor) -> Features:
-    return Features(features.numbers[atoms], features.values[atoms], features.presence[atoms])
+    trust = [p.trust for p in parts if p.trust is not None]
+    return Features(
+        systems.numbers,
+        torch.cat([p.values for p in parts]),
+        torch.cat([p.presence for p in parts]),
+        trust=torch.cat(trust) if trust else None,
+    )

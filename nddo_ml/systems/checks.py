@@ -111,9 +111,9 @@ def check_distances(numbers: Tensor, positions: Tensor, system_idx: Tensor) -> N
         distance = np.linalg.norm(x[near + step] - x[near], axis=1)
         if (distance < MIN_DISTANCE).any():
             k = near[distance < MIN_DISTANCE][0]
-            a, b = (address(numbers, system_idx, atom) for atom in sorted((int(key[k]), int(key[k + step]))))
+            where = address_of_two(numbers, system_idx, int(key[k]), int(key[k + step]))
             raise InputError(
-                f"{a} and {b} are on one spot: their distance is {distance[near == k][0]:.4f} Å, "
+                f"{where} are on one spot: their distance is {distance[near == k][0]:.4f} Å, "
                 f"expected at least {MIN_DISTANCE} Å"
             )
         step += 1
@@ -134,9 +134,9 @@ def check_images(numbers: Tensor, positions: Tensor, system_idx: Tensor, cell: T
     if (k := _first(pairs.shift.any(dim=1))) is None:
         return
     distance = float(pair_vectors(x, pairs, idx, cell[systems])[k].norm())
-    a, b = (address(numbers, system_idx, int(atoms[index])) for index in (pairs.i[k], pairs.j[k]))
+    where = address_of_two(numbers, system_idx, int(atoms[pairs.i[k]]), int(atoms[pairs.j[k]]))
     raise InputError(
-        f"{a} and {'an image of ' if a == b else ''}{b} are on one spot through the boundary of the cell: "
+        f"{where} are on one spot through the boundary of the cell: "
         f"their distance is {distance:.4f} Å, expected at least {MIN_DISTANCE} Å"
     )
 
@@ -152,3 +152,11 @@ def _first(mask: Tensor) -> int | None:
     """Index of the first True."""
     found = torch.nonzero(mask)
     return int(found[0, 0]) if found.numel() else None
+
+
+def address_of_two(numbers: Tensor, system_idx: Tensor, a: int, b: int) -> str:
+    """Address of two atoms of a system, by flat indices; of an atom and its image where they are the same."""
+    if a == b:
+        return f"{address(numbers, system_idx, a)} and an image of it"
+    first, second = (address(numbers, system_idx, atom) for atom in sorted((a, b)))
+    return f"{first.replace(', atom ', ', atoms ')} and {second.split(', atom ')[1]}"

@@ -62,15 +62,18 @@ class LossConfig(Checked):
     stress: NotNegative = 0.0
     dipole: NotNegative = 0.0
     charges: NotNegative = 0.0
-    huber: Mapping[Label, Positive] = field(default_factory=dict)
+    relative: NotNegative = 0.0  # 1/eV², of energies from the mean of their family: group, composition, charge, zero
+    huber: Mapping[Label | Literal["relative"], Positive] = field(default_factory=dict)
     l2: NotNegative = 0.0  # penalty on the squared weights (not biases)
     shifts: NotNegative = 0.0  # penalty on a hybrid's parameter shifts: on the mean square of shift over bound
 
 
 @dataclass(frozen=True)
 class PhaseConfig(Checked):
-    """One optimiser for some epochs."""
+    """One optimiser for some epochs, of all weights and labels or some of them."""
 
+    part: Literal["all", "short", "charges"] = "all"  # short: networks of energies; charges: what charges come from
+    labels: Annotated[tuple[Label, ...], Strict(strict=False)] = ()  # of the loss only these; none given: all
     optimizer: Literal["adam", "soap", "lbfgs", "kalman"] = "adam"
     epochs: Count = 100
     batch: Count = 8  # structures a step; lbfgs: structures held at once, every step sees all

@@ -20,7 +20,7 @@ from nddo_ml.evaluation.residuals import errors, label_weights
 from nddo_ml.models.base import AbstractModel, Prediction
 from nddo_ml.predictors.direct import Predictor
 from nddo_ml.training.config import PhaseConfig, TrainConfig
-from nddo_ml.training.loss import Loss
+from nddo_ml.training.loss import RELATIVE, Loss
 from nddo_ml.training.optimizers import Optimizer, all_parameters, learning_rate, make_optimizer
 from nddo_ml.training.processes import Processes
 from nddo_ml.training.state import JsonLog, Progress, read_checkpoint, write_checkpoint
@@ -28,6 +28,7 @@ from nddo_ml.training.state import JsonLog, Progress, read_checkpoint, write_che
 CHECKPOINT = "checkpoint.pt"
 LOG = "log.jsonl"
 _VALIDATED_AT_ONCE = 64  # structures
+_OF_A_FAMILY = 8  # structures whose relative energies are looked at together
 
 
 class DivergenceError(NDDOMLError, RuntimeError):
@@ -50,13 +51,10 @@ class Trainer:
     on_epoch: Callable[[Mapping[str, Any]], None] = lambda entry: None
 
     def __post_init__(self) -> None:
-        weights = {name: getattr(self.config.loss, name) for name in LABELS}
-        huber = {str(name): delta for name, delta in self.config.loss.huber.items()}
-        self.loss_function = Loss(weights, huber, self.config.loss.shifts)
-        lacking = [n for n in self.loss_function.labels if n not in self.train.present]
-        if len(lacking) == len(self.loss_function.labels):
-            raise InputError(f"the training data have none of the loss's labels ({', '.join(lacking)})")
-        self.parameters = all_parameters(self.model)
+        self.all_parameters = all_parameters(self.model)
+        self.families = self.train.families if self.config.loss.relative > 0 else None
+        for phase in self.config.phases:
+            self._enter(phase)
         self.progress = Progress()
         self.average: list[Tensor] = []
         self.best = self._weights()
@@ -75,11 +73,14 @@ class Trainer:
         self.last_save = time.monotonic()
         while self.progress.phase < len(self.config.phases):
             phase = self.config.phases[self.progress.phase]
+            self._enter(phase)
             optimizer = make_optimizer(phase, self.parameters, self, self._labels_in_data())
             if saved:
                 optimizer.load_state_dict(saved)
                 saved = None
             self._run_phase(phase, optimizer)
+        for p in self.all_parameters:
+            p.requires_grad_()
         self.model.load_state_dict(self.best)
         return self.model.eval()
 
@@ -94,7 +95,7 @@ class Trainer:
         phase = self.config.phases[self.progress.phase]
         for part in _parts(self.train, self.processes.share(index), phase.batch):
             if part.numel():
-                value = self._loss_of(self.train, self.predict, part, normalizers)
+                value = self._loss_of(part, normalizers)
                 if value.requires_grad:
                     value.backward(inputs=self.parameters)
                 total += float(value.detach())
@@ -138,6 +139,27 @@ class Trainer:
                 p.grad /= max(sums["count"], 1e-300)
         return scale * sums["total"] / sums["count"] if sums["count"] > 0 else 0.0
 
+    def _enter(self, phase: PhaseConfig) -> None:
+        """Take the phase's part of the weights, and those of the loss's labels that it trains on.
+
+        Raises:
+            InputError: a part that the model does not have, or labels that neither loss nor data have.
+        """
+        parts = self.model.parts
+        if phase.part != "all" and phase.part not in parts:
+            known = ", ".join(["all", *parts])
+            raise InputError(f"phases.part: this model has the parts {known}; got {phase.part!r}")
+        chosen = {id(p) for p in parts.get(phase.part, self.all_parameters)}
+        for p in self.all_parameters:
+            p.requires_grad_(id(p) in chosen)
+        self.parameters = all_parameters(self.model)
+        weights = {n: getattr(self.config.loss, n) for n in LABELS if not phase.labels or n in phase.labels}
+        huber = {str(name): delta for name, delta in self.config.loss.huber.items()}
+        self.loss_function = Loss(weights, huber, self.config.loss.shifts, self.config.loss.relative)
+        lacking = [n for n in self.loss_function.labels if n not in self.train.present]
+        if len(lacking) == len(self.loss_function.labels):
+            raise InputError(f"the training data have none of the loss's labels ({', '.join(lacking)})")
+
     def _run_phase(self, phase: PhaseConfig, optimizer: Optimizer) -> None:
         batch = len(self.train) if optimizer.full_batch else phase.batch
         n_steps = -(-len(self.train) // batch)
@@ -163,6 +185,8 @@ class Trainer:
         self.average = []
         self.model.load_state_dict(self.best)
         following = self.progress.phase < len(self.config.phases)
+        if following and set(self.config.phases[self.progress.phase].labels) != set(phase.labels):
+            self.progress.best_loss = float("inf")  # losses of other labels cannot be compared
         self._save(None if following else optimizer, now=True)
 
     def _end_epoch(self, phase: PhaseConfig, optimizer: Optimizer, n_steps: int) -> None:
@@ -221,14 +245,15 @@ class Trainer:
         mae = {n: sums[n] / sums[f"{n} count"] for n in names if sums[f"{n} count"]}
         return {"valid_loss": sums["loss"], "valid_mae": mae}
 
-    def _loss_of(self, data: Dataset, predict: Predictor, part: Tensor, normalizers: Mapping[str, float]) -> Tensor:
-        some = data.select(part)
+    def _loss_of(self, part: Tensor, normalizers: Mapping[str, float]) -> Tensor:
+        some = self.train.select(part)
         names = _present(some, self.loss_function.labels)
-        prediction = self._ask(predict, part, names)
+        prediction = self._ask(self.predict, part, names)
         if prediction.scf is not None:
             self.progress.failures += int((~prediction.scf.converged).sum())
-        share = {n: normalizers[n] for n in (*names, "shifts")}
-        return self.loss_function(prediction, some.labels, some.systems, share)
+        share = {n: normalizers[n] for n in (*names, "shifts", RELATIVE)}
+        families = None if self.families is None else self.families[part]
+        return self.loss_function(prediction, some.labels, some.systems, share, families)
 
     def _ask(self, predict: Predictor, part: Tensor, names: list[str]) -> Prediction:
         return predict(part, forces="forces" in names, stress="stress" in names)
@@ -242,7 +267,8 @@ class Trainer:
 
     def _order(self) -> Tensor:
         generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + self.progress.total_epochs)
-        return torch.randperm(len(self.train), generator=generator)
+        order = torch.randperm(len(self.train), generator=generator)
+        return order if self.families is None else order[_together(self.families[order], generator)]
 
     def _update_average(self, phase: PhaseConfig) -> None:
         """Exponential average of the weights, short-sighted in the first steps."""
@@ -299,6 +325,16 @@ def _parts(data: Dataset, index: Tensor, size: int) -> Iterator[Tensor]:
     for part in index.split(size):
         asked = derivatives[part]
         yield from (some for some in (part[~asked], part[asked]) if some.numel())
+
+
+def _together(families: Tensor, generator: torch.Generator) -> Tensor:
+    """An order in which structures of a family come in small groups, which are shuffled."""
+    order = torch.argsort(families, stable=True)
+    _, counts = torch.unique_consecutive(families[order], return_counts=True)
+    rank = torch.arange(len(order)) - torch.repeat_interleave(torch.cumsum(counts, 0) - counts, counts)
+    group = torch.cumsum((rank % _OF_A_FAMILY == 0).long(), 0) - 1
+    shuffled = torch.randperm(int(group[-1]) + 1, generator=generator)
+    return order[torch.argsort(shuffled[group], stable=True)]
 
 
 def _present(data: Dataset, names: Iterable[str]) -> list[str]:

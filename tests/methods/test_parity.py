@@ -10,12 +10,12 @@ from itertools import combinations_with_replacement
 
 import pytest
 import torch
+from engines import torch_alone
 from reference_data import NAMES, entries, padded, rows, run, square, to_systems
 
 from nddo_ml.elements import number_of
 from nddo_ml.errors import InputError
 from nddo_ml.methods.tables import load_method
-from nddo_ml.models import compiled
 from nddo_ml.scf.loop import SCFOptions
 from nddo_ml.terms.peptide import PeptideBonds
 from nddo_ml.units import EV_KCAL_MOL
@@ -129,12 +129,12 @@ def sample(name: str, method: str, uhf: bool) -> list[dict]:
 
 
 @pytest.mark.parametrize(("name", "method", "uhf"), GROUPS)
-def test_sample_of_the_reference(name: str, method: str, uhf: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sample_of_the_reference(name: str, method: str, uhf: bool) -> None:
     """By torch, the definition, and by the compiled core where it serves."""
     chosen = [expected(e) for e in sample(name, method, uhf)]
     assert not differing(name, chosen)
-    monkeypatch.setattr(compiled, "available", lambda method: False)
-    assert not differing(name, chosen)
+    with torch_alone():
+        assert not differing(name, chosen)
 
 
 @pytest.mark.slow

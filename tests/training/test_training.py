@@ -104,6 +104,21 @@ def test_loss_is_the_weighted_mean_square(mixed):
     assert float(value) == pytest.approx(float(expected))
 
 
+def test_relative_energies_do_not_count_a_familys_mean_error(mixed):
+    data, model = mixed
+    prediction = DirectPredictor(model, data.systems)(torch.arange(3), forces=False, stress=False)
+    loss = Loss({"forces": 1.0}, {"relative": 0.1}, relative=5.0)
+    n = {"relative": loss.normalizers(data.labels, data.systems.atoms_per_system)["relative"]}
+    error = prediction.energy - data.labels.values["energy"]
+    half = 0.5 * (error[0] - error[2]).abs()  # both from their mean
+    expected = 5.0 / 3 * 2 * torch.where(half < 0.1, half**2, 0.2 * half - 0.01)
+    families = torch.tensor([4, 7, 4])
+    assert float(loss(prediction, data.labels, data.systems, n, families)) == pytest.approx(float(expected))
+    shifted = replace(prediction, energy=prediction.energy + torch.tensor([3.0, -2.0, 3.0]))
+    assert float(loss(shifted, data.labels, data.systems, n, families)) == pytest.approx(float(expected))
+    assert float(loss(prediction, data.labels, data.systems, n, torch.arange(3))) == pytest.approx(0.0)
+
+
 def test_loss_rejects_unknown_and_missing_labels(mixed):
     data, model = mixed
     with pytest.raises(InputError, match="labels are energy"):
