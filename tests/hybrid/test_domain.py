@@ -70,8 +70,8 @@ def test_on_the_way_forces_are_exact(faded: AtomFeatures) -> None:
         partly += int(((trust > 0.01) & (trust < 0.99)).sum())
         forces = model(systems, forces=True).forces
         for atom, axis in ((0, 0), (1, 1), (2, 0)):
-            slope = force_from_energies(model, systems, atom, axis)
-            assert float(forces[atom, axis]) == pytest.approx(slope, rel=1e-5, abs=2e-6)
+            slope = force_from_energies(model, systems, atom, axis, step=1e-5)  # it is a steep way
+            assert float(forces[atom, axis]) == pytest.approx(slope, rel=5e-6, abs=5e-6)
     assert partly >= 3
 
 
