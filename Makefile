@@ -2,6 +2,7 @@
 #                hybrid, its parent and the pure potential compared, figures in demo/
 # make test      format, lint, types, imports, and every test that is not slow
 # make test-all  the same with the slow tests
+# make coverage  the tests that are not slow, and which lines they run, in htmlcov
 # make docs      the documentation site in docs/_build/html, warnings are errors, links are checked
 # make gallery   the pictures of the site drawn anew
 # make test-lowest  tests that are not slow with the lowest versions that pyproject.toml allows (Python 3.11)
@@ -18,7 +19,7 @@ CLOSED := aspirin azulene benzene caffeine ethanol glycine_zwitterion hexatriene
 OPEN := acetate benzyl_radical methylammonium oxygen_triplet tempo_radical
 RECIPE := pyproject.toml constraints.txt setup.py $(wildcard nddo_ml/core/csrc/*)
 
-.PHONY: demo test test-all test-lowest lint docs gallery bench clean
+.PHONY: demo test test-all test-lowest coverage lint docs gallery bench clean
 
 demo: $(VENV)/.installed
 	$(BIN)/nddo-ml energy examples/molecules/*.xyz --method AM1
@@ -39,7 +40,7 @@ demo: $(VENV)/.installed
 	@echo "figures: demo/parity.png, demo/ethanol_bond.png, demo/water_dimer.png"
 
 test: lint
-	$(BIN)/python -m pytest -m "not slow" -p no:randomly
+	$(BIN)/python -m pytest -m "not slow"
 
 test-all: lint
 	$(BIN)/python -m pytest
@@ -47,6 +48,10 @@ test-all: lint
 # Newer packages than these warn of things that older ones of the same environment still do: warnings are no errors here.
 test-lowest: $(LOWEST)/.installed
 	$(LOWEST)/bin/python -m pytest -m "not slow" -o filterwarnings=default
+
+# In htmlcov/index.html by line. Kernels that numba compiles are not seen by Python's tracing and are left out.
+coverage: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -m "not slow" --cov --cov-report=html --cov-report=term
 
 docs: $(VENV)/.installed-docs
 	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going -j auto -b html docs docs/_build/html
@@ -66,7 +71,7 @@ bench: $(VENV)/.installed-bench
 	for name in latency throughput scaling robustness; do $(BIN)/python -m benchmarks.$$name || exit 1; done
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache runs demo docs/_build $(LOWEST)
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache runs demo docs/_build htmlcov .coverage $(LOWEST)
 
 $(VENV)/bin/python:
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'nddo-ml needs Python 3.11 or later')"

@@ -33,21 +33,21 @@ ATOMIC = {"hidden": [64, 32]}
 KINDS = ("potential", "delta", "field", "hybrid")
 
 
-def model_config(kind: str, folder: Path) -> ModelConfig:
+def model_config(kind: str, folder: Path, parent: str) -> ModelConfig:
     """The model of one curve; ``folder`` has the field of the same subset."""
     if kind == "potential":
         options = {**FUNCTIONS, **ATOMIC, "cutoff_kind": "poly2", "activation": "silu"}
         return ModelConfig("nnp", options)
     if kind == "field":
-        options = {**FUNCTIONS, "method": PARENT, "parameters": {"hidden": [64]}, "pairs": {"hidden": [32]}}
+        options = {**FUNCTIONS, "method": parent, "parameters": {"hidden": [64]}, "pairs": {"hidden": [32]}}
         return ModelConfig("nddo", options)
-    base = PARENT if kind == "delta" else str(folder / "field" / "model.pt")
+    base = parent if kind == "delta" else str(folder / "field" / "model.pt")
     return ModelConfig("delta", {**(FUNCTIONS if kind == "delta" else {}), **ATOMIC, "base": base})
 
 
-def point(kind: str, n: int, data: Path, folder: Path) -> AbstractModel:
+def point(kind: str, n: int, data: Path, folder: Path, parent: str, effort: float) -> AbstractModel:
     """The model of one point of the curves, trained or read back."""
-    rounds = (SIZES[-1] / n) ** (1 / 3)  # the fewer the structures, the more often each is seen
+    rounds = effort * (SIZES[-1] / n) ** (1 / 3)  # the fewer the structures, the more often each is seen
     phase = PhaseConfig(
         optimizer="soap",
         epochs=round((16 if kind == "field" else 50) * rounds),
@@ -62,7 +62,7 @@ def point(kind: str, n: int, data: Path, folder: Path) -> AbstractModel:
         data=DataConfig(train=(Source(str(data)),), check_units=False),
         loss=LossConfig(energy=5000.0, huber={"energy": 0.01}, shifts=0.1),
         phases=(phase,),
-        model=model_config(kind, folder),
+        model=model_config(kind, folder, parent),
         output=str(folder / kind),
     )
     return train(config).model
@@ -80,7 +80,8 @@ def figure(rows: list[dict[str, Any]], path: Path) -> None:
     fig, axes = plt.subplots(figsize=(5, 4), layout="constrained")
     for kind in KINDS:
         found = sorted((r["n"], r["mae"]) for r in rows if r["kind"] == kind)
-        axes.loglog(*zip(*found, strict=True), "o-", label=kind)
+        if found:
+            axes.loglog(*zip(*found, strict=True), "o-", label=kind)
     axes.set_xlabel("conformers")
     axes.set_ylabel("MAE of the energy / kcal/mol")
     axes.legend()
@@ -95,6 +96,9 @@ def main(
     sizes: Annotated[str, typer.Option(help="Numbers of conformers.")] = ",".join(map(str, SIZES)),
     at_most: Annotated[int, typer.Option(help="Heavy atoms of the conformers to train on.")] = 1000,
     at_least: Annotated[int, typer.Option(help="Heavy atoms of the conformers to test on.")] = 0,
+    parent: Annotated[str, typer.Option(help="The method that is corrected.")] = PARENT,
+    kinds: Annotated[str, typer.Option(help="Which curves.")] = ",".join(KINDS),
+    effort: Annotated[float, typer.Option(help="Share of the epochs; 1 for the documented curves.")] = 1.0,
 ) -> None:
     """Train, test, print, draw."""
     torch.set_num_threads(1)
@@ -112,10 +116,10 @@ def main(
         data = folder / "train.extxyz"
         if not data.exists():
             ase.io.write(data, [frames[k] for k in order[:n]])
-        for kind in KINDS:
+        for kind in kinds.split(","):
             if any((r["kind"], r["n"]) == (kind, n) for r in rows):
                 continue
-            mae = energy_error(point(kind, n, data, folder), tested)
+            mae = energy_error(point(kind, n, data, folder, parent, effort), tested)
             rows.append({"kind": kind, "n": n, "mae": mae})
             results.write_text(json.dumps(rows, indent=1))
             print(f"{kind:14s} {n:5d} {mae:7.2f} kcal/mol", flush=True)

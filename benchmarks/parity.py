@@ -1,8 +1,8 @@
-"""Agreement with MOPAC on the reference files: ``python -m benchmarks.parity pm6`` (sp_methods, mndod, pm6_d3h4).
+"""Agreement with MOPAC on the reference files: ``python -m benchmarks.parity pm6 pm7`` (or any other set).
 
 Every system of ``tests/references/<set>.json`` is computed and compared: heat of formation, gradient, dipole. Where a
 self-consistent field has several solutions, ours may be lower, and is then not compared further. MOPAC 22 leaves the
-flat-nitrogen term of PM6 out of its gradients; so does the comparison.
+flat-nitrogen term of PM6 out of its gradients; so does the comparison. ``--worst 20`` prints the largest differences.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from nddo_ml.units import DEBYE_PER_E_ANGSTROM
 REFERENCES = Path(__file__).resolve().parents[1] / "tests" / "references"
 # kcal/mol, kcal/mol/Å, D: what counts as agreement
 LIMITS = {"sp_methods": (1e-3, 2e-3, 2e-3), "pm6": (5e-3, 1e-2, 5e-3), "mndod": (5e-3, 1e-2, 5e-3)}
+LIMITS |= {"pm7": (5e-3, 2e-2, 5e-3), "pm6_dh": (5e-3, 2e-2, 5e-3)}
 D3H4_LIMITS = (1e-2, 0.2, 5e-3)  # MOPAC's gradients of H4 are one-sided differences
 _BATCH = 64
 
@@ -52,11 +53,12 @@ class Comparison:
         return "dipole" if self.dipole > limits[2] else "agrees"
 
 
-def compare(name: str) -> list[Comparison]:
-    """Run a reference set."""
+def compare(name: str, *, closed: bool = False) -> list[Comparison]:
+    """Run a reference set, or its closed shells."""
     groups: dict[tuple[str, bool], list[dict]] = defaultdict(list)
     for record in json.loads((REFERENCES / f"{name}.json").read_text())["systems"]:
-        groups[record["method"], bool(record["uhf"])].append(record)
+        if not (closed and record["uhf"]):
+            groups[record["method"], bool(record["uhf"])].append(record)
     names = {key.upper().replace("/", ""): key for key in METHODS}
     found = []
     for (method, uhf), records in groups.items():
@@ -99,7 +101,7 @@ def _gradient(model: NDDO, systems: Systems, prediction: Prediction) -> torch.Te
     """kcal/mol/Å, without the flat-nitrogen term."""
     ev_kcal_mol = load_method(model.name).constants.ev_kcal_mol
     gradient = -prediction.forces * ev_kcal_mol
-    if not any(isinstance(term, FlatNitrogen) for term in model.own_terms):
+    if not any(isinstance(term, FlatNitrogen) for term in model.all_terms):
         return gradient
     x = systems.positions.clone().requires_grad_()
     energy = FlatNitrogen().energy(systems.with_positions(x)).sum()
@@ -108,17 +110,25 @@ def _gradient(model: NDDO, systems: Systems, prediction: Prediction) -> torch.Te
     return gradient - torch.autograd.grad(energy, x)[0] * ev_kcal_mol
 
 
+def _print_worst(found: list[Comparison], limits: tuple[float, float, float], count: int) -> None:
+    """A line each of those that differ most in units of the limits; another solution of the field comes first."""
+    for c in sorted(found, key=lambda c: -max(abs(c.heat) / limits[0], (c.gradient - c.noise) / limits[1]))[:count]:
+        print(f"    {c.id:44s} {c.heat:+11.5f} {c.gradient:9.5f} {c.dipole:8.5f}  {c.verdict(limits)}")
+
+
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("sets", nargs="+", choices=sorted(p.stem for p in REFERENCES.glob("*.json")))
+    parser.add_argument("--worst", type=int, default=0, metavar="N", help="print so many systems, worst first")
+    parser.add_argument("--closed", action="store_true", help="closed shells only")
     parser.add_argument("--json", type=Path, help="write every comparison to this file")
     arguments = parser.parse_args()
     everything = []
     for name in arguments.sets:
         limits = LIMITS.get(name, D3H4_LIMITS)
         start = time.perf_counter()
-        found = compare(name)
+        found = compare(name, closed=arguments.closed)
         everything += found
         verdicts = defaultdict(list)
         for c in found:
@@ -131,6 +141,7 @@ def main() -> None:
             print(f"  {verdict} {len(verdicts[verdict])}")
             for c in verdicts[verdict]:
                 print(f"    {c.id}: heat {c.heat:+.4f}, gradient {c.gradient:.4f}, dipole {c.dipole:.4f}")
+        _print_worst(found, limits, arguments.worst)
     if arguments.json:
         arguments.json.write_text(json.dumps([asdict(c) for c in everything], indent=1))
 

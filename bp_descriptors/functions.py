@@ -37,7 +37,7 @@ def g3(r: Tensor, kappa: float, cutoff: Cutoff) -> Tensor:
 def angular(cosine: Tensor, zeta: float, lambda_: float) -> Tensor:
     """2^(1−zeta) (1 + lambda cos θ)^zeta; derivatives of every order are finite for collinear triples."""
     half = 0.5 * (1.0 + lambda_ * cosine)
-    if zeta != int(zeta):
+    if zeta != int(zeta) or zeta < 1:
         return 2.0 * half.clamp(min=_SMALLEST) ** zeta
     return 2.0 * _integer_power(half, int(zeta))
 

@@ -59,14 +59,9 @@ def default_functions(
     Raises:
         ValueError: no elements, an unknown symbol or size, a cut-off about as short as a bond.
     """
-    symbols = sorted(set(elements), key=lambda s: atomic_numbers.get(s, 0))
-    if not symbols or isinstance(elements, str):
-        raise ValueError(f"expected a list of element symbols; got {elements!r}")
+    symbols = _symbols(elements)
     if size not in SIZES:
         raise ValueError(f"size must be one of {', '.join(SIZES)}; got {size!r}")
-    unknown = [s for s in (*symbols, *(resolved or ())) if atomic_numbers.get(s, 0) < 1]
-    if unknown:
-        raise ValueError(f"expected element symbols; got {unknown[0]!r}")
     first = 1.6 * min(float(covalent_radii[atomic_numbers[s]]) for s in symbols)
     if closest is not None:
         if not closest > 0.0:
@@ -82,7 +77,8 @@ def default_functions(
     weighted = len(symbols) > 6 if weighted_angular is None else weighted_angular
     couples: list[tuple[str, ...]] = [()] if weighted else list(combinations_with_replacement(symbols, 2))
     if resolved is not None:
-        couples = [(), *combinations_with_replacement([s for s in symbols if s in resolved], 2)]
+        chosen = _symbols(resolved) if resolved else []
+        couples = [(), *combinations_with_replacement([s for s in symbols if s in chosen], 2)]
     far, near = Cutoff(cutoff, cutoff_kind), Cutoff(angular_cutoff, cutoff_kind)
     functions = []
     for center in symbols:
@@ -96,6 +92,17 @@ def default_functions(
                 for lambda_ in (-1.0, 1.0)
             ]
     return functions
+
+
+def _symbols(elements: Sequence[str]) -> list[str]:
+    """The elements' symbols by atomic number, each once."""
+    symbols = sorted(set(elements), key=lambda s: atomic_numbers.get(s, 0))
+    if not symbols or isinstance(elements, str):
+        raise ValueError(f"expected a list of element symbols; got {elements!r}")
+    unknown = [s for s in symbols if atomic_numbers.get(s, 0) < 1]
+    if unknown:
+        raise ValueError(f"expected element symbols; got {unknown[0]!r}")
+    return symbols
 
 
 def _shells(cutoff: float, n: int, first: float, sharpness: float) -> list[tuple[float, float]]:
@@ -124,7 +131,7 @@ def read_n2p2(path: str | Path, length_unit: str = "bohr") -> list[Function]:
                 alpha = float(words[2]) if len(words) > 2 else alpha
             elif words[0] == "cutoff_alpha":
                 alpha = float(words[1])
-            elif words[0] == "symfunction_short":
+            elif words[0] in ("symfunction_short", "symfunction"):  # the latter of the fourth generation
                 lines.append((number, words[1:]))
             elif words[0].endswith("symfunction_short"):
                 raise ValueError(f"{path}, line {number}: expected symfunction_short; got RuNNer's {words[0]}")

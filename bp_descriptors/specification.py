@@ -57,9 +57,9 @@ class Function:
                 raise ValueError(f"{self.kind} of {self.center}: {name} must be finite; got {getattr(self, name)}")
         if self.eta < 0:
             raise ValueError(f"{self.kind} of {self.center}: eta must not be negative; got {self.eta}")
-        if not self.is_radial and (self.zeta < 1 or abs(self.lambda_) != 1):
+        if not self.is_radial and (abs(self.zeta) < 1 or abs(self.lambda_) != 1):
             raise ValueError(
-                f"{self.kind} of {self.center} needs zeta >= 1, lambda = ±1; got {self.zeta}, {self.lambda_}"
+                f"{self.kind} of {self.center} needs zeta >= 1 (or <= -1), lambda = ±1; got {self.zeta}, {self.lambda_}"
             )
         object.__setattr__(self, "neighbors", tuple(sorted(self.neighbors, key=atomic_numbers.__getitem__)))
 

@@ -141,7 +141,7 @@ def gaussian_arrays(
 def power_arrays(zeta: float, lambda_: float, cosine: np.ndarray, n: int, value: np.ndarray, slope: np.ndarray) -> None:
     """2^(1−zeta) (1 + lambda c)^zeta and its slope in c, for the first ``n`` of ``cosine``."""
     exponent = int(zeta) - 1
-    if exponent + 1 != zeta:
+    if exponent + 1 != zeta or zeta < 1.0:
         for k in range(n):
             p = max(0.5 * (1.0 + lambda_ * cosine[k]), 1e-12)
             q = p ** (zeta - 1.0)

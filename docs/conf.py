@@ -1,18 +1,17 @@
 """Configuration of the documentation site; `make docs` builds it, with warnings as errors."""
 
 import sys
+from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE.parent), str(HERE / "extensions")]
 
-from nddo_ml import __version__  # noqa: E402  (the tree's own package, found by the line above)
-
 project = "nddo-ml"
 author = "nddo-ml developers"
 copyright = "nddo-ml developers, Apache-2.0"
-version = release = __version__.partition("+")[0]
+version = release = metadata.version("nddo-ml").partition("+")[0]
 repository_url = "https://github.com/nddo-ml/nddo-ml"
 
 extensions = [

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from nddo_ml.models.nddo import NDDO
     from nddo_ml.models.nnp import NNP
     from nddo_ml.models.saved import load_model, save_model
+    from nddo_ml.scf.loop import SCFOptions
     from nddo_ml.systems import Systems
     from nddo_ml.workflows.calculator import NDDOCalculator
 
@@ -37,6 +38,7 @@ __all__ = [
     "Prediction",
     "ResponseError",
     "SCFConvergenceError",
+    "SCFOptions",
     "Systems",
     "load_model",
     "save_model",
@@ -56,6 +58,7 @@ _MODULES = {
     "AtomicEnergyCorrection": "hybrid.atomic_energy",
     "PairCorrection": "hybrid.pair_functions",
     "ParameterCorrection": "hybrid.parameter_shifts",
+    "SCFOptions": "scf.loop",
     "Systems": "systems",
     "load_model": "models.saved",
     "save_model": "models.saved",

@@ -115,7 +115,7 @@ class OldModules(MetaPathFinder, Loader):
 
     def exec_module(self, module: ModuleType) -> None:
         old = module.__name__.partition(".")[2]
-        module.__getattr__ = names_from(old, *MOVED[old])  # type: ignore[method-assign]
+        vars(module)["__getattr__"] = names_from(old, *MOVED[old])
 
 
 def install() -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 HARTREE_EV = 27.211386245988  # eV
 BOHR_ANGSTROM = 0.529177210903  # Å
 EV_KCAL_MOL = 23.060547830619026  # kcal/mol in one eV: e N_A / 4184
+EV_NM = 1239.841984332  # nm, the wavelength of one eV: h c/e
 DEBYE_PER_E_ANGSTROM = 4.803204544  # D in one e·Å: 1e21 e c
 E_ANGSTROM_PER_BOHR = BOHR_ANGSTROM  # e·Å in one e·bohr
 

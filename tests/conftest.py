@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 from ase import Atoms
 from ase.io import read
+from engines import torch_alone
 from hybrid_models import CUTOFF
 from places import DATA
 
 from nddo_ml.hybrid.features import AtomFeatures
 from nddo_ml.models.nnp import NNP
+
+
+@pytest.fixture(params=["torch", "core"])
+def engine(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Both who may have the fields, one after the other: the core hides faults of the torch code."""
+    if request.param == "core":
+        yield
+        return
+    with torch_alone():
+        yield
 
 
 @pytest.fixture(scope="session")

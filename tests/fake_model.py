@@ -10,7 +10,7 @@ from torch import Tensor
 
 from nddo_ml.derivatives import forces_from_positions
 from nddo_ml.errors import SCFConvergenceError
-from nddo_ml.models.base import AbstractModel, Capabilities, Prediction
+from nddo_ml.models.base import AbstractModel, Capabilities, Prediction, Request
 from nddo_ml.systems import Systems
 
 RADII = {1: 0.31, 6: 0.76, 7: 0.71, 8: 0.66}  # Å
@@ -53,21 +53,13 @@ class MorseModel(AbstractModel):
         properties = frozenset({"energy", "forces", "charges", "dipole"})
         return Capabilities(self.elements, periodic=False, charge=True, spin=True, properties=properties, density=True)
 
-    def forward(
-        self,
-        systems: Systems,
-        *,
-        forces: bool = False,
-        stress: bool = False,
-        start: Tensor | None = None,
-        on_failure: str = "raise",
-    ) -> Prediction:
+    def forward(self, systems: Systems, request: Request) -> Prediction:
         """Energies and forces; a density-like tensor in ``scf``."""
         self.calls.append(systems.n_systems)
-        self.starts.append(start is not None)
+        self.starts.append(request.start is not None)
         if failed := self.failing(len(self.calls), systems):
             raise SCFConvergenceError("the SCF did not converge", failed)
-        positions = systems.positions.detach().requires_grad_(forces)
+        positions = systems.positions.detach().requires_grad_(request.forces)
         i, j = torch.triu_indices(systems.n_atoms, systems.n_atoms, 1)
         same = systems.system_idx[i] == systems.system_idx[j]
         i, j = i[same], j[same]
@@ -79,13 +71,13 @@ class MorseModel(AbstractModel):
         scf = FakeSCF(
             torch.zeros(n, 1, size, size, dtype=positions.dtype),
             torch.ones(n, dtype=torch.bool),
-            torch.full((n,), 10 if start is None else 1),
+            torch.full((n,), 10 if request.start is None else 1),
             torch.full((n,), -10.0),
             torch.full((n,), torch.nan),
         )
         return Prediction(
             energy=energy.detach(),
-            forces=forces_from_positions(energy, positions) if forces else None,
+            forces=forces_from_positions(energy, positions) if request.forces else None,
             charges=torch.zeros_like(positions[:, 0]).detach(),
             dipole=torch.zeros(n, 3, dtype=positions.dtype),
             scf=scf,

@@ -50,11 +50,11 @@ def slow_model(pause: float):
     from fake_model import MorseModel
 
     class Slow(MorseModel):
-        def forward(self, systems, **options):
+        def forward(self, systems, request):
             time.sleep(pause)
-            return super().forward(systems, **options)
+            return super().forward(systems, request)
 
-    return lambda *given: Slow()
+    return lambda *given, **options: Slow()
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cached_property
 
 from ase import Atoms
 from ase.build import molecule
@@ -34,12 +34,12 @@ class Kind:
     make: Callable[[], AbstractModel]
     molecules: tuple[str, ...] = ("H2O", "CH3OH", "HCN")
 
-    @cache  # noqa: B019, as many as there are kinds
+    @cached_property
     def model(self) -> AbstractModel:
         """The model, one for all tests: who changes it works on a copy."""
         return self.make()
 
-    @cache  # noqa: B019
+    @cached_property
     def frames(self) -> tuple[Atoms, ...]:
         """The molecules, out of their equilibria."""
         frames = []
@@ -101,6 +101,8 @@ KINDS = {
     "NNP": Kind(lambda: make_nnp(CHNO)),
     "committee": Kind(lambda: merged([make_nnp(CHNO, seed=k) for k in (0, 7)])),
     "NNP with terms": Kind(with_terms),
+    "NNP with charges": Kind(lambda: make_nnp(CHNO, charges="qeq")),
+    "committee with charges": Kind(lambda: merged([make_nnp(CHNO, seed=k, charges="charges") for k in (0, 7)])),
     "hybrid-chno": Kind(lambda: load_model("hybrid-chno")),
     "nnp-chno": Kind(lambda: load_model("nnp-chno")),
 }

@@ -16,16 +16,22 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 import tomllib
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import cache, partial
+from importlib import import_module
+from multiprocessing import Process, get_context
 from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("nddo_ml", "bp_descriptors")
 LEFT_OUT = (".*", "__pycache__", "runs", "demo", "build", "dist", "*.egg-info")
+SOURCES = (".py", ".c", ".h")  # faults in C are compiled
 TIMEOUT = 1800  # s, a fault
 
 
@@ -40,7 +46,7 @@ class Fault:
 
     def file(self, tree: Path) -> Path:
         """The only source file that holds the text, once."""
-        sources = sorted(path for package in PACKAGES for path in (tree / package).rglob("*.py"))
+        sources = [p for package in PACKAGES for p in sorted((tree / package).rglob("*")) if p.suffix in SOURCES]
         found = [path for path in sources for _ in range(path.read_text().count(self.old))]
         if len(found) != 1:
             raise SystemExit(f"{self.name}: the text must occur once in the sources; found {len(found)} times")
@@ -54,27 +60,81 @@ def faults(words: list[str]) -> list[Fault]:
     return [f for f in made if not words or any(word in f.name for word in words)]
 
 
-def outcome(fault: Fault) -> tuple[str, float]:
-    """killed, survived or an error, and the seconds it took."""
-    with tempfile.TemporaryDirectory() as folder:
-        tree = Path(folder) / "tree"
-        shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns(*LEFT_OUT))
-        path = fault.file(tree)
-        path.write_text(path.read_text().replace(fault.old, fault.new))
-        environment = {**os.environ, "PYTHONPATH": str(tree), "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
-        command = [sys.executable, "-m", "pytest", "-x", "-q", "-m", "not slow", "-p", "no:cacheprovider", *fault.tests]
-        start = time.monotonic()
+class Bench:
+    """A copy of the tree, in which one fault after the other is put and taken out again.
+
+    Tests run in processes that fork from this one, which has imported what they need beside the package; kernels that
+    numba compiled are kept from one fault to the next.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self.tree = Path(folder) / "tree"
+        shutil.copytree(ROOT, self.tree, ignore=shutil.ignore_patterns(*LEFT_OUT))
+        cache = str(Path(folder) / "numba")
+        self.environment = {"PYTHONPATH": str(self.tree), "OMP_NUM_THREADS": "1", "NUMBA_CACHE_DIR": cache}
+
+    def outcome(self, fault: Fault) -> tuple[str, float]:
+        """killed, survived or an error, and the seconds it took."""
+        path, start = fault.file(self.tree), time.monotonic()
+        whole, times = path.read_text(), (path.stat().st_atime, path.stat().st_mtime)
+        path.write_text(whole.replace(fault.old, fault.new))
         try:
-            process = subprocess.run(
-                command, cwd=tree, env=environment, capture_output=True, text=True, timeout=TIMEOUT, check=False
-            )
-        except subprocess.TimeoutExpired:
-            return "error: out of time", time.monotonic() - start
-    took = time.monotonic() - start
-    last = (process.stdout.strip().splitlines() or [process.stderr.strip()[-200:]])[-1]
-    if process.returncode == 1 and " failed" in last:
-        return "killed", took
-    return ("survived", took) if process.returncode == 0 else (f"error: {last}", took)
+            if path.suffix != ".py":
+                self._compile()
+            result = self._tested(fault.tests)
+        finally:
+            path.write_text(whole)
+            os.utime(path, times)
+            if path.suffix != ".py":
+                self._compile()
+        return result, time.monotonic() - start
+
+    def _compile(self) -> None:
+        build = [sys.executable, "setup.py", "--quiet", "build_ext", "--inplace", "--force"]
+        subprocess.run(build, cwd=self.tree, capture_output=True, check=True)
+
+    def _tested(self, tests: tuple[str, ...]) -> str:
+        log = self.tree.parent / "log"
+        process = Process(target=_run_tests, args=(self.tree, self.environment, tests, log))
+        process.start()
+        process.join(TIMEOUT)
+        if process.is_alive():
+            process.kill()
+            process.join()
+            return "error: out of time"
+        last = (log.read_text().strip().splitlines() or ["nothing was said"])[-1]
+        if process.exitcode == 1 and " failed" in last:
+            return "killed"
+        return "survived" if process.exitcode == 0 else f"error: {last}"
+
+
+def _run_tests(tree: Path, environment: dict[str, str], tests: tuple[str, ...], log: Path) -> None:
+    """In a process of its own: pytest's exit code, what it says in a file."""
+    os.chdir(tree)
+    os.environ.update(environment)
+    sys.path[0] = str(tree)
+    with log.open("w") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+        os._exit(pytest.main(["-x", "-q", "-m", "not slow", "-p", "no:cacheprovider", "-p", "no:randomly", *tests]))
+
+
+def preload() -> None:
+    """What all tests import, but nothing of the packages."""
+    import_module("torch").set_num_threads(1)
+    for name in ("ase.build", "ase.io", "scipy.spatial.transform", "scipy.optimize", "numba", "matplotlib", "pydantic"):
+        import_module(name)
+
+
+@cache
+def bench(folder: str) -> Bench:
+    """This worker's own."""
+    return Bench(str(Path(folder) / str(os.getpid())))
+
+
+def outcome(folder: str, fault: Fault) -> tuple[str, float]:
+    """Of one fault, on the bench of the worker that takes it."""
+    return bench(folder).outcome(fault)
 
 
 def main() -> None:
@@ -86,8 +146,8 @@ def main() -> None:
     for fault in chosen:
         fault.file(ROOT)
     bad = 0
-    with ThreadPoolExecutor(arguments.workers) as pool:
-        for fault, (result, took) in zip(chosen, pool.map(outcome, chosen), strict=True):
+    with TemporaryDirectory() as folder, ProcessPoolExecutor(arguments.workers, get_context("fork"), preload) as pool:
+        for fault, (result, took) in zip(chosen, pool.map(partial(outcome, folder), chosen), strict=True):
             bad += result != "killed"
             print(f"{result:9s} {took:6.0f} s  {fault.name}", flush=True)
     print(f"{len(chosen) - bad} of {len(chosen)} killed")

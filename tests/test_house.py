@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -16,10 +18,14 @@ DIFFERENTIATE = {"nddo_ml/derivatives.py", "bp_descriptors/fast.py"}
 ALLOWED = {"_repr_html_", "_exit", "_replace", "_asdict", "_fields", "_hbar", "_e", "_amu"}
 
 
+@cache
+def parsed(folder: str) -> list[tuple[str, ast.Module]]:
+    files = sorted((ROOT / folder).rglob("*.py"))
+    return [(file.relative_to(ROOT).as_posix(), ast.parse(file.read_text(encoding="utf-8"))) for file in files]
+
+
 def modules(*folders: str) -> Iterator[tuple[str, ast.Module]]:
-    for folder in folders:
-        for file in sorted((ROOT / folder).rglob("*.py")):
-            yield file.relative_to(ROOT).as_posix(), ast.parse(file.read_text(encoding="utf-8"))
+    return (module for folder in folders for module in parsed(folder))
 
 
 def calls(tree: ast.Module) -> Iterator[ast.Call]:
@@ -46,6 +52,30 @@ def test_models_are_asked_what_they_can_do_not_which_they_are() -> None:
         if ast.unparse(call.func) == "isinstance" and ast.unparse(call.args[1]).split(".")[-1] in ("NDDO", "NNP")
     }
     assert {path for path in found if not path.startswith("nddo_ml/models/")} == {"nddo_ml/predictors/choose.py"}
+
+
+@pytest.mark.parametrize("folder", [*PACKAGES, "tests", "benchmarks", "examples", "recipes"])
+def test_files_and_functions_are_short(folder: str) -> None:
+    """About 350 lines a file, 60 a function: a fifth more is too much."""
+    long = []
+    for path, tree in modules(folder):
+        lines = len((ROOT / path).read_text(encoding="utf-8").splitlines())
+        long += [f"{path}: {lines} lines"] * (lines > 420)
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef) and (size := (node.end_lineno or 0) - node.lineno + 1) > 72:
+                long.append(f"{path}: {node.name} has {size} lines")
+    assert long == []
+
+
+def test_architecture_names_what_is_there() -> None:
+    text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")]
+    folders = {cells[0].strip("`/"): " ".join(cells[1:]) for cells in rows if cells[0].endswith("/`")}
+    assert len(folders) > 15
+    for folder, said in folders.items():
+        there = {p.stem for p in (ROOT / "nddo_ml" / folder).glob("*.py")}
+        named = set(re.findall(r"`([a-z_0-9]+)`", said))
+        assert named <= there, f"{folder}: {sorted(named - there)}"
 
 
 def private(tree: ast.Module) -> Iterator[str]:

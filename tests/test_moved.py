@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
+from operator import attrgetter
 
 import pytest
 
@@ -50,7 +51,7 @@ def test_every_new_place_exists() -> None:
 
 def test_names_that_never_were_are_errors() -> None:
     with pytest.raises(AttributeError, match=r"'nddo_ml\.nddo' has no attribute 'nothing'"):
-        import_module("nddo_ml.nddo").nothing  # noqa: B018
+        attrgetter("nothing")(import_module("nddo_ml.nddo"))
     with pytest.raises(ModuleNotFoundError):
         import_module("nddo_ml.nothing")
 

@@ -13,12 +13,19 @@ import typer
 COMMANDS = {
     "energy": "Energies, forces, charges and dipoles of the molecules in files.",
     "optimize": "Relax the molecules in files, all of them at once.",
+    "frequencies": "Vibrations, infrared spectra and thermochemistry.",
+    "md": "Molecular dynamics, all replicas in one batch.",
+    "conformers": "Conformers with Boltzmann weights.",
+    "reaction": "Barriers and paths from reactants to products.",
+    "ts": "Saddle points from guesses.",
+    "excited": "Excited states and absorption spectra.",
     "models": "Methods and shipped models, their elements and references.",
     "train": "Train a model from a configuration and data.",
     "label": "Reference energies and forces of structures, by density functional theory.",
     "evaluate": "Errors of a model or method against reference data.",
     "compare": "Methods, hybrids and potentials side by side on the same structures.",
     "scan": "Curves along a bond, an angle or a torsion.",
+    "dimer": "Two atoms from the wall to the tail.",
     "solid": "Lattice, equation of state, elastic constants, thermal expansion of crystals.",
 }
 

@@ -21,6 +21,7 @@ from rich.progress import (
 from nddo_ml.errors import InputError
 
 if TYPE_CHECKING:
+    from nddo_ml.environments.embedding import Environment
     from nddo_ml.models.base import AbstractModel
 
 T = TypeVar("T")
@@ -73,6 +74,10 @@ Uhf = Annotated[
 Solution = Annotated[
     str, typer.Option("--solution", help="Of several solutions of the field: lowest, first, or mopac, MOPAC's.")
 ]
+Ignore = Annotated[
+    bool,
+    typer.Option("--ignore-charge-and-spin", help="A potential, which knows neither, treats ions and radicals alike."),
+]
 Json = Annotated[str | None, typer.Option("--json", metavar="OUT", help="JSON file; - is standard output.")]
 Charge = Annotated[
     int | None,
@@ -122,11 +127,18 @@ def console(stderr: bool = False) -> Console:
     return made if made.is_terminal else Console(stderr=stderr, width=140)
 
 
-def load_model(name: str, uhf: bool = False, solution: str = "lowest") -> AbstractModel:
-    """The method, shipped model or model of a file.
+def load_model(
+    name: str,
+    uhf: bool = False,
+    solution: str = "lowest",
+    surroundings: Environment | None = None,
+    ignore: bool = False,
+) -> AbstractModel:
+    """The method, shipped model or model of a file, in its surroundings.
 
     Raises:
-        InputError: none of these, an unknown solution, or --uhf or --solution with a potential.
+        InputError: none of these, an unknown solution, --uhf, --solution or surroundings with a potential, or
+            --ignore-charge-and-spin with another model.
     """
     from nddo_ml.models.open import open_model
 
@@ -135,7 +147,18 @@ def load_model(name: str, uhf: bool = False, solution: str = "lowest") -> Abstra
         model.unrestrict()
     if solution != "lowest":
         model.seek(solution)
+    if surroundings is not None:
+        model.surround(surroundings)
+    if ignore:
+        if knows_state(model):
+            raise InputError(f"--ignore-charge-and-spin is for potentials; {model.name} knows both")
+        model.ignore_charge_and_spin = True
     return model
+
+
+def knows_state(model: AbstractModel) -> bool:
+    """Whether charge and spin are something to the model."""
+    return model.capabilities.charge and model.capabilities.spin
 
 
 def model_and_files(given: Sequence[str], name: str | None) -> tuple[str, list[Path]]:
@@ -150,13 +173,16 @@ def model_and_files(given: Sequence[str], name: str | None) -> tuple[str, list[P
     return model, [Path(f) for f in files]
 
 
-def open_models(names: Sequence[str] | None, uhf: bool = False) -> list[AbstractModel]:
+def open_models(
+    names: Sequence[str] | None, uhf: bool = False, surroundings: Environment | None = None, ignore: bool = False
+) -> list[AbstractModel]:
     """Methods, model files and shipped models by name; none given: the shipped hybrid, its parent and the potential.
 
-    Of models with the same name, the later ones are called as they were given.
+    Of models with the same name, the later ones are called as they were given. In surroundings, where the potential
+    feels nothing, it is left out of the models that are taken by default. ``ignore`` is for the potentials among them.
 
     Raises:
-        InputError: a name that is none of these.
+        InputError: a name that is none of these; a named potential in surroundings.
     """
     from nddo_ml.models.open import open_model
 
@@ -164,6 +190,12 @@ def open_models(names: Sequence[str] | None, uhf: bool = False) -> list[Abstract
     models: list[AbstractModel] = []
     for name in names or SHIPPED:
         model = open_model(name, unrestricted)
+        if not names and surroundings is not None and not model.capabilities.environment:
+            continue
+        if surroundings is not None:
+            model.surround(surroundings)
+        if ignore and not knows_state(model):
+            model.ignore_charge_and_spin = True
         if not names and model.parent is not None:
             models.append(model.parent)
         if model.name in [m.name for m in models]:

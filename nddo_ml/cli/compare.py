@@ -12,8 +12,9 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from nddo_ml.cli import answering, common, output, produce
-from nddo_ml.cli.common import Charge, Files, Json, Models, Multiplicity, NoPbc, Smiles, Uhf
+from nddo_ml.cli import answering, common, environment, output, produce
+from nddo_ml.cli.common import Charge, Files, Ignore, Json, Models, Multiplicity, NoPbc, Smiles, Uhf
+from nddo_ml.cli.environment import Charges, Field, Solvent
 from nddo_ml.cli.produce import Scheduler, Workers
 from nddo_ml.compare.answers import extrapolates_at_atoms, pyscf_atom_energies
 from nddo_ml.compare.comparison import ZEROS
@@ -59,6 +60,10 @@ def compare(
     no_pbc: NoPbc = False,
     smiles: Smiles = None,
     uhf: Uhf = False,
+    ignore_charge_and_spin: Ignore = False,
+    field: Field = None,
+    charges: Charges = None,
+    solvent: Solvent = None,
     summary: Summary = False,
     json: Json = None,
     figures: Figures = None,
@@ -84,13 +89,14 @@ def compare(
       nddo-ml compare examples/water_dimer.xyz --model PM3 --model hybrid-chno --pyscf
     """
     sources = produce.Sources.given(files, smiles, charge, multiplicity, no_pbc)
-    targets = produce.checked([*sources.files, *(models or ())], json=json)
+    targets = produce.checked([*sources.files, *(models or ()), *filter(None, [charges])], json=json)
     if relative_to is not None and relative_to not in ZEROS:
         raise InputError(f"energies may be relative to {', '.join(ZEROS)}; got {relative_to!r}")
-    loaded = tuple(common.open_models(models, uhf))
-    level = Level(functional, basis) if pyscf else None
-    if level is not None:
-        level.check()
+    surroundings = environment.surroundings(field, charges, solvent)
+    if pyscf and surroundings is not None:
+        raise InputError("--pyscf is of molecules alone; expected no --field, --charges or --solvent beside it")
+    loaded = tuple(common.open_models(models, uhf, surroundings, ignore_charge_and_spin))
+    level = _checked(Level(functional, basis)) if pyscf else None
     report = common.Report(common.console(stderr=True))
     settings = produce.settings_of("compare", loaded, uhf=uhf, pyscf=level.description if level else None)
     with produce.production(targets, settings, report) as run:
@@ -104,14 +110,18 @@ def compare(
         path = targets.files.get("json")
         if json is not None:
             structures_of = (structure_record(comparison, kept) for kept in comparison.structures())
-            run.write({"json": lambda: write_object(record(comparison), path, structures=structures_of)})
-        out = common.console(stderr=json == "-")
-        if not summary:
-            out.print(structure_table(comparison))
-        out.print(summary_table(comparison))
+            about = {**record(comparison), "environment": environment.record(surroundings)}
+            run.write({"json": lambda: write_object(about, path, structures=structures_of)})
+        tables = [summary_table(comparison)] if summary else [structure_table(comparison), summary_table(comparison)]
+        common.console(stderr=json == "-").print(*tables, sep="\n")
         if figures is not None:
             draw(comparison, figures, report)
     raise typer.Exit(report.exit_code)
+
+
+def _checked(level: Level) -> Level:
+    level.check()
+    return level
 
 
 def compared(

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nddo_ml.cli import common, produce
-from nddo_ml.cli.common import Charge, Files, Json, Model, Multiplicity, NoPbc, Smiles, Solution, Uhf
+from nddo_ml.cli import common, environment, produce
+from nddo_ml.cli.common import Charge, Files, Ignore, Json, Model, Multiplicity, NoPbc, Smiles, Solution, Uhf
+from nddo_ml.cli.environment import Charges, Field, Solvent
 from nddo_ml.cli.produce import Scheduler, Workers
 
 if TYPE_CHECKING:
@@ -48,7 +49,11 @@ def energy(
     no_pbc: NoPbc = False,
     smiles: Smiles = None,
     uhf: Uhf = False,
+    ignore_charge_and_spin: Ignore = False,
     solution: Solution = "lowest",
+    field: Field = None,
+    charges: Charges = None,
+    solvent: Solvent = None,
     forces: Forces = False,
     json: Json = None,
     output_file: Output = None,
@@ -70,10 +75,13 @@ def energy(
       nddo-ml energy examples/molecules/*.xyz --model PM3 --forces --json results.json
 
       nddo-ml energy examples/molecules/acetate.xyz --model hybrid-chno --charge -1 --json -
+
+      nddo-ml energy examples/molecules/water.xyz --model PM7 --field 0 0 0.5
     """
     sources = produce.Sources.given(files, smiles, charge, multiplicity, no_pbc)
-    targets = produce.checked([*sources.files, model], output=output_file, json=json)
-    loaded = common.load_model(model, uhf, solution)
+    targets = produce.checked([*sources.files, model, *filter(None, [charges])], output=output_file, json=json)
+    surroundings = environment.surroundings(field, charges, solvent)
+    loaded = common.load_model(model, uhf, solution, surroundings, ignore_charge_and_spin)
     options = {"uhf": uhf, "solution": solution, "forces": forces, "bonds": targets.wants_bonds}
     report = common.Report(common.console(stderr=True))
     with produce.production(targets, produce.settings_of("energy", [loaded], **options), report) as run:

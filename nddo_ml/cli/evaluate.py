@@ -8,8 +8,9 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from nddo_ml.cli import common, produce
-from nddo_ml.cli.common import NamedModel
+from nddo_ml.cli import common, environment, produce
+from nddo_ml.cli.common import Ignore, NamedModel
+from nddo_ml.cli.environment import Charges, Field, Solvent
 from nddo_ml.results.records import write_object
 
 DataFiles = Annotated[
@@ -37,6 +38,10 @@ def evaluate(
     plot: Plot = None,
     fit_zero: ShiftZero = False,
     batch: Batch = 16,
+    ignore_charge_and_spin: Ignore = False,
+    field: Field = None,
+    charges: Charges = None,
+    solvent: Solvent = None,
     energy_unit: EnergyUnit = "eV",
     length_unit: LengthUnit = "angstrom",
 ) -> None:
@@ -57,18 +62,19 @@ def evaluate(
       nddo-ml evaluate model.pt input.data --energy-unit hartree --length-unit bohr
     """
     model, files = common.model_and_files(given, name)
-    targets = produce.checked([*files, model], json=json, plot=plot)
+    targets = produce.checked([*files, model, *filter(None, [charges])], json=json, plot=plot)
     from nddo_ml.datasets.dataset import Source, load_dataset
     from nddo_ml.evaluation.tables import check_elements, summarize, tabulate, with_fitted_zero, zero_fitted_errors
-    from nddo_ml.models.open import open_model
 
-    loaded = open_model(model)
+    surroundings = environment.surroundings(field, charges, solvent)
+    loaded = common.load_model(model, surroundings=surroundings, ignore=ignore_charge_and_spin)
     data = load_dataset(Source(str(f), energy_unit=energy_unit, length_unit=length_unit) for f in files)
     check_elements(loaded, data)
     if fit_zero:
         data = with_fitted_zero(loaded, data, batch)
     tables = tabulate(loaded, data, batch)
-    errors = {"model": model, "files": [str(f) for f in files], **summarize(tables, data)}
+    about = {"model": model, "files": [str(f) for f in files], "environment": environment.record(loaded.environment)}
+    errors = {**about, **summarize(tables, data)}
     if not fit_zero:
         for label, entry in zero_fitted_errors(tables, data).items():
             errors["labels"][label]["with_fitted_zero"] = entry

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +17,7 @@ from nddo_ml.labelling.run import Outcome, Task, prepare
 from nddo_ml.labelling.run import label as run
 from nddo_ml.labelling.sources import CalculatorSource, CommandSource, Source
 from nddo_ml.results.pool import Resources
+from nddo_ml.results.targets import Targets
 from nddo_ml.structures.structure import Structure, addressed
 
 DEFAULT = Level()
@@ -103,17 +104,9 @@ def label(
 
       nddo-ml label examples/molecules/*.xyz -o labels.extxyz --command "python teacher.py {input} {output}" --batch 50
     """
-    pyscf = Level(
-        functional,
-        basis,
-        None if density_fitting == "none" else density_fitting,
-        _grid(grid),
-        pruning,
-        grid_response,
-        dispersion,
-        charges,
-        convergence,
-    )
+    fitting = None if density_fitting == "none" else density_fitting
+    numerics = _grid(grid), pruning, grid_response
+    pyscf = Level(functional, basis, fitting, *numerics, dispersion, charges, convergence)
     source = _source(pyscf, calculator, calculator_args, command, level, reads_state)
     source.check()
     sources = produce.Sources.given(files, smiles, charge, multiplicity, no_pbc)
@@ -121,23 +114,38 @@ def label(
     if output.suffix not in (".xyz", ".extxyz"):
         raise InputError(f"--output {output}: expected .xyz or .extxyz, to which labels can be appended")
     resources = Resources(workers or max(1, (os.cpu_count() or 1) // threads), threads, scheduler, batch)
+    _label(sources, targets, source, resources, retry_failed=retry_failed)
+
+
+def _label(
+    sources: produce.Sources, targets: Targets, source: Source, resources: Resources, *, retry_failed: bool
+) -> None:
+    output = targets.files["output"]
     report = common.Report(common.console(stderr=True))
-    counted = 0
     with common.progress("labels", None, report.console) as advance, produce.interruptible(report) as held:
-
-        def tell(outcome: Outcome) -> None:
-            nonlocal counted
-            counted += outcome.atoms is not None
-            held.check()
-            held.kept = f"{counted} new labels are in {output}"
-            advance(1)
-            if outcome.atoms is None:
-                report.not_converged(f"{outcome.task.source}, frame {outcome.task.frame}: {outcome.reason}")
-
         tasks = _prepared(produce.read(sources, report, targets), source, report)
+        tell = _teller(output, report, held, advance)
         summary = run(tasks, output, source, resources, retry_failed, tell, report.say)
     report.say(f"{output}: {summary.labelled} labelled, {summary.failed} failed, {summary.skipped} done before")
     raise typer.Exit(report.exit_code)
+
+
+def _teller(
+    output: Path, report: common.Report, held: produce.Held, advance: Callable[[int], None]
+) -> Callable[[Outcome], None]:
+    """What is done with every outcome once it is kept."""
+    new = 0
+
+    def tell(outcome: Outcome) -> None:
+        nonlocal new
+        new += outcome.atoms is not None
+        held.kept = f"{new} new labels are in {output}"
+        held.check()
+        advance(1)
+        if outcome.atoms is None:
+            report.not_converged(f"{outcome.task.source}, frame {outcome.task.frame}: {outcome.reason}")
+
+    return tell
 
 
 def _source(

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nddo_ml.cli import common, output, produce
-from nddo_ml.cli.common import Charge, Files, Json, Model, Multiplicity, NoPbc, Smiles, Uhf
+from nddo_ml.cli import common, environment, output, produce
+from nddo_ml.cli.common import Charge, Files, Ignore, Json, Model, Multiplicity, NoPbc, Smiles, Uhf
+from nddo_ml.cli.environment import Charges, Field, Solvent
 from nddo_ml.cli.produce import Scheduler, Workers
 from nddo_ml.results.run import NOT_CONVERGED
 from nddo_ml.workflows.optimize import OptimizationResult, check_limits
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from nddo_ml.models.base import AbstractModel
     from nddo_ml.results.run import Outcome
     from nddo_ml.structures.structure import Structure
+    from nddo_ml.workflows.saddle import Saddles
 
 Output = Annotated[
     Path, typer.Option("--output", "-o", metavar="OUT", help="Relaxed structures; the suffix is the format.")
@@ -51,24 +53,28 @@ class Relaxations:
         )
         made = output.outcomes(structures, relaxed.systems, relaxed.prediction, self.model, self.bonds)
         for k, outcome in enumerate(made):
-            self._note(outcome, relaxed, k, structures[k])
+            note_steps(outcome, relaxed, k, structures[k], self.fmax)
+            if relaxed.trajectories is not None:
+                outcome["path"] = [
+                    {
+                        "positions": a.positions.tolist(),
+                        "energy": a.get_potential_energy(),
+                        "forces": a.get_forces(apply_constraint=False).tolist(),
+                    }
+                    for a in relaxed.trajectories[k]
+                ]
         return made
 
-    def _note(self, outcome: Outcome, relaxed: OptimizationResult, k: int, structure: Structure) -> None:
-        steps = int(relaxed.steps[k])
-        outcome["record"] |= {"optimization_converged": bool(relaxed.converged[k]), "optimization_steps": steps}
-        if not bool(relaxed.converged[k]):
-            text = f"{structure.address}: not relaxed to {self.fmax} eV/Å after {steps} steps"
-            outcome["complaints"] = [[NOT_CONVERGED, text]]
-        if relaxed.trajectories is not None:
-            outcome["path"] = [
-                {
-                    "positions": a.positions.tolist(),
-                    "energy": a.get_potential_energy(),
-                    "forces": a.get_forces(apply_constraint=False).tolist(),
-                }
-                for a in relaxed.trajectories[k]
-            ]
+
+def note_steps(
+    outcome: Outcome, relaxed: OptimizationResult | Saddles, k: int, structure: Structure, fmax: float
+) -> None:
+    """Add to an outcome how its relaxation ended, and a complaint where it did not converge."""
+    steps = int(relaxed.steps[k])
+    outcome["record"] |= {"optimization_converged": bool(relaxed.converged[k]), "optimization_steps": steps}
+    if not bool(relaxed.converged[k]):
+        text = f"{structure.address}: not relaxed to {fmax} eV/Å after {steps} steps"
+        outcome["complaints"] = [[NOT_CONVERGED, text]]
 
 
 def optimize(
@@ -80,6 +86,10 @@ def optimize(
     no_pbc: NoPbc = False,
     smiles: Smiles = None,
     uhf: Uhf = False,
+    ignore_charge_and_spin: Ignore = False,
+    field: Field = None,
+    charges: Charges = None,
+    solvent: Solvent = None,
     fmax: Fmax = 0.05,
     max_steps: Steps = 500,
     json: Json = None,
@@ -102,9 +112,11 @@ def optimize(
       nddo-ml optimize examples/molecules/*.xyz --model PM3 --fmax 0.01 --output relaxed.sdf --workers 2
     """
     sources = produce.Sources.given(files, smiles, charge, multiplicity, no_pbc)
-    targets = produce.checked([*sources.files, model], output=output_file, json=json, trajectory=trajectory)
+    inputs = [*sources.files, model, *filter(None, [charges])]
+    targets = produce.checked(inputs, output=output_file, json=json, trajectory=trajectory)
     check_limits(fmax, max_steps)
-    loaded = common.load_model(model, uhf)
+    surroundings = environment.surroundings(field, charges, solvent)
+    loaded = common.load_model(model, uhf, surroundings=surroundings, ignore=ignore_charge_and_spin)
     report = common.Report(common.console(stderr=True))
     options = {"uhf": uhf, "fmax": fmax, "max-steps": max_steps, "trajectory": trajectory is not None}
     options["bonds"] = targets.wants_bonds

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rich.markup import escape
 from rich.table import Table
 
+from nddo_ml.cli import environment
 from nddo_ml.elements import symbol_of
 from nddo_ml.errors import SCFConvergenceError
 from nddo_ml.results.lewis import BOND
@@ -105,6 +106,7 @@ def outcomes(
             "atomic_spread_eV": _item(prediction.atomic_spread, order),
             "largest_force_spread_eV_A": spread,
             "extrapolation": None if outside is None else extrapolation_record(outside.get(k)),
+            "environment": environment.record(model.environment),
         }
         made.append({"record": record, "rest": _rest(atoms, bonds)})
     if bonds and scf is not None:
@@ -189,8 +191,8 @@ def path_of(outcome: Outcome) -> Iterator[Atoms]:
         yield atoms
 
 
-def table_of(records: Iterable[Record]) -> Table | None:
-    """A line a structure where there are few, else a summary; None without any."""
+def tables_of(records: Iterable[Record]) -> list[Table]:
+    """A line a structure where there are few, else a summary; nothing without any."""
     few: list[Record] = []
     tally = _Tally()
     for record in records:
@@ -198,14 +200,15 @@ def table_of(records: Iterable[Record]) -> Table | None:
             few.append(record)
         tally.add(record)
     if not few:
-        return None
-    return energy_table(few) if tally.count <= SHOWN else tally.table()
+        return []
+    return [energy_table(few) if tally.count <= SHOWN else tally.table()]
 
 
 def energy_table(rows: Sequence[Record]) -> Table:
     """The records as a table of one line a system."""
     relaxed = "optimization_steps" in rows[0]
-    table = Table(title=f"{rows[0]['method']}{' optimised' if relaxed else ''}", title_justify="left")
+    around = environment.said(rows[0]["environment"])
+    table = Table(title=f"{rows[0]['method']}{' optimised' if relaxed else ''}{around}", title_justify="left")
     for name in ("source", "formula"):
         table.add_column(name, overflow="fold")
     columns = ["charge", "2S+1", "ΔHf kcal/mol", "energy eV", "dipole D", "gap eV", "SCF"]
@@ -290,13 +293,18 @@ def structure_name(source: str, frame: int) -> str:
 
 def _rest(atoms: Atoms, bonds: bool) -> str:
     """What a written frame has beside the record: info, arrays and fixed atoms of the structure, encoded."""
-    from ase.constraints import FixAtoms
-    from ase.io.jsonio import encode
-
     arrays = {k: v for k, v in atoms.arrays.items() if k not in (*NOT_KEPT, "numbers", "positions")}
     info = {str(k): v for k, v in atoms.info.items() if k not in NOT_KEPT and (bonds or k != BONDS)}
-    fixed = [int(i) for c in atoms.constraints if isinstance(c, FixAtoms) for i in c.index]
-    rest = {"cell": atoms.cell.array, "arrays": arrays, "info": info, "fixed": fixed}
+    fixed: list[int] = []
+    if atoms.constraints:
+        from ase.constraints import FixAtoms  # loads scipy
+
+        fixed = [int(i) for c in atoms.constraints if isinstance(c, FixAtoms) for i in c.index]
+    rest = {"cell": atoms.cell.tolist(), "arrays": arrays, "info": info, "fixed": fixed}
+    if not arrays and all(isinstance(v, str | int | float) for v in info.values()):
+        return json.dumps(rest)
+    from ase.io.jsonio import encode  # loads scipy
+
     try:
         return encode(rest)
     except TypeError:  # something in info that JSON does not know

@@ -26,7 +26,12 @@ from nddo_ml.results.targets import Targets, check_targets
 from nddo_ml.structures.structure import Refused, Structure
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from nddo_ml.models.base import AbstractModel
+
+Record = dict[str, Any]
+Writer = Callable[[Iterable[Outcome], Path], None]
 
 Workers = Annotated[int, typer.Option("--workers", "-j", min=1, help="Processes that work side by side.")]
 Scheduler = Annotated[
@@ -67,7 +72,7 @@ class Production:
         return self.work(chunks_of(structures, most), Attempt(compute), what, resources)
 
     def work(
-        self, pieces: Iterable[Piece], function: Callable[[Any], list[Outcome]], what: str, resources: Resources
+        self, pieces: Iterable[Piece | None], function: Callable[[Any], list[Outcome]], what: str, resources: Resources
     ) -> list[str]:
         """Compute what the journal lacks; the keys of all pieces in order."""
         if len(self.journal):
@@ -95,8 +100,21 @@ class Production:
             if found := [o for o in self.journal.read(key) if "record" in o]:
                 yield found
 
-    def write_results(self, keys: list[str], targets: Targets) -> None:
-        """Write records, structures and paths where they are wanted, and a table."""
+    def write_results(
+        self,
+        keys: list[str],
+        targets: Targets,
+        tables: Callable[[Iterable[Record]], Iterable[Table]] | None = None,
+        **writers: Writer,
+    ) -> None:
+        """Write records, structures and paths where they are wanted, and tables.
+
+        Args:
+            keys: of the pieces.
+            targets: what to write.
+            tables: of the records; left out, one of energies.
+            writers: of further outputs, by the option's name.
+        """
         from nddo_ml.cli import output
         from nddo_ml.results.frames import write_frames
         from nddo_ml.results.records import write_records
@@ -107,6 +125,8 @@ class Production:
         def write(name: str) -> None:
             if name == "json":
                 write_records((o["record"] for o in found()), targets.files.get(name))
+            elif name in writers:
+                writers[name](found(), targets.files[name])
             elif name == "trajectory":
                 write_frames((a for o in found() for a in output.path_of(o)), targets.files[name])
             else:
@@ -115,8 +135,7 @@ class Production:
         some = next(found(), None) is not None
         names = [*targets.files, *["json"] * targets.json_on_standard_output]
         self.write({name: partial(write, name) for name in names if some or name == "json"})
-        table = output.table_of(o["record"] for o in found())
-        if table is not None:
+        for table in (tables or output.tables_of)(o["record"] for o in found()):
             common.console(stderr=targets.json_on_standard_output).print(table)
 
     def write(self, writers: Mapping[str, Callable[[], None]]) -> None:
@@ -270,6 +289,7 @@ def settings_of(command: str, models: Iterable[AbstractModel], **options: Any) -
         **{name: str(v) if isinstance(v, Path) else v for name, v in options.items()},
         "version": __version__,
         "weights": "-".join(fingerprint(m) for m in listed),
+        "environment": next((m.environment.record() for m in listed if m.environment is not None), None),
     }
 
 

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import typer
+from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from nddo_ml.cli import common, output, produce
-from nddo_ml.cli.common import Charge, Json, Models, Multiplicity, NoPbc, Uhf
+from nddo_ml.cli import common, environment, output, produce
+from nddo_ml.cli.common import Charge, Ignore, Json, Models, Multiplicity, NoPbc, Uhf
 from nddo_ml.cli.curves import CurveOf, pieces_of, read_curve
+from nddo_ml.cli.environment import Charges, Field, Solvent
 from nddo_ml.cli.produce import Scheduler, Workers
 from nddo_ml.compare.comparison import ZEROS
-from nddo_ml.compare.scan import SCAN_ZEROS, Curve, fragments, rigid_scan
+from nddo_ml.compare.scan import SCAN_ZEROS, Curve, check_zero, fragments, rigid_scan
 from nddo_ml.errors import InputError
 from nddo_ml.results.frames import write_frames
 from nddo_ml.results.records import write_object
+from nddo_ml.results.targets import Targets
 from nddo_ml.structures.structure import Structure, addressed
 from nddo_ml.units import EV_KCAL_MOL
 from nddo_ml.workflows.coordinates import SIZES, Coordinate
@@ -68,6 +71,10 @@ def scan(
     multiplicity: Multiplicity = None,
     no_pbc: NoPbc = False,
     uhf: Uhf = False,
+    ignore_charge_and_spin: Ignore = False,
+    field: Field = None,
+    charges: Charges = None,
+    solvent: Solvent = None,
     json: Json = None,
     output_file: Output = None,
     figure: Figure = None,
@@ -81,8 +88,8 @@ def scan(
     Atoms of two fragments need no bond for a distance. Bonds that come apart
     need --uhf. With --relative-to fragments the zero is the two parts of a
     bond, each alone. Hollow points of the figure are those at which a potential
-    extrapolates. Exit code 1 when some point did not converge. With OUT, the
-    curves are kept in OUT.part as they come: the same command goes on.
+    extrapolates. Exit code 1 when some point did not converge. With OUT, curves
+    and relaxed points are kept in OUT.part as they come: the same command goes on.
 
     Examples:
 
@@ -92,11 +99,12 @@ def scan(
 
       nddo-ml scan examples/molecules/ethanol.xyz --torsion 3 0 1 2 --from 0 --to 180 --steps 13 --relaxed --model AM1
     """
-    targets = produce.checked([file, *(models or ())], output=output_file, json=json, figure=figure)
+    inputs = [file, *(models or ()), *filter(None, [charges])]
+    targets = produce.checked(inputs, output=output_file, json=json, figure=figure)
     coordinate = _coordinate({"bond": bond, "angle": angle, "torsion": torsion})
-    if relative_to not in SCAN_ZEROS:
-        raise InputError(f"energies may be relative to {', '.join(SCAN_ZEROS)}; got {relative_to!r}")
-    loaded = common.open_models(models, uhf)
+    check_zero(relative_to)
+    surroundings = environment.surroundings(field, charges, solvent)
+    loaded = common.open_models(models, uhf, surroundings, ignore_charge_and_spin)
     report = common.Report(common.console(stderr=True))
     structure = _structure(produce.Sources.given([file], None, charge, multiplicity, no_pbc), report)
     values = np.linspace(start, stop, points).tolist()
@@ -107,27 +115,44 @@ def scan(
     options = {"uhf": uhf, "coordinate": str(coordinate), "values": values, "relative-to": relative_to, **limits}
     with produce.production(targets, produce.settings_of("scan", loaded, **options), report) as run:
         work = CurveOf(tuple(loaded), structure, coordinate, values, relative_to, fmax if relaxed else None, max_steps)
-        keys = run.work(pieces_of(work), work, "curves", produce.resources(workers, scheduler))
-        curves = [read_curve(kept) for block in run.blocks(keys) for kept in block]
+        what = "points" if relaxed else "curves"
+        keys = run.work(pieces_of(work, run.journal), work, what, produce.resources(workers, scheduler))
+        done = [kept for block in run.blocks(keys) for kept in block]
+        curves = [read_curve(kept) for kept in sorted(done, key=lambda kept: kept["model"])]
         if not curves:
             raise typer.Exit(report.exit_code)
         _tell_failures(curves, coordinate, fmax, report)
-        about, path = record(structure, coordinate, curves, relative_to), targets.files.get("json")
-        writers = {
-            "json": lambda: write_object(about, path),
-            "output": lambda: write_frames(_frames(curves), targets.files["output"]),
-            "figure": lambda: _draw(coordinate, curves, targets.files["figure"], relative_to),
+        about = {
+            **record(structure, coordinate, curves, relative_to),
+            "environment": environment.record(surroundings),
         }
-        wanted = [*targets.files, *["json"] * targets.json_on_standard_output]
-        run.write({name: writers[name] for name in wanted})
-    out = common.console(stderr=json == "-")
+        run.write(_writers(targets, about, coordinate, curves, relative_to))
+    _show(structure, coordinate, curves, relative_to, common.console(stderr=json == "-"))
+    raise typer.Exit(report.exit_code)
+
+
+def _writers(
+    targets: Targets, about: dict[str, Any], coordinate: Coordinate, curves: Sequence[Curve], relative_to: str
+) -> dict[str, Callable[[], None]]:
+    """What writes each output that is wanted."""
+    path = targets.files.get("json")
+    writers = {
+        "json": lambda: write_object(about, path),
+        "output": lambda: write_frames(_frames(curves), targets.files["output"]),
+        "figure": lambda: _draw(coordinate, curves, targets.files["figure"], relative_to),
+    }
+    return {name: writers[name] for name in [*targets.files, *["json"] * targets.json_on_standard_output]}
+
+
+def _show(
+    structure: Structure, coordinate: Coordinate, curves: Sequence[Curve], relative_to: str, out: Console
+) -> None:
     zero = {**ZEROS, "fragments": "separated fragments"}[relative_to]
     title = f"{structure.atoms.get_chemical_formula()}, {coordinate}: energies relative to {zero}, kcal/mol"
     out.print(title, markup=False, highlight=False)
     out.print(curve_table(coordinate, curves, relative_to))
     if without := [c.answers.name for c in curves if c.without_constant]:
         out.print(f"{', '.join(without)}: without the constant of triple bonds, which heats of formation have")
-    raise typer.Exit(report.exit_code)
 
 
 def record(structure: Structure, coordinate: Coordinate, curves: Sequence[Curve], relative_to: str) -> dict[str, Any]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -14,7 +15,7 @@ from nddo_ml.compare.comparison import ZEROS, relative_energies
 from nddo_ml.datasets.dataset import Dataset, from_frames
 from nddo_ml.elements import ground_state_multiplicity
 from nddo_ml.errors import InputError, SCFConvergenceError
-from nddo_ml.models.base import AbstractModel, Capabilities, Prediction
+from nddo_ml.models.base import AbstractModel, Capabilities, Prediction, Request
 from nddo_ml.models.constant import constant_energy
 from nddo_ml.systems import Systems
 from nddo_ml.workflows.coordinates import Coordinate
@@ -71,29 +72,43 @@ def scan(
     Raises:
         InputError: what the coordinate, or :func:`fragments` where it is asked for, refuses; another zero.
     """
-    if relative_to not in SCAN_ZEROS:
-        raise InputError(f"energies may be relative to {', '.join(SCAN_ZEROS)}; got {relative_to!r}")
+    check_zero(relative_to)
     rigid = rigid_scan(atoms, coordinate, values)
     parts = fragments(atoms, coordinate) if relative_to == "fragments" else None
     curves = []
     for model in models:
-        frames, relaxed = rigid, None
-        if fmax is not None:
-            made = relaxed_scan(atoms, coordinate, values, model, fmax=fmax, max_steps=max_steps, advance=advance)
-            frames, relaxed = made.frames, made.relaxed
-        data = from_frames(frames)
-        elements = data.elements if relative_to == "atoms" else ()
-        along = AlongCurve(model) if model.capabilities.density else model
-        answers = model_answers(along, data, elements, advance if fmax is None else None)
-        constant = constant_energy(model, data.systems)
-        answers = replace(answers, energy=answers.energy - constant)
-        limit = None if parts is None else _energy_apart(model, parts)
-        curves.append(Curve(list(values), frames, data, answers, relaxed, limit, bool(constant.any())))
+        if fmax is None:
+            curves.append(curve_of(model, values, rigid, None, relative_to, parts, advance))
+            continue
+        made = relaxed_scan(atoms, coordinate, values, model, fmax=fmax, max_steps=max_steps, advance=advance)
+        curves.append(curve_of(model, values, made.frames, made.relaxed, relative_to, parts))
     return curves
 
 
-def _limit(model: AbstractModel, parts: Systems) -> float:
-    return float((model(parts).energy - constant_energy(model, parts)).sum())
+def check_zero(relative_to: str) -> None:
+    """Raise InputError unless energies can be relative to this."""
+    if relative_to not in SCAN_ZEROS:
+        raise InputError(f"energies may be relative to {', '.join(SCAN_ZEROS)}; got {relative_to!r}")
+
+
+def curve_of(
+    model: AbstractModel,
+    values: Sequence[float],
+    frames: list[Atoms],
+    relaxed: list[bool] | None,
+    relative_to: str,
+    parts: Sequence[Atoms] | None,
+    advance: Callable[[int], None] | None = None,
+) -> Curve:
+    """The curve of one model through the geometries of a scan; arguments as :func:`scan`, ``parts`` its fragments."""
+    data = from_frames(frames)
+    elements = data.elements if relative_to == "atoms" else ()
+    along = AlongCurve(model) if model.capabilities.density else model
+    answers = model_answers(along, data, elements, advance)
+    constant = constant_energy(model, data.systems)
+    answers = replace(answers, energy=answers.energy - constant)
+    limit = None if parts is None else _energy_apart(model, parts)
+    return Curve(list(values), frames, data, answers, relaxed, limit, bool(constant.any()))
 
 
 class AlongCurve(AbstractModel):
@@ -116,24 +131,25 @@ class AlongCurve(AbstractModel):
         """Those of the model."""
         return self.model.capabilities
 
-    def forward(
-        self,
-        systems: Systems,
-        *,
-        forces: bool = False,
-        stress: bool = False,
-        start: Tensor | None = None,
-        on_failure: str = "mask",
-    ) -> Prediction:
+    def isolated_energies(self, numbers: Iterable[int] | None = None) -> dict[int, float]:
+        """Those of the model."""
+        return self.model.isolated_energies(numbers)
+
+    def forward(self, systems: Systems, request: Request) -> Prediction:
         """As that of the model; fields that do not converge are always masked."""
-        best = self.model(systems, start=start, on_failure="mask")
-        if best.scf is None or systems.n_systems == 1 or len(set(systems.atoms_per_system.tolist())) > 1:
-            return self.model(systems, forces=forces, stress=stress, start=start, on_failure="mask")
-        energy, density = best.energy.nan_to_num(nan=torch.inf), best.scf.density.clone()
-        for _ in range(systems.n_systems):
+        ask = partial(self.model, systems, environment=request.environment, on_failure="mask")
+        best, start = ask(start=request.start), request.start
+        if best.scf is not None and systems.n_systems > 1 and len(set(systems.atoms_per_system.tolist())) == 1:
+            start = self._spread(ask, best.energy, best.scf.density)
+        return ask(forces=request.forces, stress=request.stress, start=start)
+
+    def _spread(self, ask: Callable[..., Prediction], energy: Tensor, density: Tensor) -> Tensor:
+        """The densities of a curve once no point's energy falls any more when it starts from a neighbour's."""
+        energy, density = energy.nan_to_num(nan=torch.inf), density.clone()
+        for _ in range(len(energy)):
             fallen = False
             for step in (1, -1):
-                trial = self.model(systems, start=density.roll(step, 0), on_failure="mask")
+                trial = ask(start=density.roll(step, 0))
                 lower = trial.energy.nan_to_num(nan=torch.inf) < energy - ENERGY_NOISE
                 if trial.scf is None or not bool(lower.any()):
                     continue
@@ -142,7 +158,7 @@ class AlongCurve(AbstractModel):
                 fallen = True
             if not fallen:
                 break
-        return self.model(systems, forces=forces, stress=stress, start=density, on_failure="mask")
+        return density
 
 
 def _energy_apart(model: AbstractModel, parts: Sequence[Atoms]) -> float:
@@ -150,7 +166,7 @@ def _energy_apart(model: AbstractModel, parts: Sequence[Atoms]) -> float:
     systems = Systems.from_ase(parts)
     if not model.capabilities.spin:
         systems = replace(systems, multiplicity=torch.ones_like(systems.multiplicity))
-    return float(model(systems).energy.sum())
+    return float((model(systems).energy - constant_energy(model, systems)).sum())
 
 
 @dataclass(frozen=True)
@@ -168,7 +184,7 @@ def rigid_scan(atoms: Atoms, coordinate: Coordinate, values: Sequence[float]) ->
         InputError: as :meth:`Coordinate.moving` and :meth:`Coordinate.moved`.
     """
     atoms, moving = _bare(atoms), coordinate.moving(atoms)
-    return [_noted(coordinate.moved(atoms, value, moving), coordinate, value) for value in values]
+    return [noted(atoms, coordinate.moved(atoms, value, moving).positions, coordinate, value) for value in values]
 
 
 def relaxed_scan(
@@ -189,27 +205,46 @@ def relaxed_scan(
     Raises:
         InputError: as :func:`rigid_scan`, and what the model refuses.
     """
+    frames, relaxed, current = [], [], atoms
+    for value in values:
+        current, good = relaxed_point(atoms, current, coordinate, value, model, fmax=fmax, max_steps=max_steps)
+        relaxed.append(good)
+        frames.append(current)
+        if advance is not None:
+            advance(1)
+    return RelaxedScan(frames, relaxed)
+
+
+def relaxed_point(
+    atoms: Atoms,
+    before: Atoms,
+    coordinate: Coordinate,
+    value: float,
+    model: AbstractModel,
+    *,
+    fmax: float = 0.05,
+    max_steps: int = 200,
+) -> tuple[Atoms, bool]:
+    """One point of :func:`relaxed_scan`, and whether it is relaxed.
+
+    Args:
+        atoms: the structure, by whose bonds it is decided what moves.
+        before: the geometry to start from, that of the point before.
+    """
     from ase.optimize import BFGS
 
     from nddo_ml.workflows.calculator import NDDOCalculator
 
-    moving = coordinate.moving(atoms)
-    calculator = NDDOCalculator(model)
-    frames, relaxed, current = [], [], _bare(atoms)
-    for value in values:
-        current = coordinate.moved(current, value, moving)
-        current.set_constraint(coordinate.held(value))
-        current.calc = calculator
-        try:
-            relaxed.append(bool(BFGS(current, logfile=None).run(fmax=fmax, steps=max_steps)))
-        except (SCFConvergenceError, ValueError) as error:  # ASE raises ValueError where a constraint is not kept
-            if isinstance(error, InputError):
-                raise
-            relaxed.append(False)
-        frames.append(_noted(current.copy(), coordinate, value))
-        if advance is not None:
-            advance(1)
-    return RelaxedScan(frames, relaxed)
+    current = coordinate.moved(_bare(before), value, coordinate.moving(atoms))
+    current.set_constraint(coordinate.held(value))
+    current.calc = NDDOCalculator(model)
+    try:
+        good = bool(BFGS(current, logfile=None).run(fmax=fmax, steps=max_steps))
+    except (SCFConvergenceError, ValueError) as error:  # ASE raises ValueError where a constraint is not kept
+        if isinstance(error, InputError):
+            raise
+        good = False
+    return noted(atoms, current.positions, coordinate, value), good
 
 
 def fragments(atoms: Atoms, coordinate: Coordinate) -> list[Atoms]:
@@ -242,8 +277,9 @@ def _bare(atoms: Atoms) -> Atoms:
     return made
 
 
-def _noted(atoms: Atoms, coordinate: Coordinate, value: float) -> Atoms:
-    atoms.set_constraint()
-    atoms.calc = None
-    atoms.info.update(scan_coordinate=str(coordinate), scan_value=float(value))
-    return atoms
+def noted(atoms: Atoms, positions: Any, coordinate: Coordinate, value: float) -> Atoms:
+    """The structure at other positions, with the coordinate and its value in ``info``."""
+    made = _bare(atoms)
+    made.positions = positions
+    made.info.update(scan_coordinate=str(coordinate), scan_value=float(value))
+    return made

@@ -125,4 +125,5 @@ def address(array: np.ndarray | None) -> int | None:
     if array is None:
         return None
     assert array.flags.c_contiguous
-    return array.ctypes.data
+    found: int = array.__array_interface__["data"][0]  # .ctypes is five times slower
+    return found

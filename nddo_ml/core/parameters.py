@@ -13,7 +13,7 @@ from nddo_ml.methods.parameters import MAX_Z, Method, Parameters, is_metal, para
 from nddo_ml.systems import Systems
 
 RADIUS_COLUMN, CORE_RADIUS_COLUMN = 32, 41
-# Columns of a row of parameters, as in csrc/core.h
+# Columns of a row of parameters, as in csrc/types.h
 COLUMNS: dict[str, int | slice] = {
     **{
         name: k

@@ -5,24 +5,25 @@ from __future__ import annotations
 import ctypes
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from nddo_ml.core.factors import N_FACTORS
 from nddo_ml.core.library import Batch, MethodTable, Options, address, library
 from nddo_ml.core.parameters import N_DIFFERENTIABLE, ParameterTable, of_elements
-from nddo_ml.core.tables import CoreTables
-from nddo_ml.elements import atomic_masses
+from nddo_ml.core.plan import Plan
 from nddo_ml.methods.parameters import Method, Parameters
 from nddo_ml.scf.loop import SCFOptions
 from nddo_ml.scf.search import ROUNDS, TRIALS, WINDOW
 from nddo_ml.scf.solve import SCFResult
 from nddo_ml.systems import Systems
 from nddo_ml.threads import map_threads
-from nddo_ml.units import Constants
 
 _REPULSIONS = {"classic": 0, "AM1": 1, "MNDO/d": 2, "PM6": 3}
+_Arrays = dict[str, np.ndarray | None]
 
 
 @dataclass(frozen=True)
@@ -40,27 +41,6 @@ class CoreResult:
     by_factor: Tensor | None  # [pairs, N_FACTORS], like the factors
 
 
-@cache
-def _tables(constants: Constants) -> CoreTables:
-    return CoreTables(constants)
-
-
-@cache
-def _angles(spins: int) -> np.ndarray:
-    """Of the shuffles that :mod:`nddo_ml.scf.search` makes, [trials, 2, 16, 16], antisymmetric."""
-    trials, size = ROUNDS * TRIALS[spins], 2 * WINDOW
-    drawn = torch.zeros(trials, 2, size, size, dtype=torch.float64)
-    for seed in range(trials):
-        drawn[seed, :spins] = torch.randn(spins, size, size, generator=torch.Generator().manual_seed(seed))
-    return np.ascontiguousarray((drawn - drawn.transpose(2, 3)).numpy())
-
-
-def _method_table(method: Method, table: ParameterTable) -> MethodTable:
-    pairs = method.pair_alpha.numpy(), method.pair_x.numpy()
-    repulsion = _REPULSIONS[method.info.core_repulsion]
-    return MethodTable(repulsion, *(address(a) for a in (table.values, table.integers, *pairs)))
-
-
 def available(method: Method) -> bool:
     """Whether the core was built and has the method's core repulsion and integrals."""
     info = method.info
@@ -75,7 +55,7 @@ def solve(
     open_shell: Tensor,
     options: SCFOptions,
     *,
-    parameters: Parameters | None = None,
+    parameters: Parameters | ParameterTable | None = None,
     factors: Tensor | None = None,
     guess: Tensor | None = None,
     forces: bool = False,
@@ -90,111 +70,111 @@ def solve(
         n_occupied: [systems, 2] α and β electrons.
         open_shell: [systems] bool, which are unrestricted.
         options: tolerance and limits.
-        parameters: of the atoms, where they are not the method's own.
+        parameters: of the atoms, where they are not the method's own; a table's rows are in the core's order.
         factors: [pairs, N_FACTORS] of the overlaps (l_a, l_b, m) and of the core repulsion, see ``factors``.
         guess: [systems, spin, M, M] densities to start from, M orbitals of the largest, two spins where any is open.
         forces: whether to differentiate by positions.
         by_parameter: whether to differentiate by parameters and factors as well.
         iterate: False evaluates everything at the densities given.
     """
-    table = of_elements(method) if parameters is None else ParameterTable.of(systems.numbers, parameters)
-    numbers, idx = systems.numbers.numpy(), systems.system_idx.numpy()
-    row = numbers if parameters is None else np.arange(len(numbers))
-    width = table.integers[row, 1]
-    order = np.lexsort((-width, idx))
-    row = np.ascontiguousarray(row[order], dtype=np.int64)
-    n, atoms = systems.n_systems, len(numbers)
-    counts = np.bincount(idx, minlength=n)
-    first_atom = np.concatenate(([0], np.cumsum(counts)))
-    n_orbitals = np.bincount(idx, weights=width, minlength=n).astype(np.int64)
-    spins = np.where(open_shell.numpy(), 2, 1)
-    spins_out, size = int(spins.max()), int(n_orbitals.max())
-    like = np.zeros
-    arrays = {
-        "first_atom": first_atom,
-        "first_pair": np.concatenate(([0], np.cumsum(counts * (counts - 1) // 2))),
-        "n_spins": spins.astype(np.int64),
-        "n_occupied": np.ascontiguousarray(n_occupied.numpy()),
+    plan = Plan.of(systems, method, n_occupied, open_shell)
+    table, row = of_elements(method), plan.numbers
+    if isinstance(parameters, ParameterTable):
+        table, row = parameters, np.arange(len(row))
+    elif parameters is not None:
+        table, row = ParameterTable.of(systems.numbers, parameters), plan.order
+    given: _Arrays = {
         "row": row,
-        "positions": np.ascontiguousarray(systems.positions.detach().numpy()[order]),
-        "masses": atomic_masses(systems.numbers, torch.float64).numpy()[order],
+        "positions": systems.positions.detach().numpy()[plan.order],
         "guess": None if guess is None else np.ascontiguousarray(guess.detach().numpy()),
-        "closed_angles": _angles(1),
-        "open_angles": _angles(2),
-        "density": like((n, spins_out, size, size)),
-        "fock": like((n, spins_out, size, size)),
-        "electronic": like(n),
-        "core": like(n),
-        "residual": like(n),
-        "charges": like(atoms),
-        "dipole": like((n, 3)),
-        "iterations": like(n, dtype=np.int64),
-        "state": like(n, dtype=np.int64),
-        "gradient": like((atoms, 3)) if forces else None,
-        "by_parameter": like((atoms, N_DIFFERENTIABLE)) if by_parameter else None,
         "factors": None if factors is None else np.ascontiguousarray(factors.detach().numpy()),
-        "by_factor": np.zeros(factors.shape) if by_parameter and factors is not None else None,
     }
+    found = _results(plan, forces=forces, by_parameter=by_parameter, by_factor=by_parameter and factors is not None)
     search = iterate and options.solution == "lowest" and guess is None
     chosen = Options(options.tolerance, options.max_iterations, options.max_descent, options.history, iterate, search)
-    _run(method, table, row, chosen, arrays, (n, spins_out, size))
-    solved = torch.from_numpy(arrays["state"] == 0)
-    back = np.empty_like(order)
-    back[order] = np.arange(atoms)
-
-    def of_atoms(name: str) -> Tensor | None:
-        value = arrays[name]
-        return None if value is None else torch.from_numpy(value[back])
-
-    occupied = n_occupied if spins_out == 2 else n_occupied[:, :1]
-    scf = SCFResult(
-        density=torch.from_numpy(arrays["density"]),
-        fock=torch.from_numpy(arrays["fock"]),
-        real_rows=torch.from_numpy(np.arange(size) < n_orbitals[:, None]),
-        n_occupied=occupied,
-        converged=solved,
-        iterations=torch.from_numpy(arrays["iterations"]),
-        residual=torch.from_numpy(arrays["residual"]),
-    )
-    charges = of_atoms("charges")
-    assert charges is not None
-    return CoreResult(
-        solved,
-        scf,
-        torch.from_numpy(arrays["electronic"]),
-        torch.from_numpy(arrays["core"]),
-        charges,
-        torch.from_numpy(arrays["dipole"]),
-        of_atoms("gradient"),
-        of_atoms("by_parameter"),
-        None if arrays["by_factor"] is None else torch.from_numpy(arrays["by_factor"]),
-    )
+    _run(plan, table, chosen, {**given, **found})
+    return _answer(plan, found)
 
 
-def _run(
-    method: Method,
-    table: ParameterTable,
-    row: np.ndarray,
-    options: Options,
-    arrays: dict[str, np.ndarray | None],
-    sizes: tuple[int, int, int],
-) -> None:
+def _results(plan: Plan, *, forces: bool, by_parameter: bool, by_factor: bool) -> _Arrays:
+    """Arrays for what the core finds, of zeros; None for what is not wanted."""
+    atoms, shape, zeros = len(plan.order), plan.shape, np.zeros
+    n = shape[0]
+    return {
+        "density": zeros(shape),
+        "fock": zeros(shape),
+        "electronic": zeros(n),
+        "core": zeros(n),
+        "residual": zeros(n),
+        "charges": zeros(atoms),
+        "dipole": zeros((n, 3)),
+        "iterations": zeros(n, dtype=np.int64),
+        "state": zeros(n, dtype=np.int64),
+        "gradient": zeros((atoms, 3)) if forces else None,
+        "by_parameter": zeros((atoms, N_DIFFERENTIABLE)) if by_parameter else None,
+        "by_factor": zeros((plan.first_pair[-1], N_FACTORS)) if by_factor else None,
+    }
+
+
+def _run(plan: Plan, table: ParameterTable, options: Options, arrays: _Arrays) -> None:
+    """Have the core work off the molecules of a batch, on as many threads as torch has."""
     compiled = library()
     assert compiled is not None
-    tables = _tables(method.constants).prepare(table, row)
+    n, spins, size, _ = plan.shape
     batch = Batch(
-        ctypes.pointer(tables),
-        ctypes.pointer(_method_table(method, table)),
+        ctypes.pointer(plan.tables),
+        ctypes.pointer(_method_table(plan.method, table)),
         options,
-        *sizes,
+        n,
+        spins,
+        size,
+        closed_angles=address(_angles(1)),
+        open_angles=address(_angles(2)),
+        **plan.addresses,
         **{name: address(array) for name, array in arrays.items()},
     )
     following = ctypes.c_int64(0)
-    workers = min(torch.get_num_threads(), sizes[0])
 
     def work(_: int) -> int:
         return int(compiled.nddo_core_solve(ctypes.byref(batch), ctypes.byref(following)))
 
+    workers = min(torch.get_num_threads(), n)
     failed = map_threads(work, range(workers), torch.device("cpu")) if workers > 1 else [work(0)]
     if any(failed):
         raise MemoryError("not enough memory for the field of a molecule")
+
+
+def _answer(plan: Plan, found: _Arrays) -> CoreResult:
+    """What the core found as tensors, atoms in the order of the batch."""
+    in_order = {k: v[plan.back] if k in _OF_ATOMS and v is not None else v for k, v in found.items()}
+    tensor: dict[str, Any] = {k: None if v is None else torch.from_numpy(v) for k, v in in_order.items()}
+    solved = tensor.pop("state") == 0
+    scf = SCFResult(
+        density=tensor.pop("density"),
+        fock=tensor.pop("fock"),
+        real_rows=plan.real_rows,
+        n_occupied=torch.from_numpy(plan.n_occupied[:, : plan.shape[1]]),
+        converged=solved,
+        iterations=tensor.pop("iterations"),
+        residual=tensor.pop("residual"),
+    )
+    return CoreResult(solved, scf, **tensor)
+
+
+_OF_ATOMS = ("charges", "gradient", "by_parameter")
+
+
+def _method_table(method: Method, table: ParameterTable) -> MethodTable:
+    pairs = method.pair_alpha.numpy(), method.pair_x.numpy()
+    repulsion = _REPULSIONS[method.info.core_repulsion]
+    return MethodTable(repulsion, *(address(a) for a in (table.values, table.integers, *pairs)))
+
+
+@cache
+def _angles(spins: int) -> np.ndarray:
+    """Of the shuffles that :mod:`nddo_ml.scf.search` makes, [trials, 2, 16, 16], antisymmetric."""
+    trials, size = ROUNDS * TRIALS[spins], 2 * WINDOW
+    drawn = torch.zeros(trials, 2, size, size, dtype=torch.float64)
+    for seed in range(trials):
+        drawn[seed, :spins] = torch.randn(spins, size, size, generator=torch.Generator().manual_seed(seed))
+    return np.ascontiguousarray((drawn - drawn.transpose(2, 3)).numpy())

@@ -14,11 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bp_descriptors import neighbor_list
 from nddo_ml.datasets.readers import read_labelled_frames
 from nddo_ml.elements import symbol_of
 from nddo_ml.errors import InputError
-from nddo_ml.systems import MIN_DISTANCE, Systems
+from nddo_ml.systems import Systems
 from nddo_ml.units import BOHR_ANGSTROM, EV_KCAL_MOL, HARTREE_EV
 
 if TYPE_CHECKING:
@@ -294,14 +293,7 @@ def _assemble(frames: Sequence[tuple[Atoms, dict[str, np.ndarray], Source, str]]
         lattice = np.asarray(atoms.cell)[np.asarray(atoms.pbc)]
         if len(lattice) and np.sqrt(np.abs(np.linalg.det(lattice @ lattice.T))) < 1e-3:
             raise InputError(f"{origin}: periodic lattice vectors must be independent; got {lattice.tolist()}")
-        try:
-            Systems.from_ase(atoms)
-        except OverflowError:
-            raise InputError(f"{origin}: charge and multiplicity must be whole numbers; got an infinite one") from None
-        except InputError as error:
-            raise InputError(f"{origin}: {str(error).removeprefix('system 0, ').removeprefix('system 0: ')}") from None
-    systems = Systems.from_ase([atoms for atoms, *_ in frames])
-    _check_overlaps(systems, [origin for *_, origin in frames])
+    systems = _systems_of([atoms for atoms, *_ in frames], [origin for *_, origin in frames])
     values, weights = {}, {}
     for name, (per_atom, shape, *_) in LABELS.items():
         parts = [
@@ -321,20 +313,18 @@ def _assemble(frames: Sequence[tuple[Atoms, dict[str, np.ndarray], Source, str]]
     )
 
 
-def _check_overlaps(systems: Systems, origins: Sequence[str]) -> None:
-    """Refuse atoms that are on one spot, or on their own image's, through a cell's boundary."""
-    periodic = torch.nonzero(systems.pbc.any(dim=1)).squeeze(1)
-    for part in periodic.split(256) if periodic.numel() else ():
-        some, _ = systems.select_with_atoms(part)
-        pairs = neighbor_list(some.positions, MIN_DISTANCE, some.system_idx, some.cell, some.pbc)
-        if pairs.n_pairs:
-            a, b = sorted((int(pairs.i[0]), int(pairs.j[0])))
-            k = int(some.system_idx[a])
-            first = int((some.system_idx < k).sum())
-            raise InputError(
-                f"{origins[int(part[k])]}: atoms {a - first} and {b - first} are on one spot through the boundary: "
-                f"they are nearer than {MIN_DISTANCE} Å"
-            )
+def _systems_of(structures: Sequence[Atoms], origins: Sequence[str]) -> Systems:
+    """All structures as one batch; what one of them is refused for is said with its origin."""
+    try:
+        return Systems.from_ase(structures)
+    except InputError:
+        for atoms, origin in zip(structures, origins, strict=True):
+            try:
+                Systems.from_ase(atoms)
+            except InputError as error:
+                reason = str(error).removeprefix("system 0, ").removeprefix("system 0: ")
+                raise InputError(f"{origin}: {reason}") from None
+        raise
 
 
 def _weight(atoms: Atoms, source: Source, origin: str) -> float:

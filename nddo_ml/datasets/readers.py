@@ -1,4 +1,4 @@
-"""Files of labelled structures: extxyz (and what else ASE reads), ASE databases, HDF5."""
+"""Files of labelled structures: all that structures are read from, ASE databases, HDF5, n2p2."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def read_labelled_frames(path: str | Path, keys: Mapping[str, str]) -> Iterator[
     """Structures of a file with their labels as they stand there.
 
     ``keys`` maps a label to its name in the file where it differs from the usual one. The format follows the
-    suffix: .h5 and .hdf5 (groups with ``species`` and ``coordinates``, as ANI-1x's), .db (ASE), .data (n2p2), else
-    extxyz or whatever ASE recognises.
+    suffix: .h5 and .hdf5 (groups with ``species`` and ``coordinates``, as ANI-1x's), .db (ASE), .data (n2p2); all else
+    is read as structures are (:func:`~nddo_ml.structures.read.read_structures`).
 
     Raises:
         InputError: no such file, or one that cannot be read.
@@ -72,34 +72,13 @@ def _structures(path: Path, keys: Mapping[str, str]) -> Iterator[tuple[Atoms, di
 
 
 def _frames(path: Path) -> Iterator[Atoms]:
-    from ase.io import iread
-
     if path.suffix == ".db":
         yield from _read_database(path)
-    elif path.suffix in (".xyz", ".extxyz"):
-        _check_counts(path)
-        yield from iread(path, ":", format="extxyz")
-    else:  # formats of molecules, whose charge and spin ASE's readers drop
-        for entry in read_structures([path]):
-            if isinstance(entry, Refused):
-                raise entry.error
-            yield entry.atoms
-
-
-def _check_counts(path: Path) -> None:
-    """Refuse a number of atoms that the file does not have lines for, which a reader would wait for or allocate."""
-    number = 0
-    with open(path, "rb") as file:
-        while head := file.readline():
-            if not head.strip().isdigit():
-                return  # not what this check knows: left to the reader
-            count, found = int(head), -1
-            while found < count and file.readline():
-                found += 1
-            if found < count:
-                reason = f"expected {count} atoms; the file ends after {max(0, found)}"
-                raise InputError(f"{path}, frame {number}: cannot be read ({reason})")
-            number += 1
+        return
+    for entry in read_structures([path]):
+        if isinstance(entry, Refused):
+            raise entry.error
+        yield entry.atoms
 
 
 def _read_database(path: Path) -> Iterator[Atoms]:

@@ -63,11 +63,11 @@ def implicit_density(
         integrals.layout,
         integrals.core_charge,
         _detached(integrals.one_electron),
-        integrals.attracted,
         _detached(integrals.one_center),
         _detached(integrals.two_center),
         _detached(integrals.resonance),
         _detached(integrals.distance),
+        _detached(integrals.reaction),
     )
     problem = _Problem(constants, builder, scf, options, systems)
     return _ImplicitDensity.apply(problem, *flat_integrals(integrals))
@@ -100,11 +100,11 @@ class _ImplicitDensity(torch.autograd.Function):
             by_integrals = fock_weights(p.integrals, p.scf.density, direction)
         if torch.is_grad_enabled():
             # torch's once_differentiable lets second derivatives pass where ``grad`` is a constant, and they are wrong
-            by_integrals = [_Once.apply(d, b) for d, b in zip(by_integrals, ctx.saved_tensors, strict=True)]
+            by_integrals = [Once.apply(d, b) for d, b in zip(by_integrals, ctx.saved_tensors, strict=True)]
         return None, *by_integrals
 
 
-class _Once(torch.autograd.Function):
+class Once(torch.autograd.Function):
     """Its first argument; whoever differentiates it, which depends on the second, is told that this is not possible."""
 
     @staticmethod

@@ -21,22 +21,23 @@ class EnergyWeights:
     one_center: tuple[Tensor, ...]
     two_center: tuple[Tensor, ...]
     resonance: tuple[Tensor, ...]
+    reaction: tuple[Tensor, ...]
 
     @property
     def flat(self) -> list[Tensor]:
         """All blocks, in the order of :func:`flat_integrals`."""
-        return [*self.one_electron, *self.one_center, *self.two_center, *self.resonance]
+        return [*self.one_electron, *self.one_center, *self.two_center, *self.resonance, *self.reaction]
 
     def detached(self) -> EnergyWeights:
         """The same as constants."""
-        values = (self.one_electron, self.one_center, self.two_center, self.resonance)
+        values = (self.one_electron, self.one_center, self.two_center, self.resonance, self.reaction)
         return EnergyWeights(*(tuple(t.detach() for t in blocks) for blocks in values))
 
 
 def flat_integrals(integrals: Integrals) -> list[Tensor]:
     """All blocks that the electronic energy is linear in."""
     i = integrals
-    return [*i.one_electron, *i.one_center, *i.two_center, *i.resonance]
+    return [*i.one_electron, *i.one_center, *i.two_center, *i.resonance, *i.reaction]
 
 
 def electronic_energy(integrals: Integrals, weights: EnergyWeights) -> Tensor:
@@ -45,18 +46,19 @@ def electronic_energy(integrals: Integrals, weights: EnergyWeights) -> Tensor:
     At the converged density its derivative by anything the integrals depend on is the derivative of the
     self-consistent energy: the basis is orthogonal and the energy stationary.
     """
-    layout = integrals.layout
-    energy = integrals.core_charge.new_zeros(layout.n_systems)
-    by_group = (
-        (integrals.one_electron, weights.one_electron, [g.atoms for g in layout.atom_groups]),
-        (integrals.one_center, weights.one_center, [g.atoms for g in layout.atom_groups]),
-        (integrals.two_center, weights.two_center, [g.a for g in layout.pair_groups]),
-        (integrals.resonance, weights.resonance, [g.a for g in layout.pair_groups]),
-    )
-    for values, factors, atoms in by_group:
-        for value, factor, at in zip(values, factors, atoms, strict=True):
-            energy = energy.index_add(0, layout.system_idx[at], (value * factor).flatten(1).sum(dim=1))
+    energy = integrals.core_charge.new_zeros(integrals.layout.n_systems)
+    blocks = zip(flat_integrals(integrals), weights.flat, _systems_of_blocks(integrals), strict=True)
+    for value, factor, systems in blocks:
+        energy = energy.index_add(0, systems, (value * factor).flatten(1).sum(dim=1))
     return energy
+
+
+def _systems_of_blocks(integrals: Integrals) -> list[Tensor]:
+    """The system of each row of the blocks, in the order of :func:`flat_integrals`."""
+    layout = integrals.layout
+    atoms = [*[g.atoms for g in layout.atom_groups] * 2, *[g.a for g in layout.pair_groups] * 2]
+    every = torch.arange(layout.n_systems, device=layout.system_idx.device)
+    return [*(layout.system_idx[at] for at in atoms), *(every for _ in integrals.reaction)]
 
 
 def energy_weights(integrals: Integrals, density: Tensor) -> EnergyWeights:
@@ -64,7 +66,7 @@ def energy_weights(integrals: Integrals, density: Tensor) -> EnergyWeights:
 
     A two-centre integral has ``Γ_AB[μν,λσ] = P_μν P_λσ − Σ_σ P^σ_μλ P^σ_νσ``, summed over the members of packed
     products, a one-centre integral half of that; the attraction of core B adds ``−Z_B P_μν`` to the element
-    (μν|core B).
+    (μν|core B). An element of the reaction of surroundings has ``½ P_μν P_λσ``.
 
     Args:
         integrals: of the batch, for its layout and core charges.
@@ -80,7 +82,6 @@ def energy_weights(integrals: Integrals, density: Tensor) -> EnergyWeights:
     for group, q in zip(layout.atom_groups, charge, strict=True):
         exchange = sum(_exchange_density(f[group.block]) for f in flat)
         one.append(0.5 * (q[:, :, None] * q[:, None, :] - scale * exchange))
-    attracted = [q * mask for q, mask in zip(charge, integrals.attracted, strict=True)]
     of_width = {g.width: k for k, g in enumerate(layout.atom_groups)}
     two = []
     for pair, block in zip(layout.pair_groups, integrals.two_center, strict=True):
@@ -88,10 +89,11 @@ def energy_weights(integrals: Integrals, density: Tensor) -> EnergyWeights:
         q_a, q_b = (charge[k][at] for k, at in ends)
         exchange = sum(_exchange_density(f[pair.block]) for f in flat)
         weight = q_a[:, :, None] * q_b[:, None, :] - scale * exchange
-        felt_a, felt_b = (attracted[k][at] for k, at in ends)
-        two.append(_with_cores(weight, block.shape, felt_a, felt_b, integrals.core_charge, pair))
+        two.append(_with_cores(weight, block.shape, q_a, q_b, integrals.core_charge, pair))
     resonance = tuple(2 * total[pair.block] for pair in layout.pair_groups)
-    return EnergyWeights(tuple(charge), tuple(one), tuple(two), resonance)
+    joined = layout.join_products(charge) if integrals.reaction else None
+    reaction = () if joined is None else (0.5 * joined[:, :, None] * joined[:, None, :],)
+    return EnergyWeights(tuple(charge), tuple(one), tuple(two), resonance, reaction)
 
 
 @torch.no_grad()
@@ -110,9 +112,7 @@ def fock_weights(integrals: Integrals, density: Tensor, direction: Tensor) -> li
     unit = direction / size[:, None, None, None]
     factor = 0.5 * size / spins_a_matrix(density)
     plus, minus = (energy_weights(integrals, density + s * unit).flat for s in (1, -1))
-    layout = integrals.layout
-    atoms = [*[g.atoms for g in layout.atom_groups] * 2, *[g.a for g in layout.pair_groups] * 2]
-    scales = (factor[layout.system_idx[at]].view(-1, 1, 1) for at in atoms)
+    scales = (factor[systems] for systems in _systems_of_blocks(integrals))
     return [(p - m) * f.view(-1, *(1,) * (p.ndim - 1)) for p, m, f in zip(plus, minus, scales, strict=True)]
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from nddo_ml.elements import atomic_masses
 from nddo_ml.integrals.angular import SHELL, product_multipoles
 from nddo_ml.integrals.layout import OrbitalLayout
 from nddo_ml.integrals.packing import packed_pairs
 from nddo_ml.methods.parameters import PD_SEPARATION, SP_SEPARATION, Parameters
-from nddo_ml.systems import places
+from nddo_ml.scf.density import total_density
+from nddo_ml.systems import Systems, places
 
 
 def atomic_populations(layout: OrbitalLayout, density: Tensor) -> Tensor:
@@ -53,10 +55,7 @@ def dipole_moment(
         charges: [atoms] e.
         masses: [atoms], any unit.
     """
-    n, idx = layout.n_systems, layout.system_idx
-    weight = masses.new_zeros(n).index_add(0, idx, masses)
-    center = positions.new_zeros(n, 3).index_add(0, idx, positions * masses[:, None]) / weight[:, None]
-    moment = charges[:, None] * (positions - center[idx])
+    moment = point_charge_dipole(positions, charges, masses, layout.system_idx, layout.n_systems)
     flat = density.reshape(-1)
     for group in layout.atom_groups:
         if group.width >= 4:
@@ -65,8 +64,26 @@ def dipole_moment(
             own = separation[:, SP_SEPARATION, None] * block[:, 0, 1:4]
             if group.width == 9:
                 own = own + separation[:, PD_SEPARATION, None] * _pd_moment(block)
-            moment = moment.index_add(0, group.atoms, -2 * own)
-    return positions.new_zeros(n, 3).index_add(0, idx, moment)
+            moment = moment.index_add(0, layout.system_idx[group.atoms], -2 * own)
+    return moment
+
+
+def point_charge_dipole(positions: Tensor, charges: Tensor, masses: Tensor, system_idx: Tensor, n: int) -> Tensor:
+    """``Σ_A q_A (R_A − R_0)`` about the centre of mass, [n, 3] e·Å of positions [atoms, 3] Å and charges [atoms] e."""
+    weight = masses.new_zeros(n).index_add(0, system_idx, masses)
+    center = positions.new_zeros(n, 3).index_add(0, system_idx, positions * masses[:, None]) / weight[:, None]
+    moment = charges[:, None] * (positions - center[system_idx])
+    return positions.new_zeros(n, 3).index_add(0, system_idx, moment)
+
+
+def charges_and_dipole(
+    systems: Systems, layout: OrbitalLayout, parameters: Parameters, density: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Charges [atoms] e and dipoles [systems, 3] e·Å of densities [systems, spin, M, M] by spin."""
+    total = total_density(density)
+    charges = coulson_charges(layout, parameters, total)
+    masses = atomic_masses(systems.numbers, systems.positions.dtype)
+    return charges, dipole_moment(layout, parameters, total, systems.positions, charges, masses)
 
 
 def _pd_moment(block: Tensor) -> Tensor:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -44,14 +45,36 @@ class UniformField:
         """A field has no sites."""
         return
 
+    @property
+    def alike(self) -> bool:
+        """See the protocol."""
+        return self.field.ndim == 1
+
+    @property
+    def free_motions(self) -> int:
+        """Translations: the energy of an ion changes linearly with them."""
+        return 3
+
+    def record(self) -> dict[str, Any]:
+        """See the protocol."""
+        return {"field_V_A": self.field.tolist()}
+
     def with_positions(self, positions: Tensor) -> UniformField:
+        """Itself."""
+        return self
+
+    def over(self, n_systems: int) -> UniformField:
         """Itself."""
         return self
 
     def select(self, index: Tensor) -> tuple[UniformField, Tensor]:
         """See the protocol."""
         chosen = self.field if self.field.ndim == 1 else self.field[index]
-        return UniformField(chosen), index.new_zeros(0)
+        return replace(self, field=chosen), index.new_zeros(0)
+
+    def elements(self, atoms: Tensor) -> Tensor:
+        """See the protocol."""
+        return torch.zeros_like(atoms)
 
     def check(self, systems: Systems) -> None:
         """See the protocol."""

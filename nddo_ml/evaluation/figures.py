@@ -23,6 +23,8 @@ MILLI = ("energy_per_atom", "stress")  # shown in thousandths of the unit
 _PANEL = 3.1  # inches, the side of a parity plot
 _TICKS = 4  # at most so many intervals an axis, so that labels keep apart
 _MANY = 200  # values whose distribution needs a logarithmic scale to show its ends
+_FALL = 4  # largest over smallest value from which an axis is logarithmic
+_NOISE = 1e-9  # what is smaller is rounding
 _MARGIN = 0.04  # of the range, around the points
 
 
@@ -49,11 +51,24 @@ def learning_curves(logs: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure:
         ax.set_title(f"validation MAE of {label}, {UNITS['energy_per_atom' if label == 'energy' else label]}")
     for ax in axes:
         ax.set_xlabel("epoch")
-        ax.set_yscale("log")
         ax.grid(alpha=0.25, which="both", lw=0.4)
+        _scaled(ax)
     if len(logs) > 1:
         axes[0].legend(frameon=False)
     return figure
+
+
+def _scaled(ax: Axes) -> None:
+    """Whole epochs below; logarithmic to the left where the curves fall by much."""
+    from matplotlib.ticker import MaxNLocator
+
+    ax.xaxis.set_major_locator(MaxNLocator(_TICKS, integer=True))
+    values = np.concatenate([np.asarray(line.get_ydata(), dtype=float) for line in ax.lines if line.get_ls() != ":"])
+    values = values[np.isfinite(values)]
+    if values.size and values.min() > 0 and values.max() > _FALL * values.min():
+        ax.set_yscale("log")
+    elif not values.any():
+        ax.set_ylim(-1, 1)  # nothing but zeros
 
 
 def parity(tables: Mapping[str, Table], dataset: Dataset, title: str = "") -> Figure:
@@ -78,7 +93,7 @@ def parity(tables: Mapping[str, Table], dataset: Dataset, title: str = "") -> Fi
             ax.plot(x[here], y[here], ".", ms=3, alpha=0.6, color=colour, label=names[k], rasterized=True)
         diagonal(ax, x, y)
         errors = table.errors()
-        note(ax, f"MAE {errors['mae'] * scale:.3g}\nRMSE {errors['rmse'] * scale:.3g}")
+        note(ax, f"MAE {three_figures(errors['mae'] * scale)}\nRMSE {three_figures(errors['rmse'] * scale)}")
         ax.set_title(f"{label.replace('_', ' ')}{', relative' if relative else ''}")
         ax.set_xlabel(f"reference, {unit}")
         below.hist(y - x, bins=min(41, 8 + len(x) // 20), color=COLOURS[0])
@@ -103,6 +118,13 @@ def _fitted_elements(energies: Table, dataset: Dataset) -> np.ndarray:
     reference = energies.reference.double()
     fitted = torch.linalg.lstsq(counts, reference[:, None], driver="gelsd").solution
     return ((counts @ fitted)[:, 0] / counts.sum(1)).numpy()
+
+
+def three_figures(value: float) -> str:
+    """0.0123, 4.56, 789, 12,345; rounding errors are 0."""
+    if abs(value) < _NOISE:
+        return "0"
+    return f"{value:,.0f}" if abs(value) >= 999.5 else f"{value:.3g}"
 
 
 def diagonal(ax: Axes, x: np.ndarray, y: np.ndarray) -> None:

@@ -15,7 +15,7 @@ import torch
 
 from nddo_ml.datasets.dataset import LABELS, Dataset, describe
 from nddo_ml.elements import symbol_of
-from nddo_ml.evaluation.figures import MILLI, learning_curves, parity, png
+from nddo_ml.evaluation.figures import MILLI, learning_curves, parity, png, three_figures
 from nddo_ml.evaluation.tables import UNITS, Table, summarize
 from nddo_ml.models.base import AbstractModel
 
@@ -81,7 +81,7 @@ def write_report(
     from jinja2 import Environment, StrictUndefined  # takes a moment, and only a finished training needs it
 
     page = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    page.filters["figures"] = lambda value: f"{value:.3g}"
+    page.filters["figures"] = three_figures
     text = page.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         model=model.name,
         facts=_facts(model, parts, logs),
@@ -121,7 +121,7 @@ def _headline(parts: Mapping[str, Part]) -> list[tuple[str, str, str]]:
     if not parts:
         return []
     name, part = list(parts.items())[-1]
-    return [(row.name, f"{row.mae:.3g} {row.unit}", name) for row in _rows(part) if row.name != "energy"]
+    return [(row.name, f"{three_figures(row.mae)} {row.unit}", name) for row in _rows(part) if row.name != "energy"]
 
 
 def _sections(model: AbstractModel, part: Part) -> dict[str, Any]:
@@ -197,7 +197,7 @@ def _worst(part: Part) -> dict[str, list[tuple[str, str, str]]]:
         scale, unit = (1000, f"m{UNITS[label]}") if label in MILLI else (1, UNITS[label])
         order = np.argsort(-largest, kind="stable")[:_WORST].tolist()
         found[f"{label.replace('_', ' ')}, largest error, {unit}"] = [
-            (_short(part.data.origins[k]), part.data.groups[k], f"{largest[k] * scale:.3g}") for k in order
+            (_short(part.data.origins[k]), part.data.groups[k], three_figures(float(largest[k]) * scale)) for k in order
         ]
     return found
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from nddo_ml.integrals.layout import AtomGroup, OrbitalLayout, PairGroup
+from nddo_ml.integrals.layout import OrbitalLayout, PairGroup
 from nddo_ml.integrals.limits import averaged_d, toward_point_charges
 from nddo_ml.integrals.one_center import one_center_integrals
 from nddo_ml.integrals.overlap import local_overlap
@@ -28,11 +28,11 @@ class Integrals:
     layout: OrbitalLayout
     core_charge: Tensor  # [atoms] e
     one_electron: tuple[Tensor, ...]  # an atom group: [n, products] eV, U on the diagonal
-    attracted: tuple[Tensor, ...]  # an atom group: [n, products], 1 where a product feels the other cores, else 0
     one_center: tuple[Tensor, ...]  # an atom group: [n, products, products] eV, (μν|λσ) on one atom
     two_center: tuple[Tensor, ...]  # a pair group: [n, products_a, products_b] eV, (μν|λσ) of two atoms
     resonance: tuple[Tensor, ...]  # a pair group: [n, width_a, width_b] eV, ½ (β_μ + β_λ) S_μλ
     distance: tuple[Tensor, ...]  # a pair group: [n] Å
+    reaction: tuple[Tensor, ...] = ()  # in what answers the density: one [systems, K, K] eV, see scf.fock
 
 
 def build_integrals(
@@ -57,7 +57,6 @@ def build_integrals(
         layout,
         parameters.core_charge,
         tuple(_one_electron(parameters, g.atoms, g.width) for g in groups),
-        tuple(_attracted(parameters, g) for g in groups),
         tuple(one_center_integrals(parameters, g.atoms, g.width) for g in groups),
         *(tuple(p[k] for p in pairs) for k in range(3)),
     )
@@ -96,10 +95,8 @@ def core_hamiltonian(integrals: Integrals) -> Tensor:
         h[pair.block] = resonance.detach()
     square = h.view(layout.n_systems, layout.size, layout.size)
     h = (square + square.transpose(1, 2)).reshape(-1)
-    for group, u, v, mask in zip(
-        layout.atom_groups, integrals.one_electron, attraction, integrals.attracted, strict=True
-    ):
-        h[group.block] = (u.detach() + v * mask)[:, packed_index(group.width).to(h.device)]
+    for group, u, v in zip(layout.atom_groups, integrals.one_electron, attraction, strict=True):
+        h[group.block] = (u.detach() + v)[:, packed_index(group.width).to(h.device)]
     return h.view_as(square)
 
 
@@ -108,13 +105,6 @@ def _one_electron(p: Parameters, atoms: Tensor, width: int) -> Tensor:
     diagonal = torch.zeros(atoms.shape[0], len(packed_pairs(width)), dtype=p.U_ss.dtype, device=atoms.device)
     columns = packed_index(width).diagonal().to(atoms.device)
     return diagonal.index_copy(1, columns, _by_orbital((p.U_ss, p.U_pp, p.U_dd), atoms, width))
-
-
-def _attracted(p: Parameters, group: AtomGroup) -> Tensor:
-    """Helium's p orbitals feel no other core in MOPAC, with which its parameters were made; all others do."""
-    mask = torch.ones(group.atoms.shape[0], len(packed_pairs(group.width)), dtype=p.U_ss.dtype, device=p.U_ss.device)
-    mask[p.period[group.atoms] == 1, 1:] = 0
-    return mask
 
 
 def _by_orbital(shells: tuple[Tensor, Tensor, Tensor], atoms: Tensor, width: int) -> Tensor:
@@ -154,11 +144,27 @@ def _local_blocks(r: Tensor, p: Parameters, pair: PairGroup) -> Tensor:
     if own:
         radius = tuple(torch.cat((t, m.core_radius[k, None]), dim=1) for t, (k, _) in zip(radius, ends, strict=True))
     blocks = local_integrals(r_bohr, (separation[0], separation[1]), (radius[0], radius[1]), widths, own)
-    blocks = _helium_without_d(blocks * p.constants.hartree_ev, p, pair)
+    blocks = _helium_without_cores(blocks * p.constants.hartree_ev, p, pair)
     if p.point_charges is not None:
         blocks = toward_point_charges(blocks, r, p.constants.hartree_ev / r_bohr, p.point_charges, widths)
+    blocks = _helium_without_d(blocks, p, pair)
     on_a, on_b = p.averages_d[pair.a], p.averages_d[pair.b]
     return averaged_d(blocks, widths, on_a, on_b) if bool((on_a | on_b).any()) else blocks
+
+
+def _helium_without_cores(blocks: Tensor, p: Parameters, pair: PairGroup) -> Tensor:
+    """Helium's p orbitals feel no other core in MOPAC, with which its parameters were made; all others do.
+
+    Where integrals go over to those of point charges, its p orbitals do feel these charges.
+    """
+    for end, width in ((pair.a, pair.width_a), (pair.b, pair.width_b)):
+        helium = p.period[end] == 1
+        if width > 1 and bool(helium.any()):
+            felt = torch.ones_like(blocks)
+            felt[:, 1 : len(packed_pairs(width)), -1] = (~helium).to(blocks)[:, None]
+            blocks = blocks * felt
+        blocks = blocks.transpose(1, 2)
+    return blocks
 
 
 def _helium_without_d(blocks: Tensor, p: Parameters, pair: PairGroup) -> Tensor:

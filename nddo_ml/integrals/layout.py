@@ -5,12 +5,15 @@ The only place that knows padding. Rows of a system are its atoms' orbitals, wid
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from bp_descriptors.runs import ranks, starts
+from nddo_ml.integrals.packing import packed_pairs
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,33 @@ class OrbitalLayout:
             for k in range(group.width):
                 atoms[self.system_idx[group.atoms], self.first_row[group.atoms] + k] = group.atoms
         return atoms
+
+    @cached_property
+    def product_places(self) -> tuple[int, tuple[Tensor, ...]]:
+        """K, the most one-centre products of a system, and an atom group's places [n, products] in [systems * K]."""
+        count, idx = self.width * (self.width + 1) // 2, self.system_idx
+        of_system = torch.zeros_like(self.n_orbitals).index_add(0, idx, count)
+        order = torch.argsort(self.first_row, stable=True)
+        order = order[torch.argsort(idx[order], stable=True)]
+        first = torch.empty_like(count)
+        first[order] = starts(count[order]) - starts(of_system)[idx[order]]
+        most = int(of_system.max()) if self.n_systems else 0
+        of_groups = [torch.arange(len(packed_pairs(g.width)), device=idx.device) for g in self.atom_groups]
+        at = [(idx * most + first)[g.atoms, None] + k for g, k in zip(self.atom_groups, of_groups, strict=True)]
+        return most, tuple(at)
+
+    def join_products(self, blocks: Sequence[Tensor]) -> Tensor:
+        """Values of an atom group's products, [n, products] each, as [systems, K], padded with zeros."""
+        most, places = self.product_places
+        joined = blocks[0].new_zeros(self.n_systems * most)
+        for block, at in zip(blocks, places, strict=True):
+            joined = joined.index_copy(0, at.flatten(), block.flatten())
+        return joined.view(self.n_systems, most)
+
+    def split_products(self, joined: Tensor) -> tuple[Tensor, ...]:
+        """The inverse of :meth:`join_products`."""
+        flat = joined.reshape(-1)
+        return tuple(flat[at] for at in self.product_places[1])
 
 
 def build_layout(system_idx: Tensor, width: Tensor, n_systems: int, size: int | None = None) -> OrbitalLayout:

@@ -59,6 +59,12 @@ _SHELLS: dict[tuple[int, int], tuple[int, float, float, dict[int, int]]] = {
 }
 
 
+def radial_moments(shells: tuple[int, int]) -> tuple[tuple[int, int, float], ...]:
+    """``⟨r^l⟩ = c D^l`` of a product of two shells as (l, column of its separation D, c), for each l that it has."""
+    column, scale, unit, radii = _SHELLS[shells]
+    return tuple((rank, column, scale**rank / (unit if rank else 1.0)) for rank in radii)
+
+
 _APART: dict[int | None, int] = {1: 7, 2: 8}  # columns of the radii of sp and pp beside d orbitals and cores
 
 

@@ -47,8 +47,11 @@ def shifted(parameters: Parameters, deltas: Mapping[str, Tensor]) -> Parameters:
 
 
 def d_slater_condon(p: Parameters) -> Tensor:
-    """Slater–Condon parameters with d orbitals, [atoms, 12] eV; F0_sd and G2_sd as given where they are."""
-    rows = torch.nonzero(p.width == 9).squeeze(1)
+    """Slater–Condon parameters with d orbitals, [atoms, 12] eV; F0_sd and G2_sd as given where they are.
+
+    Zero without internal exponents, as in MOPAC: thallium in PM7, whose d orbitals repel nothing.
+    """
+    rows = torch.nonzero((p.width == 9) & (p.zeta_dn > 0)).squeeze(1)
     values = p.slater_condon.new_zeros(p.width.shape[0], len(RADIAL_TERMS) - SP_TERMS)
     if not rows.numel():
         return values

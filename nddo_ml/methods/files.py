@@ -18,5 +18,4 @@ def element_rows(table: str, *, with_d: bool) -> list[dict[str, str]]:
     """The rows of a method's table that describe an element completely; those with d orbitals only if asked for."""
     valence = {row["Z"] for row in rows("elements") if int(row["n_s"])}
     complete = [row for row in rows(table) if row["zeta_s"] and row["Z"] in valence]
-    # thallium in PM7 has d orbitals without the internal exponents that their integrals need
-    return [row for row in complete if not row.get("zeta_d") or (with_d and row["zeta_dn"])]
+    return [row for row in complete if with_d or not row.get("zeta_d")]

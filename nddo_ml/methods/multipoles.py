@@ -19,6 +19,7 @@ MIN_H_PP = 0.1  # eV; floors as in MOPAC: of (g_pp − g_p2)/2,
 MIN_H_SP = 1e-7  # eV; of h_sp,
 MIN_ZETA_P = 0.3  # 1/bohr; and of zeta_p where it sets charge separations
 D_RADII = (0.1, 5.0)  # bohr; the range in which MOPAC looks for the additive radii of products with d orbitals
+LARGEST = 1e5  # bohr, of the monopole of d orbitals that do not repel each other
 _NEWTON_STEPS = 40
 
 
@@ -73,7 +74,7 @@ def solve_multipoles(p: Parameters, parent: Multipoles | None = None) -> Multipo
         separation=torch.cat((torch.stack(separation, dim=1), d_separation), dim=1),
         radius=torch.cat((rho0[:, None], sp_radius, d_radius, with_d), dim=1),
         core_radius=torch.where(p.rho_core > 0, p.rho_core, rho0),
-        own_core=(p.rho_core > 0) | (with_d != sp_radius).any(dim=1) | p.averages_d,
+        own_core=(p.rho_core > 0) | (with_d != sp_radius).any(dim=1) | p.averages_d | ((p.period == 1) & has_p),
         factor=torch.stack([torch.where(has_p, f, one) for f in (factor1, factor2)], dim=1),
     )
 
@@ -82,7 +83,7 @@ def _with_d(p: Parameters, zeta_s: Tensor, zeta_p: Tensor) -> tuple[Tensor, Tens
     """Separations of sd, pd, dd, [atoms, 3], and radii of dd (monopole), sd, pd, dd (quadrupole), [atoms, 4].
 
     ``D_sd² = 2⟨s|r²|d⟩/√15``, ``D_pd = ⟨p|r|d⟩/√5``, ``D_dd² = 2⟨d|r²|d⟩/7``; the self-energies are F0_dd, G2_sd/5,
-    4 G1_pd/15 and 3 F2_dd/49.
+    4 G1_pd/15 and 3 F2_dd/49. Where these are zero, the radii are the largest.
     """
     separation = zeta_s.new_zeros(zeta_s.shape[0], 3)
     radius = zeta_s.new_ones(zeta_s.shape[0], 4)
@@ -96,7 +97,7 @@ def _with_d(p: Parameters, zeta_s: Tensor, zeta_p: Tensor) -> tuple[Tensor, Tens
     radial = p.slater_condon[rows] / p.constants.hartree_ev
     f0_dd, g2_sd, g1_pd, f2_dd = (radial[:, k - SP_TERMS] for k in (F0_DD, G2_SD, G1_PD, F2_DD))
     radii = (
-        0.5 / f0_dd,
+        0.5 / f0_dd.clamp(min=0.5 / LARGEST),
         _solve(_quadrupole_self_energy, d_sd / sqrt(2), g2_sd / 5).clamp(*D_RADII),
         _solve(_dipole_self_energy, d_pd, g1_pd * 4 / 15).clamp(*D_RADII),
         _solve(_quadrupole_self_energy, d_dd / sqrt(2), f2_dd * 3 / 49).clamp(*D_RADII),

@@ -6,7 +6,7 @@ functions in :mod:`nddo_ml.energy.core_repulsion`, energy terms in :mod:`nddo_ml
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -136,81 +136,37 @@ PM6_DHP = PM6.with_terms(
     },
 )
 
-# D3H4 of each method, digits as in the authors' program Cuby.
-_D3H4 = "with D3 dispersion and H4 hydrogen bonds"
-_REZAC = "Řezáč & Hobza, J. Chem. Theory Comput. 8, 141 (2012)"
-AM1_D3H4 = AM1.with_terms(
-    "AM1-D3H4",
-    f"AM1 {_D3H4}",
-    _REZAC,
-    {
-        "dispersion": {"s6": 1.0, "s_r6": 0.9, "alpha": 15.0},
-        "hydrogen_bonds": {
-            "oh_o": 4.89,
-            "oh_n": 6.23,
-            "nh_o": 2.54,
-            "nh_n": 4.56,
-            "water": 0.49,
-            "ammonium": 2.78033398584304,
-            "carboxylate": 1.0815791686586,
+_DISPERSION = ("s6", "s_r6", "alpha")
+_HYDROGEN_BONDS = ("oh_o", "oh_n", "nh_o", "nh_n", "water", "ammonium", "carboxylate")
+_SOFT_REPULSION = ("height", "steepness", "center")
+
+
+def _d3h4(of: MethodInfo, dispersion: Sequence[float], bonds: Sequence[float], hydrogens: Terms) -> MethodInfo:
+    """A method with D3 and H4, digits as in the authors' program Cuby, and a repulsion of hydrogens."""
+    return of.with_terms(
+        f"{of.name}-D3H4",
+        f"{of.name} with D3 dispersion and H4 hydrogen bonds",
+        "Řezáč & Hobza, J. Chem. Theory Comput. 8, 141 (2012)",
+        {
+            "dispersion": dict(zip(_DISPERSION, dispersion, strict=True)),
+            "hydrogen_bonds": dict(zip(_HYDROGEN_BONDS, bonds, strict=True)),
+            **hydrogens,
         },
-        "soft_hydrogen_repulsion": {"height": 0.9, "steepness": 11.10, "center": 2.36},
-    },
+    )
+
+
+def _soft(*values: float) -> Terms:
+    return {"soft_hydrogen_repulsion": dict(zip(_SOFT_REPULSION, values, strict=True))}
+
+
+AM1_D3H4 = _d3h4(
+    AM1, (1.0, 0.9, 15.0), (4.89, 6.23, 2.54, 4.56, 0.49, 2.78033398584304, 1.0815791686586), _soft(0.9, 11.10, 2.36)
 )
-PM3_D3H4 = PM3.with_terms(
-    "PM3-D3H4",
-    f"PM3 {_D3H4}",
-    _REZAC,
-    {
-        "dispersion": {"s6": 1.0, "s_r6": 0.9, "alpha": 22.0},
-        "hydrogen_bonds": {
-            "oh_o": 2.71,
-            "oh_n": 4.37,
-            "nh_o": 2.29,
-            "nh_n": 3.86,
-            "water": 0.91,
-            "ammonium": 2.5390633931627,
-            "carboxylate": 0.88610264413703,
-        },
-        "soft_hydrogen_repulsion": {"height": 1.55, "steepness": 6.86, "center": 2.23},
-    },
+PM3_D3H4 = _d3h4(
+    PM3, (1.0, 0.9, 22.0), (2.71, 4.37, 2.29, 3.86, 0.91, 2.5390633931627, 0.88610264413703), _soft(1.55, 6.86, 2.23)
 )
-RM1_D3H4 = RM1.with_terms(
-    "RM1-D3H4",
-    f"RM1 {_D3H4}",
-    _REZAC,
-    {
-        "dispersion": {"s6": 1.0, "s_r6": 1.0, "alpha": 16.0},
-        "hydrogen_bonds": {
-            "oh_o": 3.76,
-            "oh_n": 3.90,
-            "nh_o": 3.14,
-            "nh_n": 2.95,
-            "water": 0.94,
-            "ammonium": 1.21,
-            "carboxylate": 1.10,
-        },
-        "soft_hydrogen_repulsion": {"height": 0.3, "steepness": 4.46, "center": 2.11},
-    },
-)
-PM6_D3H4 = PM6.with_terms(
-    "PM6-D3H4",
-    f"PM6 {_D3H4}",
-    _REZAC,
-    {
-        "dispersion": {"s6": 0.88, "s_r6": 1.18, "alpha": 22.0},
-        "hydrogen_bonds": {
-            "oh_o": 2.32,
-            "oh_n": 3.10,
-            "nh_o": 1.07,
-            "nh_n": 2.01,
-            "water": 0.42,
-            "ammonium": 3.61,
-            "carboxylate": 1.41,
-        },
-        "hydrogen_repulsion": {},
-    },
-)
+RM1_D3H4 = _d3h4(RM1, (1.0, 1.0, 16.0), (3.76, 3.90, 3.14, 2.95, 0.94, 1.21, 1.10), _soft(0.3, 4.46, 2.11))
+PM6_D3H4 = _d3h4(PM6, (0.88, 1.18, 22.0), (2.32, 3.10, 1.07, 2.01, 0.42, 3.61, 1.41), {"hydrogen_repulsion": {}})
 PM6_D3H4X = PM6_D3H4.with_terms(
     "PM6-D3H4X",
     "PM6-D3H4 with halogen bonds",

@@ -24,10 +24,11 @@ if TYPE_CHECKING:
 
     from nddo_ml.environments.embedding import Environment
 
-__all__ = ["AbstractModel", "Capabilities", "Prediction"]
+__all__ = ["AbstractModel", "Capabilities", "Prediction", "Request"]
 
 _SHOWN = 8  # elements in a representation
 ON_FAILURE = ("raise", "mask")
+_MOLECULES_ONLY = "treats molecules only; expected pbc = False and stress = False"
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,17 @@ class Capabilities:
     data_zero: bool = False  # whether its zero of energy is that of its training data, not one of its own
 
 
+@dataclass(frozen=True)
+class Request:
+    """What a call asks of :meth:`AbstractModel.forward`, once it is checked."""
+
+    forces: bool = False
+    stress: bool = False
+    start: Tensor | None = None  # density [systems, spin, M, M], of a model that has one
+    on_failure: str = "raise"  # or "mask": systems that fail have NaN
+    environment: Environment | None = None  # of a model that feels it
+
+
 class AbstractModel(nn.Module, ABC):
     """A map from structures to a Prediction: ``model(systems, forces=True)``.
 
@@ -57,6 +69,7 @@ class AbstractModel(nn.Module, ABC):
     elements: frozenset[int]  # atomic numbers the model knows
     periodic: bool  # whether periodic cells are honoured
     terms: tuple[EnergyTerm, ...] = ()  # energies of the geometry alone that are part of the model's
+    environment: Environment | None = None  # what surrounds the molecules of every call, see AbstractModel.surround
     card: dict[str, Any]  # what a saved model says of itself
     ignore_charge_and_spin: bool = False  # whether a model that knows neither treats ions and radicals all the same
 
@@ -90,7 +103,8 @@ class AbstractModel(nn.Module, ABC):
             start: an earlier prediction for the same systems, or its density, to start from; models without a density
                 need none.
             on_failure: "raise", or "mask": systems that fail have NaN.
-            environment: what surrounds the molecules in this call, such as ``PointCharges.of(…)``.
+            environment: what surrounds the molecules in this call, such as ``PointCharges.of(…)``; left out, the
+                model's own.
             guess: the old name of ``start``, which goes with version 0.3.
 
         Raises:
@@ -104,28 +118,19 @@ class AbstractModel(nn.Module, ABC):
         if not isinstance(systems, Systems):
             systems = self._from_ase(systems)
         self._check(systems, stress=stress, on_failure=on_failure)
-        options: dict[str, Any] = {} if on_failure == "raise" else {"on_failure": on_failure}
-        if start is not None and self.capabilities.density:
-            options["start"] = _density_of(start, systems)
-        if environment is not None:
+        density = None if start is None or not self.capabilities.density else _density_of(start, systems)
+        around = self.environment if environment is None else environment
+        if around is not None:
             if not self.capabilities.environment:
-                raise InputError(f"{self.name} has no electrons to feel an environment; expected a method or a hybrid")
-            environment.check(systems)
-            options["environment"] = environment
-        prediction: Prediction = super().__call__(systems, forces=forces, stress=stress, **options)
+                raise self._feels_nothing()
+            around = around.over(systems.n_systems)
+            around.check(systems)
+        prediction: Prediction = super().__call__(systems, Request(forces, stress, density, on_failure, around))
         return prediction
 
     @abstractmethod
-    def forward(
-        self,
-        systems: Systems,
-        *,
-        forces: bool = False,
-        stress: bool = False,
-        start: Tensor | None = None,
-        on_failure: str = "raise",
-    ) -> Prediction:
-        """What a call does once its arguments are checked; ``start`` is a density [systems, spin, M, M] or None."""
+    def forward(self, systems: Systems, request: Request) -> Prediction:
+        """What a call does once its arguments are checked."""
 
     def to_config(self) -> dict[str, Any]:
         """Plain data from which the class builds the same model, its weights yet to be loaded.
@@ -148,7 +153,7 @@ class AbstractModel(nn.Module, ABC):
         if atoms is None:
             return {}
         with torch.no_grad():
-            energy = self(atoms).energy
+            energy = super().__call__(atoms, Request()).energy  # without surroundings
         return dict(zip(atoms.numbers.tolist(), energy.tolist(), strict=True))
 
     def isolated_atoms(self, numbers: Iterable[int] | None = None) -> Systems | None:
@@ -189,6 +194,18 @@ class AbstractModel(nn.Module, ABC):
         """
         raise InputError(f"{self.name} has no electrons; unrestricted fields are those of methods and hybrids")
 
+    def surround(self, environment: Environment | None) -> None:
+        """Surround every molecule of every call, so that relaxations and vibrations take place there; None: nothing.
+
+        Raises:
+            InputError: a model without electrons; surroundings that are not the same for every system.
+        """
+        if environment is not None:
+            raise self._feels_nothing()
+
+    def _feels_nothing(self) -> InputError:
+        return InputError(f"{self.name} has no electrons to feel an environment; expected a method or a hybrid")
+
     def seek(self, solution: str) -> None:
         """Take another solution of the field than the lowest, where there are several: see ``SCFOptions.solution``.
 
@@ -201,6 +218,11 @@ class AbstractModel(nn.Module, ABC):
     def parent(self) -> AbstractModel | None:
         """What the model is a correction of, such as a hybrid's method; None where there is nothing."""
         return None
+
+    @property
+    def parts(self) -> dict[str, list[nn.Parameter]]:
+        """Weights that may be trained while others stay, by name; none where there are no such parts."""
+        return {}
 
     @property
     def device(self) -> torch.device:
@@ -236,25 +258,31 @@ class AbstractModel(nn.Module, ABC):
         """Refuse, in one sentence, what the model does not know."""
         if on_failure not in ON_FAILURE:
             raise InputError(f'on_failure must be "raise" or "mask"; got {on_failure!r}')
-        if not self.periodic:
-            periodic = torch.nonzero(systems.pbc.any(dim=1)).squeeze(1).tolist()
-            if periodic or stress:
-                where = f"system {periodic[0]} is periodic" if periodic else "stress was asked for"
-                raise InputError(f"{where}: {self.name} treats molecules only; expected pbc = False and stress = False")
+        if stress and not self.periodic:
+            raise InputError(f"stress was asked for: {self.name} {_MOLECULES_ONLY}")
+        known = self.capabilities
+        systems.kept((known, self.ignore_charge_and_spin), lambda: self._check_atoms(systems, known))
+
+    def _check_atoms(self, systems: Systems, known: Capabilities) -> None:
+        """The part that is the same wherever the atoms are."""
+        periodic = torch.nonzero(systems.pbc.any(dim=1)).squeeze(1).tolist()
+        if periodic and not self.periodic:
+            raise InputError(f"system {periodic[0]} is periodic: {self.name} {_MOLECULES_ONLY}")
         self.check_elements(systems)
         if not self.ignore_charge_and_spin:
-            self._check_charge_and_spin(systems)
+            self._check_charge_and_spin(systems, known)
 
-    def _check_charge_and_spin(self, systems: Systems) -> None:
-        known = self.capabilities
+    def _check_charge_and_spin(self, systems: Systems, known: Capabilities) -> None:
         if known.charge and known.spin:
             return
-        bad = torch.nonzero(systems.charged_or_open).squeeze(1).tolist()
+        refused = systems.open_shell if known.charge else systems.charged_or_open
+        bad = torch.nonzero(refused).squeeze(1).tolist()
         if bad:
             k = bad[0]
+            charge = "" if known.charge else f"charge {int(systems.charge[k])} and "
             raise InputError(
-                f"system {k} has charge {int(systems.charge[k])} and multiplicity {int(systems.multiplicity[k])}, of "
-                f"which {self.name} knows nothing; set its ignore_charge_and_spin to True to treat it all the same"
+                f"system {k} has {charge}multiplicity {int(systems.multiplicity[k])}, of which {self.name} knows "
+                "nothing; set its ignore_charge_and_spin (--ignore-charge-and-spin) to treat it all the same"
             )
 
 

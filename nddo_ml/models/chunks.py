@@ -18,6 +18,7 @@ _CHEAP_CHUNK = 50_000  # matrix elements up to which padding costs less than one
 
 
 _CHUNK_ELEMENTS = 200_000  # matrix elements worked on at once, so that a chunk's matrices stay in the cache
+_BESIDE_ELEMENTS = 4_000_000  # elements of an environment's matrices at once, of which some ten are kept
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ class BatchResult:
         return torch.where(good.view(-1, *(1,) * (value.ndim - 1)), value, torch.nan)
 
 
-def starting_density(start: Tensor | None, index: Tensor, n_occupied: Tensor, size: int) -> Tensor | None:
+def starting_density(start: Tensor | None, index: Tensor, open_shell: Tensor, size: int) -> Tensor | None:
     """The starting density of a chunk, of that of the batch, cut to its size and spins.
 
     Raises:
@@ -95,14 +96,16 @@ def starting_density(start: Tensor | None, index: Tensor, n_occupied: Tensor, si
     chosen = start[index, :, :size, :size]
     if chosen.shape[2:] != (size, size) or chosen.shape[1] not in (1, 2):
         raise InputError(f"a starting density needs {size} rows and one or two spins here; got {list(start.shape)}")
-    return chosen[:, :1] if n_occupied.shape[1] == 1 else chosen.expand(-1, 2, -1, -1)
+    return chosen.expand(-1, 2, -1, -1) if bool(open_shell.any()) else chosen[:, :1]
 
 
-def chunks_of(systems: Systems, method: Method, open_shell: Tensor, wanted: Tensor) -> list[Tensor]:
+def chunks_of(
+    systems: Systems, method: Method, open_shell: Tensor, wanted: Tensor, beside: Tensor | None = None
+) -> list[Tensor]:
     """Indices of systems that are worked on together: alike in size and spin treatment, small enough for the cache.
 
     There are at least as many chunks as threads where the work is worth it. ``wanted`` [systems] bool says which
-    systems are there to be cut into chunks.
+    systems are there to be cut into chunks, ``beside`` [systems] how many elements an environment's matrices have.
     """
     width = method.width.to(systems.numbers.device)[systems.numbers]
     orbitals = torch.zeros_like(systems.charge).index_add(0, systems.system_idx, width)
@@ -113,13 +116,15 @@ def chunks_of(systems: Systems, method: Method, open_shell: Tensor, wanted: Tens
         chosen = torch.nonzero((open_shell == spin) & wanted).squeeze(1)
         chosen = chosen[torch.argsort(orbitals[chosen], stable=True)]
         sizes = orbitals[chosen].tolist()
+        others = [0] * len(sizes) if beside is None else beside[chosen].tolist()
         first = 0
         for k in range(len(sizes)):
             # sizes ascend, so a chunk is padded to its last system
             last = k + 1 == len(sizes)
             longer = 0 if last else (k + 2 - first) * sizes[k + 1] ** 2
             unlike = not last and sizes[k + 1] > 1.3 * sizes[first] + 8
-            if last or longer > limit or (unlike and longer > _CHEAP_CHUNK):
+            full = not last and (k + 2 - first) * max(others[first : k + 2]) > _BESIDE_ELEMENTS
+            if last or full or longer > limit or (unlike and longer > _CHEAP_CHUNK):
                 chunks.append(chosen[first : k + 1])
                 first = k + 1
     return chunks

@@ -8,13 +8,15 @@ from dataclasses import dataclass, fields, replace
 import torch
 from torch import Tensor
 
+from nddo_ml.core.closed import ClosedCorrections
 from nddo_ml.core.factors import factors_by_pair
-from nddo_ml.core.parameters import differentiable_parameters
+from nddo_ml.core.plan import Plan
 from nddo_ml.core.solve import CoreResult, available, solve
-from nddo_ml.derivatives import contracted_gradient
-from nddo_ml.hybrid.correction import Corrections, Spread
-from nddo_ml.integrals.layout import build_layout
-from nddo_ml.methods.parameters import Method, Parameters, parameters_of
+from nddo_ml.energy.adjoint import ResponseOptions
+from nddo_ml.hybrid.correction import Corrections, PairFactors
+from nddo_ml.integrals.layout import OrbitalLayout
+from nddo_ml.methods.parameters import Method, Parameters
+from nddo_ml.models.beside import Beside
 from nddo_ml.models.chunks import ChunkResult, starting_density
 from nddo_ml.scf.solve import SCFOptions, SCFResult
 from nddo_ml.systems import Systems
@@ -24,52 +26,104 @@ _LARGEST = 300  # orbitals up to which the core is asked; larger matrices are to
 
 
 @dataclass(frozen=True)
-class Beside:
-    """What is computed by torch beside the core, with its graph to the positions."""
+class Recipe:
+    """What energies of an NDDO are made of."""
 
-    parameters: Parameters | None  # None: the method's own
-    factors: Tensor | None  # [pairs, N_FACTORS]
-    energy: Tensor  # [systems] eV
-    spread: Spread | None  # of the corrections' energy
-
-    @classmethod
-    def of(cls, systems: Systems, method: Method, corrections: Corrections, terms: Sequence[EnergyTerm]) -> Beside:
-        """Of a batch."""
-        energy = systems.positions.new_zeros(systems.n_systems)
-        parameters = factors = spread = None
-        if len(corrections):
-            at = corrections.at(systems)
-            parameters = at.shifted(parameters_of(systems, method))
-            layout = build_layout(systems.system_idx, parameters.width, systems.n_systems)
-            factors = factors_by_pair(at.pair_factors(layout), layout)
-            energy = energy + at.energy()
-            spread = at.spread()
-        for term in terms:
-            energy = energy + term.energy(systems)
-        return cls(parameters, factors, energy, spread)
+    method: Method
+    corrections: Corrections
+    closed: ClosedCorrections | None  # the same where they have closed forms
+    terms: Sequence[EnergyTerm]
+    options: SCFOptions
+    response: ResponseOptions
 
 
-def suitable(systems: Systems, method: Method, options: SCFOptions, open_shell: Tensor) -> Tensor:
-    """Indices of the systems that the core may be asked for: float64 on a CPU, not too large.
+@dataclass(frozen=True)
+class Changed:
+    """Parameters of atoms and factors of the layout's groups of pairs."""
+
+    parameters: Parameters
+    layout: OrbitalLayout
+    factors: Sequence[PairFactors | None]
+
+
+@dataclass(frozen=True)
+class Share:
+    """The systems of a batch that the core is asked for: float64 on a CPU, not too large.
 
     Open shells with d orbitals, whose solutions are many and lie close, are torch's.
     """
-    x = systems.positions
-    if x.device.type != "cpu" or x.dtype != torch.float64 or options.solution == "mopac" or not available(method):
-        return x.new_zeros(0, dtype=torch.int64)
-    width = method.width[systems.numbers]
-    orbitals = torch.zeros_like(systems.charge).index_add(0, systems.system_idx, width)
-    with_d = torch.zeros_like(open_shell).index_fill(0, systems.system_idx[width == 9], value=True)
-    return torch.nonzero((orbitals <= _LARGEST) & ~(open_shell & with_d)).squeeze(1)
+
+    index: Tensor  # [k] systems
+    atoms: Tensor  # [n] of the batch
+    whole: bool  # whether all of the batch
+    size: int  # orbitals of the largest
+
+    @classmethod
+    def of(cls, systems: Systems, method: Method, options: SCFOptions, open_shell: Tensor) -> Share | None:
+        """The share of a batch; None where there is none."""
+        x = systems.positions
+        if x.device.type != "cpu" or x.dtype != torch.float64 or options.solution == "mopac" or not available(method):
+            return None
+        key = (cls, method.name, open_shell.numpy().tobytes())
+        return systems.kept(key, lambda: cls._found(systems, method.width[systems.numbers], open_shell))
+
+    @classmethod
+    def _found(cls, systems: Systems, width: Tensor, open_shell: Tensor) -> Share | None:
+        orbitals = torch.zeros_like(systems.charge).index_add(0, systems.system_idx, width)
+        with_d = torch.zeros_like(open_shell).index_fill(0, systems.system_idx[width == 9], value=True)
+        chosen = (orbitals <= _LARGEST) & ~(open_shell & with_d)
+        index = torch.nonzero(chosen).squeeze(1)
+        if not index.numel():
+            return None
+        whole = index.shape[0] == systems.n_systems
+        atoms = torch.arange(systems.n_atoms) if whole else systems.select_with_atoms(index)[1]
+        return cls(index, atoms, whole, int(orbitals[index].max()))
+
+
+def field_by_core(
+    systems: Systems,
+    recipe: Recipe,
+    changed: Changed,
+    n_occupied: Tensor,
+    open_shell: Tensor,
+    start: Tensor | None,
+    *,
+    by_parameter: bool = False,
+) -> CoreResult | None:
+    """The fields of changed parameters, without a graph; None where the core does not have all of them.
+
+    Args:
+        systems: all are asked for.
+        recipe: method and options of the field.
+        changed: parameters and factors of pairs.
+        n_occupied: [systems, 2].
+        open_shell: [systems] bool.
+        start: densities to start from, or None.
+        by_parameter: whether to differentiate the energy by parameters and factors.
+    """
+    share = Share.of(systems, recipe.method, recipe.options, open_shell)
+    if share is None or not share.whole:
+        return None
+    with torch.no_grad():
+        result = solve(
+            systems,
+            recipe.method,
+            n_occupied,
+            open_shell,
+            recipe.options,
+            parameters=changed.parameters,
+            factors=factors_by_pair(changed.factors, changed.layout),
+            guess=start,
+            forces=by_parameter,
+            by_parameter=by_parameter,
+        )
+    return result if bool(result.solved.all()) else None
 
 
 def solved_by_core(
     batch: Systems,
-    index: Tensor,
-    method: Method,
-    corrections: Corrections,
-    terms: Sequence[EnergyTerm],
-    options: SCFOptions,
+    share: Share,
+    recipe: Recipe,
     n_occupied: Tensor,
     open_shell: Tensor,
     *,
@@ -82,32 +136,27 @@ def solved_by_core(
 
     Args:
         batch: the batch.
-        index: the systems to try.
-        method: the parent method.
-        corrections: of a hybrid, or empty.
-        terms: energy terms beside the field.
-        options: of the field.
-        n_occupied: [index, 2].
-        open_shell: [index] bool.
+        share: the systems to try.
+        recipe: method, corrections, energy terms, options of the field.
+        n_occupied: [systems of the batch, 2].
+        open_shell: [systems of the batch] bool.
         forces: whether to give forces.
         start: [systems of the batch, spin, M, M] densities to start from, or None.
     """
-    systems, atoms = batch, torch.arange(batch.n_atoms)
-    if index.shape[0] < batch.n_systems:
-        systems, atoms = batch.select_with_atoms(index)
-    if start is not None:
-        width = torch.zeros_like(systems.charge).index_add(0, systems.system_idx, method.width[systems.numbers])
-        spins = n_occupied if bool(open_shell.any()) else n_occupied[:, :1]
-        start = starting_density(start, index, spins, int(width.max()))
+    systems, index = batch, share.index
+    if not share.whole:
+        systems, n_occupied, open_shell = batch.select(index), n_occupied[index], open_shell[index]
+    start = starting_density(start, index, open_shell, share.size)
     with torch.set_grad_enabled(forces):
         moving = systems.with_positions(systems.positions.detach().requires_grad_()) if forces else systems
-        beside = Beside.of(moving, method, corrections, terms)
+        plan = Plan.of(systems, recipe.method, n_occupied, open_shell)
+        beside = Beside.of(moving, plan, recipe.corrections, recipe.closed, recipe.terms)
     result = solve(
         systems,
-        method,
+        recipe.method,
         n_occupied,
         open_shell,
-        options,
+        recipe.options,
         parameters=beside.parameters,
         factors=beside.factors,
         guess=start,
@@ -115,14 +164,14 @@ def solved_by_core(
         by_parameter=forces and beside.parameters is not None,
     )
     with torch.set_grad_enabled(forces):
-        force = _forces(result, beside, moving.positions) if forces else None
+        force = -_gradient(result) - beside.gradient(result) if forces else None
     chunk = ChunkResult(
         systems=index,
-        atoms=atoms,
+        atoms=share.atoms,
         scf=result.scf,
         electronic=result.electronic,
         core=result.core,
-        energy=result.electronic + result.core + beside.energy.detach(),
+        energy=result.electronic + result.core + beside.total,
         charges=result.charges,
         dipole=result.dipole,
         forces=force,
@@ -152,17 +201,6 @@ def _some(chunk: ChunkResult, chosen: Tensor, system_idx: Tensor) -> ChunkResult
     )
 
 
-def _forces(result: CoreResult, beside: Beside, positions: Tensor) -> Tensor:
-    """The core's forces, and those by way of what torch computed beside it."""
+def _gradient(result: CoreResult) -> Tensor:
     assert result.gradient is not None
-    outputs, weights = [beside.energy], [torch.ones_like(beside.energy)]
-    if beside.parameters is not None:
-        assert result.by_parameter is not None
-        for tensor, columns in differentiable_parameters(beside.parameters):
-            outputs.append(tensor)
-            weights.append(result.by_parameter[:, columns])
-    if beside.factors is not None:
-        assert result.by_factor is not None
-        outputs.append(beside.factors)
-        weights.append(result.by_factor)
-    return -result.gradient - contracted_gradient(outputs, weights, [positions])[0]
+    return result.gradient

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from nddo_ml.energy.core_repulsion import core_repulsion
 from nddo_ml.environments.embedding import Environment
-from nddo_ml.hybrid.correction import CorrectionsAt
+from nddo_ml.hybrid.correction import CorrectionsAt, PairFactors
 from nddo_ml.integrals.build import Integrals, build_integrals
 from nddo_ml.integrals.layout import OrbitalLayout, build_layout
 from nddo_ml.methods.parameters import Method, Parameters, parameters_of
@@ -23,6 +23,7 @@ class Hamiltonian:
 
     parameters: Parameters
     layout: OrbitalLayout
+    factors: tuple[PairFactors | None, ...]  # of pair groups
     integrals: Integrals
     core: Tensor  # [systems] eV, repulsion of the cores
     other: Tensor  # [systems] eV, energies beside the field and the core repulsion
@@ -42,14 +43,25 @@ def build_hamiltonian(
     parameters = corrections.shifted(parameters_of(systems, method))
     layout = build_layout(systems.system_idx, parameters.width, systems.n_systems)
     factors = corrections.pair_factors(layout)
-    resonance = [None if f is None else f.resonance for f in factors]
-    repulsion = [None if f is None else f.core for f in factors]
-    integrals = build_integrals(systems.positions, layout, parameters, resonance)
-    core = core_repulsion(systems.numbers, parameters, method, integrals, repulsion)
+    integrals, core = assemble(systems, method, parameters, layout, factors)
     other = corrections.energy()
     for term in terms:
         other = other + term.energy(systems)
     if environment is not None:
         embedding = environment.embed(systems, parameters, layout)
         integrals, other = embedding.added_to(integrals), other + embedding.energy
-    return Hamiltonian(parameters, layout, integrals, core, other)
+    return Hamiltonian(parameters, layout, factors, integrals, core, other)
+
+
+def assemble(
+    systems: Systems,
+    method: Method,
+    parameters: Parameters,
+    layout: OrbitalLayout,
+    factors: Sequence[PairFactors | None],
+) -> tuple[Integrals, Tensor]:
+    """Integrals and core repulsion [systems] eV of parameters of atoms and factors of pair groups."""
+    resonance = [None if f is None else f.resonance for f in factors]
+    repulsion = [None if f is None else f.core for f in factors]
+    integrals = build_integrals(systems.positions, layout, parameters, resonance)
+    return integrals, core_repulsion(systems.numbers, parameters, method, integrals, repulsion)

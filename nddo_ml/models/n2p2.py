@@ -6,6 +6,7 @@ scaling.data belong to bp_descriptors. An atom's energy is E = E_ref + (network 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from bp_descriptors import Scaler, SymmetryFunctions
 from nddo_ml.elements import symbol_of
 from nddo_ml.errors import InputError
 from nddo_ml.models.n2p2_settings import N2P2Settings, number_after, text_of, whole_after
-from nddo_ml.networks import ElementNetworks, FeedForward, NetworkShape
+from nddo_ml.networks import FeedForward, NetworkShape
 
 ACTIVATION_OF_CODE: Mapping[str, str] = {
     "l": "linear",
@@ -34,17 +35,19 @@ _MOST_LAYERS = 20
 CODE_OF_ACTIVATION: Mapping[str, str] = {name: code for code, name in ACTIVATION_OF_CODE.items()}
 
 
-def network_shape(settings: N2P2Settings, element: int, n_inputs: int) -> NetworkShape:
+def network_shape(settings: N2P2Settings, element: int, n_inputs: int, part: str = "short") -> NetworkShape:
     """Shape of an element's network: the element's own keywords where given, else the global ones.
+
+    ``part`` is "short" or, of the electronegativities of the fourth generation, "electrostatic".
 
     Raises:
         InputError: a keyword is missing, or names an unknown activation function.
     """
     path = settings.path
-    n_hidden = _hidden_layers(settings, element)
-    widths = _per_layer(settings, "nodes_short", element, n_hidden) if n_hidden else []
-    nodes = [whole_after(path, "nodes_short", [n]) for n in widths]
-    codes = _per_layer(settings, "activation_short", element, n_hidden + 1)
+    n_hidden = _hidden_layers(settings, element, part)
+    widths = _per_layer(settings, f"nodes_{part}", element, n_hidden) if n_hidden else []
+    nodes = [whole_after(path, f"nodes_{part}", [n]) for n in widths]
+    codes = _per_layer(settings, f"activation_{part}", element, n_hidden + 1)
     for code in codes:
         if code not in ACTIVATION_OF_CODE:
             raise InputError(
@@ -55,8 +58,11 @@ def network_shape(settings: N2P2Settings, element: int, n_inputs: int) -> Networ
     return NetworkShape(n_inputs, tuple(nodes), activations, 1, settings.has("normalize_nodes"))
 
 
-def read_weights(path: Path, network: FeedForward) -> None:
+def read_weights(path: Path, network: FeedForward, *, may_lack: bool = False) -> None:
     """Put the numbers of a weights file into a network.
+
+    With ``may_lack`` missing numbers at the end are zeros, which a warning tells: n2p2 takes them so, and one of the
+    fourth-generation examples that come with it has such files.
 
     The order is that of the file: layer by layer, for each node of the previous layer the weights to all
     nodes of the next, then the biases of the next; only the first column is used.
@@ -75,6 +81,11 @@ def read_weights(path: Path, network: FeedForward) -> None:
             except ValueError:
                 raise InputError(f"{path}, line {n}: expected a number first; got {tokens[0]!r}") from None
     expected = sum(p.numel() for p in network.parameters())
+    if may_lack and len(values) < expected:
+        layers = _widths(network.shape)
+        told = f"{path}: expected {expected} weights for layers {layers}; got {len(values)}, the others are taken as 0"
+        warnings.warn(told, stacklevel=2)
+        values += [0.0] * (expected - len(values))
     if len(values) != expected:
         raise InputError(f"{path}: expected {expected} weights for layers {_widths(network.shape)}; got {len(values)}")
     flat = torch.tensor(values, dtype=torch.float64)
@@ -147,39 +158,6 @@ SCALING_KEYWORDS: Mapping[str, tuple[str, ...]] = {
 }
 
 
-def write_potential(
-    folder: Path,
-    functions: SymmetryFunctions,
-    scaler: Scaler,
-    networks: ElementNetworks,
-    atom_energy: Mapping[int, float],
-    energy_scale: float,
-    length_unit: str,
-) -> None:
-    """Write input.nn, scaling.data and weights.*.data; energies and ``energy_scale`` in the file's unit.
-
-    The scale goes into the last layer, which must be linear.
-
-    Raises:
-        InputError: symmetry functions or activation functions that n2p2 does not have.
-    """
-    shapes = networks.shapes
-    if energy_scale != 1.0 and any(s.activations[-1] != "linear" or s.normalize_nodes for s in shapes.values()):
-        raise InputError("a potential with an energy scale needs linear, not normalised, output nodes for n2p2")
-    try:
-        functions_text = functions.to_n2p2(length_unit)
-    except ValueError as error:
-        raise InputError(str(error)) from None
-    lines = settings_lines(shapes, atom_energy)
-    lines += list(SCALING_KEYWORDS[scaler.mode])
-    lines += [f"scale_min_short {scaler.s_min!r}", f"scale_max_short {scaler.s_max!r}", functions_text]
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "input.nn").write_text("\n".join(lines))
-    (folder / "scaling.data").write_text(scaler.to_n2p2())
-    for z in shapes:
-        write_weights(folder / f"weights.{z:03d}.data", networks.of(z), energy_scale)
-
-
 def settings_lines(shapes: Mapping[int, NetworkShape], atom_energy: Mapping[int, float]) -> list[str]:
     """The lines of input.nn that describe elements, reference energies and networks.
 
@@ -191,6 +169,16 @@ def settings_lines(shapes: Mapping[int, NetworkShape], atom_energy: Mapping[int,
     lines += [f"atom_energy {symbol_of(z)} {atom_energy[z]:.17g}" for z in sorted(shapes)]
     if any(shape.normalize_nodes for shape in shapes.values()):
         lines.append("normalize_nodes")
+    return [*lines, *network_lines(shapes, "short")]
+
+
+def network_lines(shapes: Mapping[int, NetworkShape], part: str) -> list[str]:
+    """The lines of input.nn that describe the networks of a part (:func:`network_shape`).
+
+    Raises:
+        InputError: an activation function that n2p2 does not have.
+    """
+    lines = []
     shared = len({(s.hidden, s.activations) for s in shapes.values()}) == 1
     for z, shape in sorted(shapes.items())[: 1 if shared else None]:
         unknown = [a for a in shape.activations if a not in CODE_OF_ACTIVATION]
@@ -198,9 +186,9 @@ def settings_lines(shapes: Mapping[int, NetworkShape], atom_energy: Mapping[int,
             raise InputError(f"n2p2 has no activation function {unknown[0]!r}; it has {', '.join(CODE_OF_ACTIVATION)}")
         scope, name = ("global", "") if shared else ("element", f" {symbol_of(z)}")
         codes = [CODE_OF_ACTIVATION[a] for a in shape.activations]
-        lines.append(f"{scope}_hidden_layers_short{name} {len(shape.hidden)}")
-        lines.append(f"{scope}_nodes_short{name} {' '.join(map(str, shape.hidden))}")
-        lines.append(f"{scope}_activation_short{name} {' '.join(codes)}")
+        lines.append(f"{scope}_hidden_layers_{part}{name} {len(shape.hidden)}")
+        lines.append(f"{scope}_nodes_{part}{name} {' '.join(map(str, shape.hidden))}")
+        lines.append(f"{scope}_activation_{part}{name} {' '.join(codes)}")
     return lines
 
 
@@ -220,8 +208,9 @@ def _tokens(settings: N2P2Settings, keyword: str, element: int) -> tuple[list[li
     return shared, False
 
 
-def _hidden_layers(settings: N2P2Settings, element: int) -> int:
-    n = whole_after(settings.path, "hidden_layers_short", _tokens(settings, "hidden_layers_short", element)[0][0])
+def _hidden_layers(settings: N2P2Settings, element: int, part: str) -> int:
+    keyword = f"hidden_layers_{part}"
+    n = whole_after(settings.path, keyword, _tokens(settings, keyword, element)[0][0])
     if not 0 <= n <= _MOST_LAYERS:
         raise InputError(f"{settings.path}: expected 0 to {_MOST_LAYERS} hidden layers; got {n}")
     return n

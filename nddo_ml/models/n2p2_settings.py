@@ -18,6 +18,9 @@ ONCE = (
     "mean_energy",
     "conv_energy",
     "nnp_type",
+    "nnp_generation",
+    "screen_electrostatics",
+    "fixed_gausswidth",
     "cutoff_type",
     "cutoff_alpha",
     "scale_min_short",
@@ -38,6 +41,7 @@ class N2P2Settings:
     atom_energy: dict[int, float]  # per element, 0 where not given
     mean_energy: float  # per atom
     conv_energy: float
+    charges: bool  # whether it is of the fourth generation
     keywords: Mapping[str, list[list[str]]]
 
     def has(self, keyword: str) -> bool:
@@ -49,7 +53,8 @@ def read_settings(path: str | Path) -> N2P2Settings:
     """Read an input.nn.
 
     Raises:
-        InputError: the file is missing, has no elements, or describes a potential with long-range charges.
+        InputError: the file is missing, has no elements, or describes a potential of the third generation, or of the
+            fourth in normalised units.
     """
     path = Path(path)
     if not path.is_file():
@@ -60,9 +65,7 @@ def read_settings(path: str | Path) -> N2P2Settings:
         if tokens:
             keywords.setdefault(tokens[0], []).append(tokens[1:])
     _check_contradictions(path, keywords)
-    kind = keywords.get("nnp_type", [["2G"]])[0]
-    if kind and kind[0][:1] in ("4", "3"):
-        raise InputError(f"{path}: only short-range (2G) potentials can be read; got nnp_type {kind[0]}")
+    charges = _fourth_generation(path, keywords)
     if not keywords.get("elements"):
         raise InputError(f"{path}: expected a line 'elements'; there is none")
     elements = tuple(sorted(element_of(path, s) for s in keywords["elements"][0]))
@@ -86,6 +89,7 @@ def read_settings(path: str | Path) -> N2P2Settings:
         atom_energy,
         number_after(path, "mean_energy", keywords.get("mean_energy", [["0"]])[0]),
         conversion,
+        charges,
         keywords,
     )
 
@@ -126,12 +130,22 @@ def whole_after(path: Path, keyword: str, tokens: Sequence[str]) -> int:
     return int(value)
 
 
+def _fourth_generation(path: Path, keywords: Mapping[str, list[list[str]]]) -> bool:
+    """Whether a potential has equilibrated charges."""
+    told = next((keywords[key][0] for key in ("nnp_type", "nnp_generation") if keywords.get(key, [[]])[0]), ["2G"])
+    if told[0][:1] not in ("2", "4") or told[0] == "4G-HDNNP-Q":
+        raise InputError(f"{path}: potentials of the second and fourth generation can be read; got {told[0]!r:.80}")
+    if told[0][:1] == "4" and any(key.startswith(("conv_", "mean_")) for key in keywords):
+        raise InputError(f"{path}: potentials with charges in normalised units (conv_energy, …) cannot be read")
+    return told[0][:1] == "4"
+
+
 def _check_contradictions(path: Path, keywords: Mapping[str, list[list[str]]]) -> None:
     """Keywords that stand once, or once an element, must not stand twice with different values."""
     for keyword in ONCE:
         seen: dict[str, list[str]] = {}
         for tokens in keywords.get(keyword, []):
-            of = tokens[0] if tokens and keyword.startswith(("atom_", "element_")) else ""
+            of = tokens[0] if tokens and keyword.startswith(("atom_", "element_", "fixed_")) else ""
             if seen.setdefault(of, tokens) != tokens:
                 name = f"{keyword} {of}".strip()
                 raise InputError(

@@ -9,11 +9,11 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
+from nddo_ml.core.closed import ClosedCorrections
 from nddo_ml.derivatives import contracted_gradient
-from nddo_ml.elements import atomic_masses
 from nddo_ml.energy.adjoint import ResponseOptions, implicit_density
 from nddo_ml.energy.functional import EnergyWeights, electronic_energy, energy_weights, flat_integrals
-from nddo_ml.energy.properties import coulson_charges, dipole_moment
+from nddo_ml.energy.properties import charges_and_dipole
 from nddo_ml.environments.embedding import Environment
 from nddo_ml.errors import InputError
 from nddo_ml.hybrid.catalog import corrections_from_config
@@ -21,12 +21,12 @@ from nddo_ml.hybrid.correction import Correction, Corrections
 from nddo_ml.methods.occupation import occupations, open_shells
 from nddo_ml.methods.parameters import Method, Parameters, parameters_of
 from nddo_ml.methods.tables import load_method
-from nddo_ml.models.base import AbstractModel, Capabilities
+from nddo_ml.models.base import AbstractModel, Capabilities, Request
 from nddo_ml.models.chunks import BatchResult, ChunkResult, chunks_of, starting_density
-from nddo_ml.models.compiled import solved_by_core, suitable
+from nddo_ml.models.compiled import Changed, Recipe, Share, field_by_core, solved_by_core
 from nddo_ml.models.hamiltonian import Hamiltonian, build_hamiltonian
 from nddo_ml.models.prediction import Prediction
-from nddo_ml.scf.density import total_density
+from nddo_ml.models.trained import solved_for_training
 from nddo_ml.scf.fock import FockBuilder
 from nddo_ml.scf.solve import SCFOptions, SCFResult, check_converged, solve_scf
 from nddo_ml.systems import Systems
@@ -58,7 +58,7 @@ class NDDO(AbstractModel):
         response: tolerance and limit of the density's response, where a gradient needs it.
         terms: further energy terms, such as ``DispersionD3()``, beside those that the method has of its own; one of a
             class that the method has takes its place.
-        environment: what surrounds every molecule, such as ``UniformField.of((0, 0, 0.1))``, unless a call has another.
+        environment: as :meth:`surround`, such as ``UniformField.of((0, 0, 0.1))``, unless a call has another.
         name: left out, the method's, with "+NN" for a hybrid.
 
     Raises:
@@ -86,11 +86,12 @@ class NDDO(AbstractModel):
         self.elements = self.corrections.elements(self.method.elements)
         self.uhf = uhf
         self.terms = tuple(terms)
-        self.environment = environment
+        self.surround(environment)
         self.all_terms = terms_of(self.method.name, self.terms)
         self.scf_options = SCFOptions() if scf is None else scf
         self.response_options = ResponseOptions() if response is None else response
         self.card: dict[str, Any] = {}
+        self._closed = ClosedCorrections(self.corrections) if len(self.corrections) else None
         self.eval()
 
     @property
@@ -107,56 +108,54 @@ class NDDO(AbstractModel):
             unrestricted=True,
         )
 
-    def forward(
-        self,
-        systems: Systems,
-        *,
-        forces: bool = False,
-        stress: bool = False,
-        start: Tensor | None = None,
-        on_failure: str = "raise",
-        environment: Environment | None = None,
-    ) -> Prediction:
+    def forward(self, systems: Systems, request: Request) -> Prediction:
         """Energies and properties of a batch, forces where asked for.
 
         ``E = E_el + E_core`` and ``ΔH_f = E − Σ E_atom + Σ ΔH_atom``; forces are −∂E/∂R at the converged density.
-        Arguments are those of a call (:meth:`AbstractModel.__call__`).
 
         Raises:
             InputError: a multiplicity that does not fit; as from a call.
             SCFConvergenceError: the field did not converge, naming the systems.
         """
-        environment = self.environment if environment is None else environment
-        n_occupied = occupations(systems, self.method)
         keep_graph = self._keeps_graph(systems)
-        open_shell = open_shells(systems, self.uhf)
-        chunks, left = [], torch.ones_like(open_shell)
-        bare = environment is None and not keep_graph
-        if bare and (index := suitable(systems, self.method, self.scf_options, open_shell)).numel():
-            model = self.method, self.corrections, self.all_terms, self.scf_options
-            occupied = n_occupied[index], open_shell[index]
-            chunks = [solved_by_core(systems, index, *model, *occupied, forces=forces, start=start)]
-            left[chunks[0].systems] = False
+        n_occupied, open_shell = systems.kept((self.method.name, self.uhf), lambda: self._spins(systems))
+        chunks: list[ChunkResult] = []
+        left = torch.ones_like(open_shell)
+        if request.environment is None and not keep_graph:
+            chunks = self._by_core(systems, n_occupied, open_shell, request)
+            for chunk in chunks:
+                left[chunk.systems] = False
         if bool(left.any()):
+            around = request.environment
+            beside = None if around is None else around.elements(systems.atoms_per_system)
             chunks += map_threads(
-                lambda index: self._solve(
-                    systems,
-                    index,
-                    n_occupied[index],
-                    forces=forces,
-                    start=start,
-                    keep_graph=keep_graph,
-                    environment=environment,
-                ),
-                chunks_of(systems, self.method, open_shell, left),
+                lambda index: self._solve(systems, index, n_occupied[index], request, keep_graph=keep_graph),
+                chunks_of(systems, self.method, open_shell, left, beside),
                 systems.positions.device,
                 large=systems.n_atoms > _LARGE,
             )
         result = BatchResult.of(chunks, systems)
-        if on_failure == "raise":
+        if request.on_failure == "raise":
             check_converged(result.scf)
-        sites = None if environment is None else environment.positions
-        return self._prediction(systems, result, len(sites) if forces and sites is not None else None)
+        sites = None if request.environment is None else request.environment.positions
+        return self._prediction(systems, result, len(sites) if request.forces and sites is not None else None)
+
+    def _spins(self, systems: Systems) -> tuple[Tensor, Tensor]:
+        """Electrons of both spins, [systems, 2], and which systems are unrestricted."""
+        return occupations(systems, self.method), open_shells(systems, self.uhf)
+
+    def _by_core(self, systems: Systems, n_occupied: Tensor, open_shell: Tensor, request: Request) -> list[ChunkResult]:
+        """The results of those systems that the compiled core takes, if any."""
+        share = Share.of(systems, self.method, self.scf_options, open_shell)
+        if share is None:
+            return []
+        forces, start = request.forces, request.start
+        return [solved_by_core(systems, share, self._recipe, n_occupied, open_shell, forces=forces, start=start)]
+
+    @property
+    def _recipe(self) -> Recipe:
+        options = self.scf_options, self.response_options
+        return Recipe(self.method, self.corrections, self._closed, self.all_terms, *options)
 
     def _keeps_graph(self, systems: Systems) -> bool:
         trained = self.training and any(p.requires_grad for p in self.corrections.parameters())
@@ -167,16 +166,19 @@ class NDDO(AbstractModel):
         batch: Systems,
         index: Tensor,
         n_occupied: Tensor,
+        request: Request,
         *,
-        forces: bool,
-        start: Tensor | None,
         keep_graph: bool,
-        environment: Environment | None,
     ) -> ChunkResult:
         """The results of the systems ``index`` of a batch."""
+        forces, environment = request.forces, request.environment
         systems, atoms = batch.select_with_atoms(index)
-        if bool((open_shells(systems, self.uhf) == 0).all()):
-            n_occupied = n_occupied[:, :1]
+        open_shell = open_shells(systems, self.uhf)
+        if keep_graph and not (forces or systems.positions.requires_grad) and environment is None:
+            places = index, atoms
+            chunk = solved_for_training(systems, places, self._recipe, n_occupied, open_shell, request.start)
+            if chunk is not None:
+                return chunk if self.training else replace(chunk, shift_size=None)
         if forces and not systems.positions.requires_grad:
             systems = systems.with_positions(systems.positions.detach().requires_grad_())
         around, sites = (None, None) if environment is None else environment.select(index)
@@ -187,52 +189,52 @@ class NDDO(AbstractModel):
         with torch.set_grad_enabled(keep_graph or forces):
             corrections = self.corrections.at(systems)
             hamiltonian = build_hamiltonian(systems, self.method, corrections, self.all_terms, around)
-            scf, density = self._field(hamiltonian, index, n_occupied, start=start, keep_graph=keep_graph)
+            start = starting_density(request.start, index, open_shell, hamiltonian.layout.size)
+            scf = None
+            if keep_graph and around is None:  # without a graph the core has been asked before
+                scf = self._field_by_core(systems, hamiltonian, n_occupied, open_shell, start)
+            builder = FockBuilder.from_integrals(hamiltonian.integrals)
+            if scf is None:
+                spins = n_occupied if bool(open_shell.any()) else n_occupied[:, :1]
+                populations = hamiltonian.parameters.shell_populations
+                scf = solve_scf(builder, populations, spins, self.scf_options, start)
+            density = scf.density
+            if keep_graph:
+                density = implicit_density(hamiltonian.integrals, builder, scf, self.response_options, index)
             weights = energy_weights(hamiltonian.integrals, density)
             electronic = electronic_energy(hamiltonian.integrals, weights.detached())
             found = _forces(hamiltonian, weights, moved, keep_graph=keep_graph) if forces else ()
         with torch.set_grad_enabled(keep_graph):
-            charges, dipole = _charges_and_dipole(systems, hamiltonian, density)
+            charges, dipole = charges_and_dipole(systems, hamiltonian.layout, hamiltonian.parameters, density)
         energies = (electronic, hamiltonian.core, electronic + hamiltonian.core + hamiltonian.other)
         electronic, core, energy = (t if keep_graph else t.detach() for t in energies)
         size = corrections.shift_size() if keep_graph and self.training else None
         spread = None if self.training else corrections.spread()
         doubt = (None, None) if spread is None else (spread.energy, spread.atoms)
         force, on_sites = (*found, None, None)[:2]
-        around = (*doubt, sites, on_sites)
-        return ChunkResult(index, atoms, scf, electronic, core, energy, charges, dipole, force, size, *around)
+        others = (*doubt, sites, on_sites)
+        return ChunkResult(index, atoms, scf, electronic, core, energy, charges, dipole, force, size, *others)
 
-    def _field(
-        self,
-        hamiltonian: Hamiltonian,
-        index: Tensor,
-        n_occupied: Tensor,
-        *,
-        start: Tensor | None,
-        keep_graph: bool,
-    ) -> tuple[SCFResult, Tensor]:
-        """The solved field and its density, which has a graph to the integrals where one is kept."""
-        builder = FockBuilder.from_integrals(hamiltonian.integrals)
-        density = starting_density(start, index, n_occupied, hamiltonian.layout.size)
-        populations = hamiltonian.parameters.shell_populations
-        scf = solve_scf(builder, populations, n_occupied, self.scf_options, density)
-        if not keep_graph:
-            return scf, scf.density
-        return scf, implicit_density(hamiltonian.integrals, builder, scf, self.response_options, index)
+    def _field_by_core(
+        self, systems: Systems, h: Hamiltonian, n_occupied: Tensor, open_shell: Tensor, start: Tensor | None
+    ) -> SCFResult | None:
+        changed = Changed(h.parameters, h.layout, h.factors)
+        found = field_by_core(systems, self._recipe, changed, n_occupied, open_shell, start)
+        return None if found is None else found.scf
 
     def hamiltonian(self, systems: Systems) -> Hamiltonian:
         """Parameters, integrals and energies beside the field, corrected, with their graph."""
-        return build_hamiltonian(systems, self.method, self.corrections.at(systems), self.all_terms, self.environment)
+        around = None if self.environment is None else self.environment.over(systems.n_systems)
+        return build_hamiltonian(systems, self.method, self.corrections.at(systems), self.all_terms, around)
 
     def _prediction(self, systems: Systems, result: BatchResult, n_sites: int | None) -> Prediction:
         energy = result.of_systems("energy")
-        ev_kcal_mol = self.method.constants.ev_kcal_mol
-        zeros = (self.method.heat_of_atomization - self.method.isolated_energy * ev_kcal_mol).to(energy)
+        zero = systems.kept(("heat", self.method.name, energy.dtype), lambda: self._heat_of_atoms(systems).to(energy))
         return Prediction(
             energy=energy,
             electronic_energy=result.of_systems("electronic"),
             core_energy=result.of_systems("core"),
-            heat_of_formation=(energy * ev_kcal_mol).index_add(0, systems.system_idx, zeros[systems.numbers]),
+            heat_of_formation=energy * self.method.constants.ev_kcal_mol + zero,
             forces=result.of_atoms("forces") if result.has("forces") else None,
             charges=result.of_atoms("charges"),
             dipole=result.of_systems("dipole"),
@@ -242,6 +244,12 @@ class NDDO(AbstractModel):
             environment_forces=None if n_sites is None else result.of_sites(n_sites),
             scf=result.scf,
         )
+
+    def _heat_of_atoms(self, systems: Systems) -> Tensor:
+        """``Σ ΔH_atom − Σ E_atom``, [systems] kcal/mol: what makes an energy a heat of formation."""
+        zeros = self.method.heat_of_atomization - self.method.isolated_energy * self.method.constants.ev_kcal_mol
+        of_atoms = zeros.to(systems.numbers.device)[systems.numbers]
+        return of_atoms.new_zeros(systems.n_systems).index_add(0, systems.system_idx, of_atoms)
 
     def parameters_of(self, systems: Systems) -> Parameters:
         """The parameters that the method, without corrections, gives these atoms."""
@@ -261,6 +269,12 @@ class NDDO(AbstractModel):
         """See the base class."""
         self.uhf = True
 
+    def surround(self, environment: Environment | None) -> None:
+        """See the base class."""
+        if environment is not None and not environment.alike:
+            raise InputError("a model's environment is the same for every system; expected one without system_idx")
+        self.environment = environment
+
     def seek(self, solution: str) -> None:
         """See the base class."""
         self.scf_options = replace(self.scf_options, solution=solution, probe=None)
@@ -270,7 +284,9 @@ class NDDO(AbstractModel):
         """The published method of a hybrid; None for a method."""
         if not len(self.corrections):
             return None
-        return NDDO(self.method.name, uhf=self.uhf, scf=self.scf_options, response=self.response_options)
+        made = NDDO(self.method.name, uhf=self.uhf, scf=self.scf_options, response=self.response_options)
+        made.surround(self.environment)
+        return made
 
     def with_corrections(self, corrections: Sequence[Correction], name: str | None = None) -> NDDO:
         """The same method, settings and energy terms with other corrections."""
@@ -286,13 +302,11 @@ class NDDO(AbstractModel):
         )
 
     def to_config(self) -> dict[str, Any]:
-        """Plain data; :meth:`from_config` builds the same model with new weights.
+        """Plain data; :meth:`from_config` builds the same model with new weights, without its surroundings.
 
         Raises:
-            InputError: an energy term that cannot be saved, or an environment.
+            InputError: an energy term that cannot be saved.
         """
-        if self.environment is not None:
-            raise InputError("a model is saved without its surroundings; expected environment=None")
         return {
             "method": self.method.name,
             "name": self.name,
@@ -338,10 +352,3 @@ def _forces(
     outputs = [*flat_integrals(hamiltonian.integrals), rest]
     factors = [*weights.flat, torch.ones_like(rest)]
     return [-slope for slope in contracted_gradient(outputs, factors, positions, create_graph=keep_graph)]
-
-
-def _charges_and_dipole(systems: Systems, hamiltonian: Hamiltonian, density: Tensor) -> tuple[Tensor, Tensor]:
-    layout, parameters, total = hamiltonian.layout, hamiltonian.parameters, total_density(density)
-    charges = coulson_charges(layout, parameters, total)
-    masses = atomic_masses(systems.numbers, systems.positions.dtype)
-    return charges, dipole_moment(layout, parameters, total, systems.positions, charges, masses)

@@ -10,27 +10,30 @@ import torch
 from torch import Tensor, nn
 
 from bp_descriptors import Pairs, Scaler, SymmetryFunctions, neighbor_list, pair_vectors
+from nddo_ml.core.committee import ClosedCommittee
 from nddo_ml.derivatives import gradient
+from nddo_ml.electrostatics.model import Electrostatics
 from nddo_ml.elements import number_of, symbol_of
 from nddo_ml.errors import InputError
-from nddo_ml.models import n2p2
-from nddo_ml.models.base import AbstractModel, Capabilities
-from nddo_ml.models.extrapolation import ExtrapolationError, SystemExtrapolation, extrapolations
-from nddo_ml.models.n2p2_settings import read_settings
-from nddo_ml.models.nnp_sums import summed
+from nddo_ml.models.base import AbstractModel, Capabilities, Request
+from nddo_ml.models.extrapolation import SystemExtrapolation, beyond, extrapolations
+from nddo_ml.models.n2p2_potential import Potential, read_potential, write_potential
+from nddo_ml.models.nnp_committee import joined
+from nddo_ml.models.nnp_sums import AtomicResults, Slopes, summed
 from nddo_ml.models.prediction import Prediction
+from nddo_ml.models.strained import Strained
 from nddo_ml.models.term_energies import with_terms
 from nddo_ml.networks import ElementNetworks, NetworkShape
 from nddo_ml.systems import Systems
 from nddo_ml.terms.catalog import EnergyTerm, terms_from_config, terms_to_config
-from nddo_ml.units import HARTREE_EV
-
-ENERGY_UNITS: Mapping[str, float] = {"hartree": HARTREE_EV, "ev": 1.0}
 
 
 @final
 class NNP(AbstractModel):
     """E = Σ_i [E_ref(Z_i) + s ⟨N_Z(G_i)⟩] + terms, ⟨ ⟩ the mean over a committee of sets of element networks.
+
+    With ``anchored``, ``N_Z(G_i) − N_Z(0)`` stands for ``N_Z(G_i)``: an atom alone has E_ref exactly. With
+    electrostatics the Coulomb energy of its charges is added, and networks may see their atom's charge.
 
     Behler & Parrinello, Phys. Rev. Lett. 98, 146401 (2007). Periodic cells of any shape; forces, stress and
     per-atom virials are exact derivatives (conventions in :mod:`nddo_ml.derivatives`). In training mode
@@ -46,16 +49,19 @@ class NNP(AbstractModel):
         extrapolation_margin: raise ExtrapolationError when a symmetry function leaves its range by more than
             this fraction of the range's width; None never raises.
         terms: energy terms beside the networks, such as ``DispersionD3()`` or ``ScreenedRepulsionZBL()``.
-        ignore_charge_and_spin: whether ions and radicals are treated as if they were neutral singlets; else they are
-            refused.
+        electrostatics: charges and their Coulomb energy, with a charge model for each member; None: there are none.
+        anchored: whether the reference energies are those of isolated atoms by construction.
+        ignore_charge_and_spin: whether ions and radicals are treated as if they were neutral singlets (with
+            electrostatics: radicals as singlets); else they are refused.
 
     Raises:
-        InputError: no member, or an element without a network or reference energy.
+        InputError: no member, an element without a network or reference energy, or another number of charge models.
     """
 
     periodic = True
     reference_energies: Tensor  # [120] eV by atomic number
     energy_scale: Tensor  # eV
+    _charge_columns: Tensor
 
     def __init__(
         self,
@@ -67,6 +73,8 @@ class NNP(AbstractModel):
         energy_scale: float = 1.0,
         extrapolation_margin: float | None = None,
         terms: Sequence[EnergyTerm] = (),
+        electrostatics: Electrostatics | None = None,
+        anchored: bool = False,
         ignore_charge_and_spin: bool = False,
         name: str = "NNP",
     ) -> None:
@@ -77,6 +85,8 @@ class NNP(AbstractModel):
         lacking = [z for z in numbers if z not in reference_energies or any(z not in m.shapes for m in members)]
         if lacking:
             raise InputError(f"element {symbol_of(lacking[0])} has no network or no reference energy")
+        if electrostatics is not None and len(electrostatics.members) != len(members):
+            raise InputError(f"expected {len(members)} charge models, one a member; got {len(electrostatics.members)}")
         self.name = name
         self.elements = frozenset(numbers)
         self.functions = functions
@@ -89,14 +99,20 @@ class NNP(AbstractModel):
         self.register_buffer("reference_energies", energies)
         self.register_buffer("energy_scale", torch.tensor(energy_scale, dtype=torch.float64))
         self.terms = tuple(terms)
+        self.electrostatics = electrostatics
+        self.anchored = anchored
+        columns = torch.zeros(120, dtype=torch.int64)  # of the charge among a network's inputs
+        columns[numbers] = torch.tensor([functions.features_of(z) for z in numbers])
+        self.register_buffer("_charge_columns", columns, persistent=False)
         self.ignore_charge_and_spin = ignore_charge_and_spin
         self.spread = True
+        self._closed = ClosedCommittee(functions, scaler, self.networks)
         self.card = {}
         self.eval()
 
     @property
     def cutoff(self) -> float:
-        """Distance in Å beyond which atoms do not interact."""
+        """Distance in Å beyond which symmetry functions do not see."""
         return self.functions.cutoff
 
     @property
@@ -107,67 +123,112 @@ class NNP(AbstractModel):
     @property
     def capabilities(self) -> Capabilities:
         """See the base class."""
-        # an energy term has no unique share of each atom
-        shared = [] if self.terms else ["atomic_energies", "virials"]
+        # an energy term has no unique share of each atom, and a sum over all pairs no virial of each
+        shared = [] if self.terms else ["atomic_energies", *(["virials"] if self.electrostatics is None else [])]
+        charges = [] if self.electrostatics is None else ["charges", "dipole"]
         spread = ["energy_spread", "forces_spread"] if self._gives_spread else []
         return Capabilities(
             self.elements,
             periodic=True,
-            charge=False,
+            charge=self.electrostatics is not None,
             spin=False,
-            properties=frozenset(["energy", "forces", "stress", *shared, *spread]),
+            properties=frozenset(["energy", "forces", "stress", *shared, *charges, *spread]),
             training_range=True,
             data_zero=True,
         )
 
     @property
+    def parts(self) -> dict[str, list[nn.Parameter]]:
+        """See the base class."""
+        charges = {} if self.electrostatics is None else {"charges": list(self.electrostatics.parameters())}
+        return {"short": list(self.members.parameters()), **charges}
+
+    @property
     def _gives_spread(self) -> bool:
         return self.spread and len(self.members) > 1 and not self.training
 
-    def forward(
-        self,
-        systems: Systems,
-        *,
-        forces: bool = False,
-        stress: bool = False,
-        start: Tensor | None = None,
-        on_failure: str = "raise",
-    ) -> Prediction:
+    def forward(self, systems: Systems, request: Request) -> Prediction:
         """Energies [systems] eV; forces [atoms, 3] eV/Å, stress [systems, 3, 3] eV/Å³ and virials if asked.
 
-        Arguments are those of a call (:meth:`AbstractModel.__call__`); there is nothing to start from.
-
         Raises:
-            InputError: as from a call; a stress without a cell volume.
-            ExtrapolationError: see ``extrapolation_margin``.
+            InputError, ExtrapolationError: as from a call; a stress without a cell volume.
         """
-        differentiate = forces or stress
+        differentiate = request.forces or request.stress
         wanted_graph = self.training or systems.positions.requires_grad or systems.cell.requires_grad
         keep_graph = wanted_graph and torch.is_grad_enabled()
+        if not keep_graph and self._has_closed_form(systems):
+            return self._in_closed_form(systems, request)
         with torch.set_grad_enabled(keep_graph or differentiate):
             pairs, vectors = self._neighbors(systems)
             if differentiate and not vectors.requires_grad:
                 vectors = vectors.requires_grad_()
             features = self.functions(systems.numbers, vectors, pairs)
-            failed = self._beyond_margin(features, systems, on_failure)
-            energies = self.member_energies(self.scaler(features, systems.numbers), systems.numbers)
-            gradients = None
+            failed = None
+            if self.extrapolation_margin is not None:
+                report = extrapolations(self.scaler, features.detach(), systems, self.extrapolation_margin)
+                failed = beyond(report, systems, self.name, request.on_failure)
+            far = self.electrostatics is not None
+            apart = Strained.of(systems, forces=differentiate and far, stress=request.stress and far)
+            atoms = self.of_atoms(self.scaler(features, systems.numbers), apart.systems)
+            slopes = None
             if differentiate:
-                wanted = energies if self._gives_spread else energies.mean(0, keepdim=True)
-                retain = keep_graph or len(wanted) > 1
-                slopes = [gradient(e, [vectors], create_graph=keep_graph, retain_graph=retain) for e in wanted]
-                gradients = torch.stack([slope for (slope,) in slopes])
-            prediction = summed(systems, energies, gradients, pairs, vectors, stress=stress, spread=self._gives_spread)
+                wanted = atoms.energies if self._gives_spread else atoms.energies.mean(0, keepdim=True)
+                how = {"create_graph": keep_graph, "retain_graph": keep_graph or len(wanted) > 1}
+                slopes = Slopes.stacked([gradient(e, [vectors, *apart.inputs], **how) for e in wanted])
+            stressed, spread = request.stress, self._gives_spread
+            prediction = summed(systems, atoms, slopes, pairs, vectors, stress=stressed, spread=spread)
         if self.terms:
             prediction = with_terms(prediction, self.terms, systems, keep_graph=keep_graph)
         prediction = prediction if keep_graph else prediction.detached()
         return prediction.masked(failed, systems.system_idx) if failed is not None else prediction
 
-    def member_energies(self, scaled: Tensor, numbers: Tensor) -> Tensor:
-        """Atomic energies [members, atoms] eV of scaled features [atoms, F]; ``scaled`` keeps its graph."""
-        dtype = self.energy_scale.dtype
-        outputs = torch.stack([member(scaled.to(dtype), numbers).squeeze(1) for member in self.networks])
-        return self.reference_energies[numbers] + self.energy_scale * outputs
+    def _has_closed_form(self, systems: Systems) -> bool:
+        plain = self.electrostatics is None and not self.anchored and self.energy_scale.dtype == torch.float64
+        return plain and self._closed.serves(systems.positions)
+
+    @torch.no_grad()
+    def _in_closed_form(self, systems: Systems, request: Request) -> Prediction:
+        """The same by the compiled core, without a graph."""
+        numbers, spread = systems.numbers, self._gives_spread
+        wanted = ("members" if spread else "mean") if request.forces or request.stress else None
+        pairs, vectors = self._neighbors(systems)
+        features, around = self._closed.features(numbers, vectors, pairs)
+        failed = self._beyond_margin(features, systems, request.on_failure)
+        outputs, found = self._closed.outputs(numbers, features, vectors, around, slopes=wanted)
+        atoms = AtomicResults(self.reference_energies[numbers] + self.energy_scale * outputs)
+        slopes = None if found is None else Slopes(self.energy_scale * found)
+        prediction = summed(systems, atoms, slopes, pairs, vectors, stress=request.stress, spread=spread)
+        if self.terms:
+            prediction = with_terms(prediction, self.terms, systems, keep_graph=False)
+        return prediction if failed is None else prediction.masked(failed, systems.system_idx)
+
+    def of_atoms(self, scaled: Tensor, systems: Systems) -> AtomicResults:
+        """Atomic energies and charges of every member from scaled features [atoms, F]; both arguments keep their graph.
+
+        Raises:
+            InputError: what the electrostatics refuse.
+        """
+        numbers, scaled = systems.numbers, scaled.to(self.energy_scale.dtype)
+        far = None if self.electrostatics is None else self.electrostatics(scaled, systems)
+        inputs = [scaled] * len(self.members)
+        if self.electrostatics is not None and far is not None and self.electrostatics.as_inputs:
+            inputs = [self._with_charges(scaled, numbers, q) for q in far.charges]
+        outputs = torch.stack([m(x, numbers).squeeze(1) for m, x in zip(self.networks, inputs, strict=True)])
+        if self.anchored:
+            outputs = outputs - self.alone(numbers)
+        energies = self.reference_energies[numbers] + self.energy_scale * outputs
+        return AtomicResults(energies) if far is None else AtomicResults(energies + far.energies, far.charges)
+
+    def alone(self, numbers: Tensor) -> Tensor:
+        """What the networks say of neutral atoms without neighbours, [members, atoms]."""
+        elements, place = torch.unique(numbers, return_inverse=True)
+        nothing = self.energy_scale.new_zeros(len(elements), self.functions.n_features)
+        scaled = self._with_charges(self.scaler(nothing, elements), elements, nothing[:, 0])
+        return torch.stack([member(scaled, elements).squeeze(1)[place] for member in self.networks])
+
+    def _with_charges(self, scaled: Tensor, numbers: Tensor, charges: Tensor) -> Tensor:
+        """Features with each atom's charge behind those that its element has."""
+        return nn.functional.pad(scaled, (0, 1)).scatter(1, self._charge_columns[numbers][:, None], charges[:, None])
 
     def extrapolation(self, systems: Systems, margin: float = 0.0) -> list[SystemExtrapolation]:
         """Every symmetry function outside its range in the training data, by system and atom.
@@ -182,32 +243,15 @@ class NNP(AbstractModel):
 
     @classmethod
     def committee(cls, models: Sequence[Self], name: str | None = None) -> Self:
-        """One model of several that share symmetry functions, scaling, reference energies and energy terms.
+        """One model of several that share all but the weights of their networks.
 
         Raises:
-            InputError: models that differ in these.
+            InputError: models that differ in more.
         """
-        first = models[0]
-        for model in models[1:]:
-            alike = (model.functions.to_dict(), model.terms) == (first.functions.to_dict(), first.terms)
-            same = alike and all(
-                torch.equal(value, first.state_dict()[key])
-                for key, value in model.state_dict().items()
-                if not key.startswith("members.")
-            )
-            if not same:
-                raise InputError(
-                    "a committee's members must share symmetry functions, scaling, reference energies and terms"
-                )
-        merged = cls.from_config(
-            {**first.to_config(), "members": [m for x in models for m in x.to_config()["members"]]}
-        )
-        state = {k: v for k, v in first.state_dict().items() if not k.startswith("members.")}
-        members = [member for model in models for member in model.networks]
-        for k, member in enumerate(members):
-            state.update({f"members.{k}.{key}": value for key, value in member.state_dict().items()})
+        config, state = joined(models)
+        merged = cls.from_config(config)
         merged.load_state_dict(state)
-        merged.name = name or first.name
+        merged.name = name or models[0].name
         return merged
 
     def extra_repr(self) -> str:
@@ -226,6 +270,8 @@ class NNP(AbstractModel):
             ],
             "extrapolation_margin": self.extrapolation_margin,
             "terms": terms_to_config(self.terms),
+            "electrostatics": None if self.electrostatics is None else self.electrostatics.to_config(),
+            "anchored": self.anchored,
             "ignore_charge_and_spin": self.ignore_charge_and_spin,
         }
 
@@ -251,6 +297,8 @@ class NNP(AbstractModel):
                 {number_of(s): 0.0 for s in functions.elements},
                 extrapolation_margin=config["extrapolation_margin"],
                 terms=terms_from_config(config.get("terms", {})),
+                electrostatics=Electrostatics.from_config(far) if (far := config.get("electrostatics")) else None,
+                anchored=config.get("anchored", False),
                 ignore_charge_and_spin=config.get("ignore_charge_and_spin", False),
                 name=config["name"],
             )
@@ -265,28 +313,21 @@ class NNP(AbstractModel):
         energy_unit: str = "hartree",
         name: str | None = None,
     ) -> Self:
-        """Read an n2p2 potential: input.nn, scaling.data and weights.*.data of a folder.
-
-        ``length_unit`` ("bohr" or "angstrom") and ``energy_unit`` ("hartree" or "eV") are those of the files.
+        """Read an n2p2 potential; see :func:`~nddo_ml.models.n2p2_potential.read_potential`.
 
         Raises:
             InputError: a missing or unreadable file, or something that the format does not allow.
         """
-        folder = Path(folder)
-        unit = _energy_unit(energy_unit)
-        settings = read_settings(folder / "input.nn")
-        try:
-            functions = SymmetryFunctions.from_n2p2(folder / "input.nn", length_unit)
-            scaler = n2p2.read_scaler(settings, functions)
-            shapes = {z: n2p2.network_shape(settings, z, functions.features_of(z)) for z in settings.elements}
-        except (ValueError, OSError) as error:
-            raise InputError(str(error) if str(folder) in str(error) else f"{folder}: {error}") from None
-        networks = ElementNetworks(shapes, seed=0)
-        for z in settings.elements:
-            n2p2.read_weights(folder / f"weights.{z:03d}.data", networks.of(z))
-        reference = {z: (settings.atom_energy[z] + settings.mean_energy) * unit for z in settings.elements}
-        scale = unit / settings.conv_energy
-        return cls(functions, scaler, [networks], reference, energy_scale=scale, name=name or folder.resolve().name)
+        made = read_potential(Path(folder), length_unit, energy_unit)
+        return cls(
+            made.functions,
+            made.scaler,
+            [made.networks],
+            made.reference_energies,
+            energy_scale=made.energy_scale,
+            electrostatics=made.electrostatics,
+            name=name or Path(folder).resolve().name,
+        )
 
     def to_n2p2(self, folder: str | Path, length_unit: str = "bohr", energy_unit: str = "hartree") -> None:
         """Write input.nn, scaling.data and weights.*.data; a committee into folders member_1, member_2 …
@@ -296,47 +337,29 @@ class NNP(AbstractModel):
         """
         if self.terms:
             raise InputError(f"n2p2 has no energy terms beside its networks; {self.name} has some")
-        folder = Path(folder)
-        unit = _energy_unit(energy_unit)
-        targets = [folder] if len(self.members) == 1 else [folder / f"member_{k + 1}" for k in range(len(self.members))]
-        reference = {z: float(self.reference_energies[z]) / unit for z in sorted(self.elements)}
-        for target, member in zip(targets, self.networks, strict=True):
-            n2p2.write_potential(
-                target,
+        several = len(self.members) > 1
+        for k, member in enumerate(self.networks):
+            zeros = self.reference_energies
+            if self.anchored:
+                elements = torch.tensor(sorted(self.elements), device=zeros.device)
+                zeros = zeros.index_add(0, elements, -self.energy_scale * self.alone(elements)[k].detach())
+            one = Potential(
                 self.functions,
                 self.scaler,
                 member,
-                reference,
-                float(self.energy_scale) / unit,
-                length_unit,
+                {z: float(zeros[z]) for z in sorted(self.elements)},
+                float(self.energy_scale),
+                self.electrostatics,
             )
+            target = Path(folder, f"member_{k + 1}") if several else Path(folder)
+            write_potential(target, one, k, length_unit, energy_unit)
 
     def _neighbors(self, systems: Systems) -> tuple[Pairs, Tensor]:
         pairs = neighbor_list(systems.positions, self.cutoff, systems.system_idx, systems.cell, systems.pbc)
         return pairs, pair_vectors(systems.positions, pairs, systems.system_idx, systems.cell)
-
-    def _beyond_margin(self, features: Tensor, systems: Systems, on_failure: str) -> Tensor | None:
-        """Which systems leave the training data's range, [systems] bool; None where nothing is to be masked."""
-        if self.extrapolation_margin is None:
-            return None
-        report = extrapolations(self.scaler, features.detach(), systems, self.extrapolation_margin)
-        if not report:
-            return None
-        if on_failure == "raise":
-            more = f" (and {len(report) - 1} more)" if len(report) > 1 else ""
-            raise ExtrapolationError(f"{self.name} extrapolates: {report[0]}{more}", report)
-        failed = torch.zeros_like(systems.charge, dtype=torch.bool)
-        failed[[entry.system for entry in report]] = True
-        return failed
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any) -> None:
         # the name that files of version 0.1 have
         if prefix + "reference" in state_dict:
             state_dict[prefix + "reference_energies"] = state_dict.pop(prefix + "reference")
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
-
-
-def _energy_unit(name: str) -> float:
-    if name.lower() not in ENERGY_UNITS:
-        raise InputError(f"energy_unit must be hartree or eV; got {name!r}")
-    return ENERGY_UNITS[name.lower()]

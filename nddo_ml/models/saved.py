@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from nddo_ml.environments.solvents import of_record
 from nddo_ml.errors import InputError
 from nddo_ml.methods.tables import METHODS
 from nddo_ml.models.base import AbstractModel
@@ -27,16 +28,19 @@ def save_model(model: AbstractModel, path: str | Path, card: Mapping[str, Any] |
     """Write a model, atomically: class name, ``to_config()``, ``state_dict()`` and a card of plain data.
 
     Raises:
-        InputError: a model class that :func:`load_model` could not read back.
+        InputError: a model class that :func:`load_model` could not read back; surroundings other than a solvent.
     """
     kind = type(model).__name__
     if kind not in KINDS:
         raise InputError(f"only {' and '.join(KINDS)} can be saved; got {kind}")
+    around = None if model.environment is None else model.environment.record()
+    if around is not None and set(around) != {"solvent"}:
+        raise InputError("a model is saved without its surroundings, but for a solvent; expected environment=None")
     payload = {
         "format": FORMAT,
         "version": VERSION,
         "kind": kind,
-        "config": json.dumps(model.to_config()),
+        "config": json.dumps({**model.to_config(), **(around or {})}),
         "card": json.dumps(dict(card or {})),
         "state": {key: value.detach().cpu() for key, value in model.state_dict().items()},
     }
@@ -63,13 +67,15 @@ def load_model(path: str | Path, device: torch.device | str = "cpu") -> Abstract
     _check_widths(config, sum(value.numel() for value in state.values()), path)
     try:
         model: AbstractModel = KINDS[kind].from_config(config)
+        if "solvent" in config:
+            model.surround(of_record({"solvent": config["solvent"]}))
     except (InputError, KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError) as error:
         raise InputError(f"{path}: {_reason(error)}") from None
     try:
         model.load_state_dict(state)
     except RuntimeError as error:
         raise InputError(f"{path}: the weights do not fit the configuration: {str(error).splitlines()[-1]}") from None
-    setattr(model, "card", card)  # noqa: B010  torch's types know no plain attributes
+    model.card = card
     return model.to(device).eval()
 
 

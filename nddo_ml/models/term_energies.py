@@ -10,6 +10,7 @@ from torch import Tensor
 
 from nddo_ml.derivatives import gradient, volumes
 from nddo_ml.models.prediction import Prediction
+from nddo_ml.models.strained import Strained
 from nddo_ml.systems import Systems
 from nddo_ml.terms.catalog import EnergyTerm
 
@@ -32,22 +33,13 @@ class TermEnergies:
             InputError: what a term does not treat, such as a periodic cell; a stress without a volume.
         """
         with torch.set_grad_enabled(keep_graph or forces or stress):
-            positions = systems.positions
-            if (forces or stress) and not positions.requires_grad:
-                positions = positions.detach().requires_grad_()
-            strain = positions.new_zeros(systems.n_systems, 3, 3)
-            strained = systems.with_positions(positions)
-            if stress:
-                strain.requires_grad_()
-                moved = positions + torch.einsum("ak,akl->al", positions, strain[systems.system_idx])
-                strained = systems.with_positions(moved, systems.cell + systems.cell @ strain)
-            energy = positions.new_zeros(systems.n_systems)
+            apart = Strained.of(systems, forces=forces, stress=stress)
+            energy = systems.positions.new_zeros(systems.n_systems)
             for term in terms:
-                energy = energy + term.energy(strained)
-            wanted = [positions] * forces + [strain] * stress
-            slopes = list(gradient(energy, wanted, create_graph=keep_graph)) if wanted else []
-        force = -slopes.pop(0) if forces else None
-        tension = slopes.pop(0) / volumes(systems.cell)[:, None, None] if stress else None
+                energy = energy + term.energy(apart.systems)
+            slopes = list(gradient(energy, apart.inputs, create_graph=keep_graph)) if apart.inputs else []
+        force = -slopes[0] if forces else None
+        tension = slopes[1] / volumes(systems.cell)[:, None, None] if stress else None
         return cls(energy if keep_graph else energy.detach(), force, tension)
 
 

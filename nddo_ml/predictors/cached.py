@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from bp_descriptors import neighbor_list, pair_vectors
 from bp_descriptors.runs import ranks, starts
-from nddo_ml.derivatives import gradient
+from nddo_ml.derivatives import gradient, volumes
 from nddo_ml.models.base import Prediction
 from nddo_ml.models.nnp import NNP
+from nddo_ml.models.nnp_sums import charges_and_dipole
+from nddo_ml.models.strained import Strained
 from nddo_ml.models.term_energies import TermEnergies
 from nddo_ml.predictors.direct import with_volume
 from nddo_ml.systems import Systems
@@ -77,8 +79,10 @@ class CachedNNP:
         if self.terms is None:
             return prediction
         force, tension = prediction.forces, prediction.stress
-        return Prediction(
-            prediction.energy + self.terms.energy[index],
+        return replace(
+            prediction,
+            energy=prediction.energy + self.terms.energy[index],
+            atomic_energies=None,
             forces=None if force is None else force + self.terms.forces[atoms],
             stress=None if tension is None else tension + self.terms.stress[index],
         )
@@ -90,15 +94,26 @@ class CachedNNP:
         differentiate = forces or stress
         with torch.set_grad_enabled(torch.is_grad_enabled() or differentiate):
             features.requires_grad_(differentiate)
-            atomic = self.model.member_energies(features, systems.numbers).mean(0)
-            energy = atomic.new_zeros(systems.n_systems).index_add(0, systems.system_idx, atomic)
-            if not differentiate:
-                return Prediction(energy, atomic_energies=atomic), atoms
-            (slope,) = gradient(atomic, [features], create_graph=self.model.training)
-            parts = [self._derivatives(k, s, stress) for k, s in _by_structure(index, systems, slope)]
-            forces_all = torch.cat([f for f, _ in parts])
-            stress_all = torch.stack([s for _, s in parts]) if stress else None
-        return Prediction(energy, forces=forces_all, stress=stress_all, atomic_energies=atomic), atoms
+            far = differentiate and self.model.electrostatics is not None
+            apart = Strained.of(systems, forces=far, stress=far and stress)
+            found = self.model.of_atoms(features, apart.systems)
+            atomic = found.energies.mean(0)
+            results: dict[str, Tensor] = {"atomic_energies": atomic}
+            results["energy"] = atomic.new_zeros(systems.n_systems).index_add(0, systems.system_idx, atomic)
+            if found.charges is not None:
+                results |= charges_and_dipole(systems, found.charges.mean(0))
+            if differentiate:
+                slope, *direct = gradient(atomic, [features, *apart.inputs], create_graph=self.model.training)
+                parts = [self._derivatives(k, s, stress) for k, s in _by_structure(index, systems, slope)]
+                results["forces"] = torch.cat([f for f, _ in parts])
+                if stress:
+                    results["stress"] = torch.stack([s for _, s in parts])
+                if direct:
+                    results["forces"] = results["forces"] - direct[0]
+                if direct and stress:
+                    volume = volumes(with_volume(systems).cell)
+                    results["stress"] = results["stress"] + direct[1] / volume[:, None, None]
+        return Prediction(**results), atoms  # type: ignore[arg-type]
 
     def linear_design(self, k: int, elements: tuple[int, ...]) -> tuple[Tensor, Tensor, Tensor | None]:
         """Energy [P], forces [3 atoms, P] and stress [9, P] of structure ``k`` per unit weight of each element's

@@ -43,6 +43,7 @@ class Journal:
         self._end = 0
         self._synced = time.monotonic()
         try:
+            # SIM115: it stays open until __exit__
             self._file: IO[bytes] = tempfile.TemporaryFile() if path is None else path.open("a+b", buffering=0)  # noqa: SIM115
         except OSError as error:
             raise InputError(f"{path}: expected a file that can be written; {error.strerror}") from error

@@ -102,10 +102,9 @@ def lewis_structure(
     found = milp(cost, constraints=limits, integrality=whole, bounds=(low, high), options={"time_limit": 10.0})
     if found.x is None:  # out of time: single bonds
         return _remaining(Lewis([(i, j, 1) for i, j, _ in bonds], [0] * len(numbers), [0] * len(numbers)), charge)
-    chosen = [int(np.argmax(found.x[2 * n_bonds + first[k] : 2 * n_bonds + first[k + 1]])) for k in range(len(numbers))]
-    made = [own[s] for own, s in zip(states, chosen, strict=True)]
-    whole_orders = [(i, j, round(found.x[e])) for e, (i, j, _) in enumerate(bonds)]
-    kept = [bond for bond in whole_orders if bond[2] > 0]
+    shares = np.split(found.x[2 * n_bonds : spare], first[1:-1])
+    made = [own[int(np.argmax(share))] for own, share in zip(states, shares, strict=True)]
+    kept = [(i, j, round(x)) for (i, j, _), x in zip(bonds, found.x, strict=False) if round(x) > 0]
     return _remaining(Lewis(kept, [s[0] for s in made], [s[2] for s in made]), charge)
 
 

@@ -75,7 +75,7 @@ def _bytes(value: Any) -> bytes:
 
 
 def run(
-    pieces: Iterable[Piece],
+    pieces: Iterable[Piece | None],
     function: Callable[[Any], list[Outcome]],
     journal: Journal,
     resources: Resources,
@@ -86,7 +86,7 @@ def run(
     """Compute what the journal lacks; the keys of all pieces in order.
 
     Args:
-        pieces: taken as they are needed.
+        pieces: taken as they are needed; None is none at the moment, more when a piece in work is done.
         function: outcomes of a piece's item; it travels to other processes where there are any.
         journal: takes every piece as it is finished.
         resources: in this process, in several, or on a cluster.
@@ -103,8 +103,11 @@ def run(
             for code, sentence in outcome.get("complaints", ()):
                 tell(code, sentence)
 
-    def missing() -> Iterator[Piece]:
+    def missing() -> Iterator[Piece | None]:
         for piece in pieces:
+            if piece is None:
+                yield None
+                continue
             keys.append(piece.key)
             if piece.key in journal:
                 advance(piece.size)
@@ -197,11 +200,12 @@ _one_at_a_time = Lock()  # a cluster's worker may have several threads
 
 
 def _results(
-    function: Callable[[Any], list[Outcome]], pieces: Iterator[Piece], resources: Resources
+    function: Callable[[Any], list[Outcome]], pieces: Iterator[Piece | None], resources: Resources
 ) -> Iterator[tuple[Piece, list[Outcome]]]:
     if resources.workers == 1 and resources.scheduler is None:
         for piece in pieces:
-            yield piece, function(piece.item)
+            if piece is not None:
+                yield piece, function(piece.item)
         return
     for done in work(_Alone(function), pieces, resources, retries=2):
         if done.error is None:

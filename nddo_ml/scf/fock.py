@@ -23,12 +23,16 @@ class FockBuilder:
 
         J_μν = Σ_B Σ_λσ∈B P_λσ (μν|λσ)           μ, ν on A
         K_μλ = Σ_ν∈A Σ_σ∈B P_νσ (μν|λσ)          μ on A, λ on B
+
+    Surroundings that answer the density, such as a solvent, add ``Σ_B Σ_λσ∈B M_μν,λσ P_λσ`` to J_μν, with a reaction
+    matrix M over the one-centre products of a system.
     """
 
     layout: OrbitalLayout
     h_core: Tensor  # [systems, M, M] eV
     one_center: tuple[Tensor, ...]  # as in Integrals
     two_center: tuple[Tensor, ...]
+    reaction: tuple[Tensor, ...] = ()
 
     @classmethod
     def from_integrals(cls, integrals: Integrals) -> FockBuilder:
@@ -41,6 +45,7 @@ class FockBuilder:
                 orbital_block(w.detach(), p)
                 for w, p in zip(integrals.two_center, integrals.layout.pair_groups, strict=True)
             ),
+            tuple(m.detach() for m in integrals.reaction),
         )
 
     def fock(self, density: Tensor) -> Tensor:
@@ -63,13 +68,16 @@ class FockBuilder:
         def pick(blocks: tuple[Tensor, ...], masks: list[Tensor]) -> tuple[Tensor, ...]:
             return tuple(b[m] for b, m in zip(blocks, masks, strict=True) if bool(m.any()))
 
-        return FockBuilder(layout, self.h_core[index], pick(self.one_center, of_atoms), pick(self.two_center, of_pairs))
+        blocks = pick(self.one_center, of_atoms), pick(self.two_center, of_pairs)
+        k = layout.product_places[0] if self.reaction else 0
+        return FockBuilder(layout, self.h_core[index], *blocks, tuple(m[index, :k, :k] for m in self.reaction))
 
     def two_electron(self, density: Tensor) -> Tensor:
         """``J[P_α + P_β] − K[P_σ]``, [systems, spin, M, M] eV; linear in the symmetric density."""
         pairs = sum(w.shape[0] for w in self.two_center)
         on_cpu = density.device.type == "cpu" and density.dtype == torch.float64 and not density.requires_grad
-        return self.compiled(density) if on_cpu and pairs >= _COMPILED_PAIRS else self.vectorized(density)
+        g = self.compiled(density) if on_cpu and pairs >= _COMPILED_PAIRS else self.vectorized(density)
+        return g + self._answer(density) if self.reaction else g
 
     def orbital_hessian(self, origin: SplitOrbitals, gap: Tensor, x: Tensor) -> Tensor:
         """``A x = x_ai (ε_a − ε_i) + G[C_a x C_iᵀ + h.c.]_ai`` of rotations x [systems, spin, V, O], eV.
@@ -82,7 +90,7 @@ class FockBuilder:
         return gap * x + to_rotation(origin, self.two_electron(from_rotation(origin, x)))
 
     def vectorized(self, density: Tensor) -> Tensor:
-        """:meth:`two_electron` by torch, the definition."""
+        """The integrals' part of :meth:`two_electron` by torch, the definition."""
         n_spin = density.shape[1]
         flat = density.transpose(0, 1).reshape(n_spin, -1)
         total = total_density(density).reshape(-1)
@@ -112,8 +120,18 @@ class FockBuilder:
                 g[s].index_put_((group.block,), coulomb - exchange)
         return g.view(shape).transpose(0, 1)
 
+    def _answer(self, density: Tensor) -> Tensor:
+        """The potential of surroundings that answer the density, [systems, 1, M, M] eV."""
+        layout, total = self.layout, total_density(density).reshape(-1)
+        charge = layout.join_products([pack_charges(total[g.block]) for g in layout.atom_groups])
+        potential = layout.split_products(_matvec(self.reaction[0], charge))
+        result = torch.zeros_like(total)
+        for group, v in zip(layout.atom_groups, potential, strict=True):
+            result[group.block] = v[:, packed_index(group.width).to(v.device)]
+        return result.view(-1, 1, layout.size, layout.size)
+
     def compiled(self, density: Tensor) -> Tensor:
-        """:meth:`two_electron` by compiled kernels, for double precision on a CPU."""
+        """The integrals' part of :meth:`two_electron` by compiled kernels, for double precision on a CPU."""
         from nddo_ml.scf import fock_kernels as kernels
 
         layout = self.layout

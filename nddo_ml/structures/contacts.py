@@ -9,7 +9,9 @@ from ase import Atoms
 from bp_descriptors import neighbor_list, pair_vectors
 from nddo_ml.elements import covalent_radii
 
-FRACTION = 0.4  # of the sum of the covalent radii: 0.30 Å for H–H, 0.44 Å for O–H, 0.62 Å for C–C
+# Of the sum of the covalent radii: 0.3 Å for H–H, 0.4 for O–H, 0.6 for C–C, 1.1 for I–I, since what is too close for
+# two hydrogens says little of heavy atoms. The shortest bonds are far above: 0.6 of the sum in Cr₂, 0.8 in N₂ and C₂H₂.
+FRACTION = 0.4
 NO_RADIUS = 1.5  # Å, of elements without a radius
 _FOUND = covalent_radii(torch.arange(120), torch.float64).numpy()
 _RADII = np.where(_FOUND > 0, _FOUND, NO_RADIUS)
@@ -27,8 +29,9 @@ def close_contacts(atoms: Atoms) -> str:
     if atoms.pbc.any() or len(atoms) > _MANY:
         first, second, distance = _neighbours(atoms, 2 * FRACTION * float(radii.max()))
     else:
-        first, second = np.triu_indices(len(atoms), 1)
-        distance = np.linalg.norm(positions[first] - positions[second], axis=1)
+        squares = ((positions[:, None] - positions) ** 2).sum(axis=2)
+        first, second = np.nonzero(np.triu(squares < (2 * FRACTION * radii.max()) ** 2, 1))
+        distance = np.sqrt(squares[first, second])
     near = np.flatnonzero(distance < FRACTION * (radii[first] + radii[second]))
     if near.size == 0:
         return ""

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from ase import Atoms
-from ase.constraints import FixAtoms
 
 from nddo_ml.errors import InputError
 from nddo_ml.structures.labels import Kind, kinds, make_atoms, nuclide
@@ -16,6 +15,7 @@ from nddo_ml.units import BOHR_ANGSTROM
 
 CHARGE_AND_MULTIPLICITY = re.compile(r"\s*([+-]?\d{1,4})[\s,]+([+-]?\d{1,4})((?:[\s,]+[+-]?\d{1,4})*)[\s,]*", re.ASCII)
 _LABEL = re.compile(r"(?P<symbol>[A-Za-z]+\d*|\d+)(?P<type>-[^()]*)?(\((?P<options>.*)\))?", re.ASCII)
+_BETWEEN_WORDS = re.compile(r"[\s,;]+(?![^()]*\))")  # not within parentheses
 Row = tuple[str, list[str], str]  # label, words after it, where it stands
 Bond = tuple[int, float]  # an atom before this one, counted from 0, and the distance, angle or torsion to it
 
@@ -24,10 +24,15 @@ def rows_of(lines: Sequence[str], first: int) -> list[Row]:
     """Lines as rows: words divided by blanks or commas; empty lines do not count."""
     rows = []
     for k, line in enumerate(lines):
-        words = re.split(r"[\s,;]+", line.strip().strip(","))
+        words = words_of(line)
         if words and words[0]:
             rows.append((words[0], words[1:], f"line {first + k}"))
     return rows
+
+
+def words_of(line: str) -> list[str]:
+    """Words divided by blanks, commas or semicolons; parentheses keep theirs together."""
+    return _BETWEEN_WORDS.split(line.strip().strip(","))
 
 
 def molecule(rows: Sequence[Row], variables: Mapping[str, float] | None = None, bohr: bool = False) -> Atoms:
@@ -54,6 +59,8 @@ def molecule(rows: Sequence[Row], variables: Mapping[str, float] | None = None, 
         positions = np.array([_cartesian(row, k, fixed) for k, row in enumerate(rows)]) * unit
     atoms = make_atoms(found, positions)
     if fixed and len(fixed) < len(atoms):
+        from ase.constraints import FixAtoms  # loads scipy
+
         atoms.set_constraint(FixAtoms(fixed))
     if lattice:
         cell = np.zeros((3, 3))
@@ -102,7 +109,7 @@ def variables_of(lines: Sequence[str], first: int) -> dict[str, float]:
 
 def is_atom_row(line: str) -> bool:
     """Whether a line may be a row of a molecule: a label, alone or with numbers or names."""
-    words = re.split(r"[\s,]+", line.strip())
+    words = words_of(line)
     return bool(words[0]) and _LABEL.fullmatch(words[0]) is not None and (len(words) == 1 or len(words) >= 3)
 
 

@@ -46,7 +46,7 @@ FORMATS = (
     Format("ORCA input", (".inp", ".orca"), orca.looks_like, orca.split, orca.parse),
     Format("GAMESS input", (".inp", ".gms"), gamess.looks_like, gamess.split, gamess.parse),
     Format("Gaussian input", (".com", ".gjf", ".gau"), gaussian.looks_like, gaussian.split, gaussian.parse),
-    Format("MOPAC input", (".mop", ".dat", ".mopac"), mopac.looks_like, mopac.split, mopac.parse),
+    Format("MOPAC input", (".mop", ".dat", ".mopac", ".arc"), mopac.looks_like, mopac.split, mopac.parse),
     Format("smiles", (".smi", ".smiles"), lambda _: False, smiles.split, smiles.parse),
 )
 

@@ -22,9 +22,9 @@ Section = tuple[int, list[str]]  # index of its first line, and its lines
 
 def looks_like(head: Sequence[str]) -> bool:
     """A route section (#) after link commands (%) and comments (!), and charge and multiplicity."""
-    filled = [line.strip() for line in head if line.strip() and not line.lstrip().startswith("!")]
-    first = next((line for line in filled if not line.startswith("%")), "")
-    return first.startswith("#") and any(CHARGE_AND_MULTIPLICITY.fullmatch(line) for line in head)
+    lines = [line.split("!", 1)[0].strip() for line in head]
+    first = next((line for line in lines if line and not line.startswith("%")), "")
+    return first.startswith("#") and any(CHARGE_AND_MULTIPLICITY.fullmatch(line) for line in lines)
 
 
 def split(lines: Lines) -> Iterator[Chunk]:

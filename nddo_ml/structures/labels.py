@@ -48,6 +48,7 @@ _AMBIGUOUS = {
 }  # fmt: skip
 _CERTAIN = {"CL", "BR", "SI", "LI", "AL", "MG", "TI", "MN", "FE", "NI", "CU", "ZN", "GA", "GE", "SE", "KR", "RB", "ZR"}
 _LABEL = re.compile(r"([A-Za-z]+)([^A-Za-z].*)?", re.ASCII)
+_NUCLIDE = re.compile(r"(\d{1,3})([A-Z][a-z]?)", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ def kind(label: str, names: bool = False, capitals: bool = False) -> Kind:
     """The element of one label.
 
     Args:
-        label: a symbol, an atomic number, or a name such as C1, HB2, OXT.
+        label: a symbol, an atomic number, a nuclide such as D or 13C, or a name such as C1, HB2, OXT.
         names: whether other labels are names such as HB2, which no symbol begins.
         capitals: whether other labels are symbols of two capitals.
 
@@ -93,6 +94,8 @@ def kind(label: str, names: bool = False, capitals: bool = False) -> Kind:
         raise InputError(f"{label!r} is a ghost atom, basis functions without a nucleus; expected atoms only")
     if text in ("D", "T"):
         return Kind(1, NUCLIDES[1, 2 if text == "D" else 3])
+    if (said := _NUCLIDE.fullmatch(text)) and (atomic_numbers.get(said[2], 0), int(said[1])) in NUCLIDES:
+        return Kind(atomic_numbers[said[2]], NUCLIDES[atomic_numbers[said[2]], int(said[1])])
     match = _LABEL.fullmatch(text)
     letters, rest = (match[1], match[2] or "") if match else ("", "")
     if letters.upper() in _DUMMIES or text in _DUMMIES:

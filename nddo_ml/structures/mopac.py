@@ -1,4 +1,4 @@
-"""Input of MOPAC (.mop, .dat): keywords, Cartesian or internal coordinates with their flags.
+"""Input of MOPAC (.mop, .dat) and its archives (.arc): keywords, Cartesian or internal coordinates with their flags.
 
 One to three lines of keywords (``+`` adds a line, ``&`` takes one of the two of the title), the title, the atoms up
 to a blank line; then, perhaps, the next calculation (MOPAC2016 manual).
@@ -11,10 +11,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from ase.constraints import FixAtoms, FixCartesian
 
 from nddo_ml.errors import InputError
-from nddo_ml.structures.coordinates import from_zmatrix
+from nddo_ml.structures.coordinates import from_zmatrix, words_of
 from nddo_ml.structures.labels import Kind, kinds, make_atoms
 from nddo_ml.structures.record import Chunk, Lines, Record, is_number, number, shown, title, whole
 from nddo_ml.units import BOHR_ANGSTROM
@@ -30,6 +29,7 @@ _KEYWORDS = re.compile(
     r"BFGS|LBFGS|NOOPT|OPT|BONDS|VECTORS|GRAPHF?|" + "|".join(SPINS) + r")(\s|$|\()",
     re.IGNORECASE,
 )
+_ARCHIVE = re.compile(r"\s*SUMMARY OF\s.*CALCULATION")
 _SPARKLES = {"+", "++", "+++", "-", "--", "---", "+3", "FR", "AT"}
 _ATOM = re.compile(r"(?P<symbol>[A-Za-z]{1,2}|\d{1,3})(?P<mass>\d+\.\d*)?(?P<label>\(.*\)|[-_:]\S*)?", re.ASCII)
 
@@ -49,10 +49,14 @@ def looks_like(head: Sequence[str]) -> bool:
 
 
 def split(lines: Lines) -> Iterator[Chunk]:
-    """The calculations of a file: keywords, two lines of title, atoms up to a blank line."""
+    """The calculations of a file: keywords, two lines of title, atoms up to a blank line; of an archive (.arc) its
+    last part, which is the input with the final geometry."""
     body: list[str] = []
     first, head = 1, 3
     for line in lines:
+        if _ARCHIVE.match(line):
+            next((True for line in lines if line.strip() == "FINAL GEOMETRY OBTAINED"), None)
+            continue
         if line.startswith("*"):
             continue
         if not body:
@@ -132,7 +136,7 @@ def _heading(lines: Sequence[str]) -> tuple[int, int]:
 def _rows(chunk: Chunk, head: int) -> list[tuple[str, list[str], str]]:
     rows = []
     for k in range(head, len(chunk.lines)):
-        words = re.split(r"[\s,]+", chunk.lines[k].strip())
+        words = words_of(chunk.lines[k])
         if not words[0] or words[0] in ("0", "0."):
             break
         rows.append((words[0], words[1:], chunk.where(k)))
@@ -206,6 +210,8 @@ def _fix(record: Record, flags: Sequence[Sequence[int]]) -> None:
     if fixed.all():
         record.remark("flags", "the flags of all coordinates are 0 (nothing to optimise); they are not used")
         return
+    from ase.constraints import FixAtoms, FixCartesian  # loads scipy
+
     whole_atoms, some = fixed.all(axis=1), fixed.any(axis=1) & ~fixed.all(axis=1)
     constraints: list[FixAtoms | FixCartesian] = [FixAtoms(mask=whole_atoms)] if whole_atoms.any() else []
     constraints += [FixCartesian(int(k), mask=fixed[k]) for k in np.flatnonzero(some)]

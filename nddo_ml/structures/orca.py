@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ase import Atoms
-from ase.constraints import FixAtoms
 
 from nddo_ml.errors import InputError
 from nddo_ml.structures import xyz
@@ -116,8 +115,10 @@ def _ends(line: str) -> bool:
 def _atoms(chunk: Chunk, lines: range, kind: str, bohr: bool) -> Atoms:
     rows = rows_of([chunk.lines[k] for k in lines], chunk.first + lines.start)
     for label, _, where in rows:
-        if label.upper() == "Q":
-            raise InputError(f"{where}: a point charge (Q) among the atoms is not understood")
+        if label.upper() == "Q" or label.endswith(">"):
+            raise InputError(
+                f"{where}: a point charge or embedding potential ({label}) among the atoms is not understood"
+            )
         if label.upper() == "DA":
             raise InputError(f"{where}: {label!r} is a dummy atom; expected atoms only")
     if kind in ("int", "internal"):
@@ -174,6 +175,8 @@ def _constraints(record: Record, text: str) -> None:
     fixed = [re.fullmatch(r"\s*C\s+(\d{1,7})\s+C\s*", g, re.IGNORECASE) for g in given]
     atoms = [int(m[1]) for m in fixed if m is not None]
     if atoms and max(atoms) < len(record.atoms):
+        from ase.constraints import FixAtoms  # loads scipy
+
         record.atoms.set_constraint(FixAtoms(atoms))
     others = [g.strip() for g, m in zip(given, fixed, strict=True) if m is None]
     if others:

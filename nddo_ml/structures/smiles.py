@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from importlib.util import find_spec
 from typing import Any
@@ -23,10 +24,12 @@ def split(lines: Lines) -> Iterator[Chunk]:
 
 
 def parse(chunk: Chunk) -> Record:
-    """One line: a SMILES string, and a name after a blank."""
-    words = chunk.lines[0].split(None, 1)
-    record = record_of(words[0])
-    record.name = title(words[1]) if len(words) > 1 else record.name
+    """One line: a SMILES string, perhaps with extensions (CXSMILES, ``|…|``), and a name after a blank."""
+    match = re.match(r"\s*(\S+(?:\s+\|[^|]*\|)?)\s*(.*)", chunk.lines[0])
+    if match is None:
+        raise InputError(f"expected a SMILES string; got {shown(chunk.lines[0])}")
+    record = record_of(match[1])
+    record.name = title(match[2]) or record.name
     return record
 
 

@@ -9,20 +9,23 @@ from __future__ import annotations
 import io
 import re
 import shlex
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nddo_ml.errors import InputError
-from nddo_ml.structures.labels import Kind, kinds, set_masses
+from nddo_ml.structures.labels import Kind, kinds, make_atoms, set_masses
 from nddo_ml.structures.record import Chunk, Lines, Record, is_number, number, shown, title, whole
+
+if TYPE_CHECKING:
+    from ase import Atoms
 
 _COUNT = re.compile(r"\s*(\d+)\s*", re.ASCII)
 _PLAIN = "species:S:1:pos:R:3"
 _SAID = re.compile(
-    r"(?<![A-Za-z])(?P<key>(?:total[ _]|net[ _])?charge|chrg|multiplicity|mult|uhf)\s*[:=]?\s*"
-    r"(?P<value>[+-]?\d{1,4}|\d{1,4}[+-])(?![\w.])",
+    r"(?<![A-Za-z])(?P<key>(?:total[ _]|net[ _])?charge|chrg|multiplicity|mult|uhf)\"?\s*[:=]?\s*"
+    r"(?P<value>[+\u2212\u2013-]?\d{1,4}|\d{1,4}[+-])(?![\w.])",
     re.IGNORECASE | re.ASCII,
 )
 _HINT = re.compile(
@@ -33,42 +36,53 @@ _NAMES = ("name", "title", "label", "id")
 
 
 def split(lines: Lines) -> Iterator[Chunk]:
-    """The frames of a file; blank lines between them do not count.
-
-    Raises:
-        InputError: what is no frame; the rest of the file is not read then.
-    """
+    """The frames of a file; blank lines between them do not count. What is no frame is a chunk of its own, up to the
+    next line that may begin one."""
     for line in lines:
         if not line.strip():
             continue
-        match = _COUNT.fullmatch(line)
-        if match is None:
-            raise InputError(
-                f"line {lines.number}: expected a structure, which begins with its number of atoms; got {shown(line)}"
-            )
         first = lines.number
-        yield Chunk(_frame(lines, line, int(match[1])), first)
+        match = _COUNT.fullmatch(line)
+        yield Chunk([line] if match is None else _frame(lines, line, int(match[1])), first)
+        if match is None:
+            _go_on(lines)
+
+
+def _go_on(lines: Lines) -> None:
+    """Leave out lines up to a number of atoms."""
+    for line in lines:
+        if _COUNT.fullmatch(line):
+            lines.back(line)
+            return
 
 
 def _frame(lines: Lines, head: str, count: int) -> list[str]:
-    """Count, comment and atoms; a count that is too large ends at the first line that is no atom."""
+    """Count, comment and atoms, as many as there are: too few where a line is no atom, more where the next is one."""
     frame = [head]
     for line in lines:
-        if len(frame) > 1 and len(line.split()) < 4:
-            lines.back(line)
-            break
-        frame.append(line)
-        if len(frame) == count + 2:
-            break
-    if len(frame) < count + 2:
-        found = max(0, len(frame) - 2)
-        raise InputError(f"line {lines.number}: expected a structure of {head.strip()[:30]} atoms; got {found}")
-    for line in lines:
-        if not line.lstrip().startswith("VEC"):
+        if (len(frame) > 1 and len(line.split()) < 4) or (len(frame) >= count + 2 and not _is_surplus(line)):
             lines.back(line)
             break
         frame.append(line)
     return frame
+
+
+def _is_surplus(line: str) -> bool:
+    """Whether a line after a whole frame belongs to it: one atom too many, or a vector of its lattice."""
+    words = line.split()
+    return len(words) >= 4 and (words[0].startswith("VEC") or _is_atom(words))
+
+
+def _is_atom(words: list[str]) -> bool:
+    """Whether words begin with an element and coordinates, which a comment does not by chance."""
+    from ase.data import atomic_numbers
+
+    numbers = words[1:4]
+    return (
+        words[0].rstrip("0123456789").capitalize() in atomic_numbers
+        and all(map(is_number, numbers))
+        and any("." in n for n in numbers)
+    )
 
 
 def parse(chunk: Chunk) -> Record:
@@ -77,39 +91,70 @@ def parse(chunk: Chunk) -> Record:
     Raises:
         InputError: rows that are no atoms, keys that cannot be read.
     """
-    from ase.io.extxyz import read_extxyz
-
-    count = int(chunk.lines[0])
-    if count == 0:
-        raise InputError("expected at least one atom; the frame has none")
+    count = _checked_count(chunk)
     comment = chunk.lines[1]
     info, bare = _comment(comment)
-    found, rows, leftover = _rows(chunk, str(info.get("Properties", _PLAIN)), count)
-    text = "\n".join([str(count), "keys", *rows]) + "\n"
-    try:
-        atoms = next(iter(read_extxyz(io.StringIO(text), 0, properties_parser=lambda _: dict(info))))
-    except (ValueError, TypeError, OSError, AttributeError, IndexError, KeyError) as error:
-        raise InputError(f"{chunk.where(1)}: this frame's columns do not fit its keys ({_first(error)})") from None
+    properties = str(info.get("Properties", _PLAIN))
+    found, rows, leftover = _rows(chunk, properties, count)
+    if info:
+        info["Properties"] = properties.replace("species:I:", "species:S:")  # numbers have become symbols
+        atoms = _by_ase(chunk, info, rows)
+    else:
+        atoms = make_atoms(found, [[float(value) for value in row.split()[1:4]] for row in rows])
     set_masses(atoms, found)
     _vectors(atoms, chunk, count)
     name = next((str(atoms.info[key]) for key in _NAMES if isinstance(atoms.info.get(key), str)), "")
     record = Record(atoms, title(name))
-    if leftover and "Properties" not in info:
+    extended = properties != _PLAIN
+    if leftover and not extended:
         record.remark("columns", "columns after the coordinates are not used; their meaning is not said (Properties=)")
-    _use_bare_words(record, bare, "Properties" in info)
+    _use_bare_words(record, bare, extended)
     return record
+
+
+def _by_ase(chunk: Chunk, info: dict[str, Any], rows: Sequence[str]) -> Atoms:
+    """The structure of columns with names."""
+    from ase.io.extxyz import read_extxyz
+
+    text = "\n".join([str(len(rows)), "keys", *rows]) + "\n"
+    try:
+        atoms: Atoms = next(iter(read_extxyz(io.StringIO(text), 0, properties_parser=lambda _: dict(info))))
+    except (ValueError, TypeError, OSError, AttributeError, IndexError, KeyError) as error:
+        raise InputError(f"{chunk.where(1)}: this frame's columns do not fit its keys ({_first(error)})") from None
+    return atoms
+
+
+def _checked_count(chunk: Chunk) -> int:
+    """The number of atoms, which the frame must have."""
+    head = chunk.lines[0]
+    if _COUNT.fullmatch(head) is None:
+        raise InputError(
+            f"{chunk.where(0)}: expected a structure, which begins with its number of atoms; got {shown(head)}"
+        )
+    count, found = int(head), sum(not line.startswith("VEC") for line in chunk.lines[2:])
+    if count == 0:
+        raise InputError("expected at least one atom; the frame has none")
+    if found != count:
+        end = chunk.where(len(chunk.lines) - 1)
+        raise InputError(f"{end}: expected a structure of {head.strip()[:30]} atoms; got {found}")
+    words = chunk.lines[1].split()
+    if len(words) == 4 and _is_atom(words):
+        raise InputError(
+            f"{chunk.where(1)}: expected a comment, which may be empty; got the atom {shown(chunk.lines[1])}"
+        )
+    return count
 
 
 def _comment(comment: str) -> tuple[dict[str, Any], list[str]]:
     """Keys with values, as ASE reads them, and the words without."""
-    from ase.io.extxyz import key_val_str_to_dict
-
     text = comment
     if not any(quote in comment for quote in "\"'{["):
         text = re.sub(r"[;,]\s*(?=[A-Za-z0-9_+]+\s*=)", " ", comment)
         text = re.sub(r"(?<=[A-Za-z0-9_])\s*=\s*(?=[^\s=])", "=", text)
     if "=" not in text:
         return {}, [text]
+    from ase.io.extxyz import key_val_str_to_dict
+
     words = _words(text)
     pairs = [w for w in words if re.match(r"[\"']?([A-Za-z_]|2[sS]\+1=)[^=\s]*=?.", w) and "=" in w[:-1]]
     bare = [w for w in words if w not in pairs]
@@ -137,7 +182,7 @@ def _rows(chunk: Chunk, properties: str, count: int) -> tuple[list[Kind], list[s
     from ase.data import chemical_symbols
 
     columns = _columns(properties)
-    species = next((k for k, (name, kind) in enumerate(columns) if name == "species" and kind == "S"), None)
+    species = next((k for k, (name, _) in enumerate(columns) if name == "species"), None)
     rows = [line.split() for line in chunk.lines[2 : 2 + count]]
     for k, row in enumerate(rows):
         if len(row) < len(columns):

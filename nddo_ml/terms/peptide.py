@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -14,6 +16,7 @@ from nddo_ml.units import EV_KCAL_MOL
 _MARGIN = 1e-6  # Å, of a first look at distances
 # Å; longest distances at which two atoms count as bonded
 _CO, _CN, _NH, _NX = 1.3, 1.6, 1.3, 1.7
+_PARTNERS = {OXYGEN: _CO, NITROGEN: _CN}  # of an amide's carbon
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ def find_dihedrals(systems: Systems) -> Tensor:
     z, idx = systems.numbers, systems.system_idx
     positions = systems.positions.detach()
     found: list[list[int]] = []
-    for k in _with_amides(z, positions, idx):
+    for k in _with_amides(systems):
         atoms = torch.nonzero(idx == k).squeeze(1)
         distance = torch.cdist(positions[atoms], positions[atoms])
         quads = _of_molecule(z[atoms].tolist(), distance)
@@ -54,23 +57,29 @@ def find_dihedrals(systems: Systems) -> Tensor:
     return torch.tensor(found, dtype=torch.int64, device=z.device).view(-1, 4)
 
 
-def _with_amides(z: Tensor, positions: Tensor, idx: Tensor) -> list[int]:
+def _with_amides(systems: Systems) -> list[int]:
     """Systems in which some carbon is near enough to an oxygen and to a nitrogen."""
-    carbon = torch.nonzero(z == CARBON).squeeze(1)
-    for partner, reach in ((OXYGEN, _CO), (NITROGEN, _CN)):
-        others = torch.nonzero(z == partner).squeeze(1)
-        if not others.numel() or not carbon.numel():
+    x = systems.positions.detach().cpu().numpy()
+    near = np.full(systems.n_atoms, len(_PARTNERS))
+    for partner, reach in _PARTNERS.items():
+        carbon, other = systems.kept((PeptideBonds, partner), partial(_pairs_of, systems, partner))
+        if not len(carbon):
             return []
-        others = others[torch.argsort(idx[others])]
-        of_others, of_carbon = idx[others], idx[carbon]
-        first = torch.searchsorted(of_others, of_carbon)
-        counts = torch.searchsorted(of_others, of_carbon, right=True) - first
-        pair = torch.repeat_interleave(torch.arange(carbon.shape[0], device=z.device), counts)
-        rank = torch.arange(pair.shape[0], device=z.device) - (torch.cumsum(counts, 0) - counts)[pair]
-        distance = (positions[others[first[pair] + rank]] - positions[carbon[pair]]).norm(dim=1)
-        carbon = carbon[pair[distance <= reach + _MARGIN].unique()]
-    found: list[int] = idx[carbon].unique().tolist()
+        squares = np.square(x[other] - x[carbon]).sum(axis=1)
+        near[np.unique(carbon[squares <= (reach + _MARGIN) ** 2])] -= 1
+    found: list[int] = np.unique(systems.system_idx.cpu().numpy()[near == 0]).tolist()
     return found
+
+
+def _pairs_of(systems: Systems, partner: int) -> tuple[np.ndarray, np.ndarray]:
+    """Every carbon atom with every ``partner`` of its system."""
+    z, idx = systems.numbers.cpu().numpy(), systems.system_idx.cpu().numpy()
+    carbon, others = np.flatnonzero(z == CARBON), np.flatnonzero(z == partner)
+    others = others[np.argsort(idx[others], kind="stable")]
+    first = np.searchsorted(idx[others], idx[carbon])
+    counts = np.searchsorted(idx[others], idx[carbon], side="right") - first
+    rank = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+    return np.repeat(carbon, counts), others[np.repeat(first, counts) + rank]
 
 
 def _of_molecule(z: list[int], distance: Tensor) -> list[tuple[int, int, int, int]]:

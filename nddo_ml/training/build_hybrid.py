@@ -10,6 +10,7 @@ import torch
 from nddo_ml.datasets.dataset import Dataset
 from nddo_ml.elements import symbol_of
 from nddo_ml.energy.adjoint import ResponseOptions
+from nddo_ml.environments.solvents import named_solvent
 from nddo_ml.errors import InputError
 from nddo_ml.hybrid.atomic_energy import AtomicEnergyCorrection
 from nddo_ml.hybrid.correction import Correction
@@ -43,6 +44,7 @@ def build_nddo(
     energy: Mapping[str, Any] | None = None,
     dispersion: Mapping[str, Any] | None = None,
     hydrogen_bonds: Mapping[str, Any] | None = None,
+    solvent: str | None = None,
 ) -> NDDO:
     """A hybrid whose symmetry functions are scaled to the data; its networks start by changing nothing.
 
@@ -56,9 +58,10 @@ def build_nddo(
             switched on by being there. ``parameters.bounds`` replaces single bounds; 0 fixes a parameter.
         dispersion, hydrogen_bonds: options of a DispersionD3 and HydrogenBondsH4, switched on in the same way; they
             take the place of the method's own.
+        solvent: that the labels are of, as ``--solvent`` has it; the model is saved with it.
 
     Raises:
-        InputError: no correction, or an unknown option.
+        InputError: no correction, or an unknown option or solvent.
     """
     tables = {"parameters": parameters, "pairs": pairs, "energy": energy}
     if all(options is None for options in tables.values()):
@@ -74,7 +77,8 @@ def build_nddo(
     added = {"dispersion": dispersion, "hydrogen_bonds": hydrogen_bonds}
     terms = terms_from_config({name: options for name, options in added.items() if options is not None})
     response = ResponseOptions(tolerance=_RESPONSE_TOLERANCE, strict=False)
-    return NDDO(method, correction=corrections, terms=terms, name=name, response=response)
+    around = None if solvent is None else named_solvent(solvent)
+    return NDDO(method, correction=corrections, terms=terms, name=name, response=response, environment=around)
 
 
 def default_features(
@@ -119,6 +123,7 @@ def build_delta(
     resolved: Names | None = None,
     bonded: bool = False,
     fade: float | None = None,
+    solvent: str | None = None,
     **energy: Any,
 ) -> NDDO:
     """A method or a hybrid that stays as it is, with an AtomicEnergyCorrection that is trained.
@@ -131,6 +136,7 @@ def build_delta(
         cutoff, size, angular_cutoff, resolved, bonded: of the symmetry functions; without a size a hybrid's are
             used again.
         fade: width of the data's domain, outside of which what is added fades; None: it does not.
+        solvent: as in :func:`build_nddo`.
         energy: options of the AtomicEnergyCorrection.
 
     Raises:
@@ -141,6 +147,8 @@ def build_delta(
     except InputError as error:
         raise InputError(f"model.base: {error}") from None
     model.requires_grad_(requires_grad=False)
+    if solvent is not None:
+        model.surround(named_solvent(solvent))
     if size is None and len(model.corrections):
         features = next(iter(model.corrections)).features
     else:

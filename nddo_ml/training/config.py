@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import dataclasses
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, InstanceOf, JsonValue, Strict
 
@@ -70,8 +70,10 @@ class LossConfig(Checked):
 
 @dataclass(frozen=True)
 class PhaseConfig(Checked):
-    """One optimiser for some epochs."""
+    """One optimiser for some epochs, of all weights and labels or some of them."""
 
+    part: Literal["all", "short", "charges"] = "all"  # short: networks of energies; charges: what charges come from
+    labels: Annotated[tuple[Label, ...], Strict(strict=False)] = ()  # of the loss only these; none given: all
     optimizer: Literal["adam", "soap", "lbfgs", "kalman"] = "adam"
     epochs: Count = 100
     batch: Count = 8  # structures a step; lbfgs: structures held at once, every step sees all
@@ -127,7 +129,7 @@ class TrainConfig:
         check_fields(self)
         if not self.phases:
             raise OptionError((), "a training needs at least one [[phases]] table; got none")
-        if not any(getattr(self.loss, label) > 0 for label in Label.__args__):  # type: ignore[attr-defined]
+        if not any(getattr(self.loss, label) > 0 for label in get_args(Label)):
             raise OptionError(("loss",), "must have a positive weight for one label")
         if self.after and self.model.kind not in ("nddo", "delta"):
             reason = f"goes on from a hybrid, model.kind nddo or delta; got {self.model.kind!r}"
@@ -205,9 +207,9 @@ class _Table:
         value = self.values.get(key, {} if default is None else default)
         return _table(value, (*self.keys, key))
 
-    def build(self, kind: Callable[..., Any], **given: Any) -> Any:
+    def build(self, kind: type[Any], **given: Any) -> Any:
         """A dataclass of the values, with those of ``given`` in place of raw ones."""
-        names = [f.name for f in dataclasses.fields(kind)]  # type: ignore[arg-type]
+        names = [f.name for f in dataclasses.fields(kind)]
         for name in self.values:
             if name not in names:
                 raise OptionError((*self.keys, name), f"is unknown; there are {', '.join(names)}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,15 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 from ase.stress import full_3x3_to_voigt_6_stress
 
+from nddo_ml.environments.charges import PointCharges
+from nddo_ml.environments.embedding import Environment
+from nddo_ml.environments.together import Together
 from nddo_ml.errors import InputError
 from nddo_ml.models.base import AbstractModel
 from nddo_ml.models.constant import constant_energy
 from nddo_ml.models.open import open_model
-from nddo_ml.structures.charge_spin import said_in_info
 from nddo_ml.systems import Systems
+from nddo_ml.workflows.followed import Densities, changes_between
 
 
 class NDDOCalculator(Calculator):
@@ -29,9 +32,11 @@ class NDDOCalculator(Calculator):
         charge: total charge in e; left out, what ``atoms`` says: ``info``, else the sum of the initial charges, else 0.
         multiplicity: 2S + 1; left out, likewise: ``info``, else the initial magnetic moments, else the lowest possible.
         device: where to compute.
+        environment: what surrounds the molecule, or a function that says it of an ``Atoms``; beside what
+            :meth:`embed` was given.
 
-    Each call starts from the density of the last one when the molecule is the same, its charge and
-    multiplicity included.
+    Each call starts from the densities of the last ones when the molecule is the same, its charge and
+    multiplicity included (:class:`nddo_ml.workflows.followed.Densities`).
 
     Raises (when calculating):
         InputError: a periodic cell with a molecular model, an element that the model lacks, a multiplicity
@@ -45,6 +50,7 @@ class NDDOCalculator(Calculator):
         charge: int | None = None,
         multiplicity: int | None = None,
         device: torch.device | str = "cpu",
+        environment: Environment | Callable[[Atoms], Environment | None] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -56,14 +62,37 @@ class NDDOCalculator(Calculator):
         self.charge = charge
         self.multiplicity = multiplicity
         self.device = device
-        self._last: tuple[Systems, torch.Tensor] | None = None
+        self.environment = environment
+        self.embedding: EmbeddingCharges | None = None
+        self._surroundings: Environment | None = None
+        self._built: tuple[Atoms, object, Systems] | None = None  # of what the last systems were made
+        self._densities = Densities()
 
     def check_state(self, atoms: Atoms, tol: float = 1e-15) -> list[str]:
         """What has changed since the last calculation; what ``info`` says of charge and spin counts."""
-        changes = super().check_state(atoms, tol)
-        if self.atoms is not None and said_in_info(atoms) != said_in_info(self.atoms):
-            changes.append("info")
+        if self.atoms is None:
+            return list(all_changes)
+        changes = changes_between(self.atoms, atoms)
+        around = self._around(atoms)
+        if (around is not None or self._surroundings is not None) and _record(around) != _record(self._surroundings):
+            changes.append("environment")
         return changes
+
+    def embed(self, charges: Sequence[float] | np.ndarray, radius: float = 0.0) -> EmbeddingCharges:
+        """Put the molecule among point charges (e), whose positions follow: what ``ase.calculators.qmmm.EIQMMM`` asks.
+
+        Args:
+            charges: [sites] e.
+            radius: Å, that smears them; EIQMMM passes it on from its ``Embedding(radius=…)``.
+        """
+        self.embedding = EmbeddingCharges(np.asarray(charges, dtype=float), radius)
+        return self.embedding
+
+    def _around(self, atoms: Atoms) -> Environment | None:
+        given = self.environment(atoms) if callable(self.environment) else self.environment
+        embedded = None if self.embedding is None else self.embedding.environment
+        parts = [part for part in (given, embedded) if part is not None]
+        return Together.of(parts) if parts else None
 
     def calculate(
         self,
@@ -72,23 +101,23 @@ class NDDOCalculator(Calculator):
         system_changes: Sequence[str] = tuple(all_changes),
     ) -> None:
         """Energy and forces in one go, and stress when asked for."""
-        super().calculate(atoms, list(properties), list(system_changes))
-        systems = Systems.from_ase(self.atoms, self.charge, self.multiplicity, device=self.device)
-        if not self.model.periodic and bool(systems.pbc.any()):
-            raise InputError(
-                f"{self.model.name} is for molecules: expected pbc False in every direction; "
-                f"got {self.atoms.pbc.tolist()}. Set atoms.pbc = False if an isolated molecule is meant"
-            )
+        if atoms is not None:
+            self.atoms = atoms.copy()
+        systems = self._systems()
         stressed = "stress" in properties or "stresses" in properties
-        prediction = self.model(systems, forces=True, stress=stressed, start=self._start(systems))
+        self._surroundings = self._around(self.atoms)
+        start = self._densities.start(systems)
+        prediction = self.model(systems, forces=True, stress=stressed, start=start, environment=self._surroundings)
         if prediction.scf is not None:
-            self._last = (systems, prediction.scf.density)
-        consistent = prediction.energy - constant_energy(self.model, systems)  # with the forces, as ASE has it
-        self.results = {"energy": float(prediction.energy[0]), "free_energy": float(consistent[0])}
+            self._densities.add(systems, prediction.scf.density)
+        energy = float(prediction.energy[0])
+        consistent = energy - float(constant_energy(self.model, systems)[0])  # with the forces, as ASE has it
+        self.results = {"energy": energy, "free_energy": consistent}
         for name, value in (
             ("forces", prediction.forces),
             ("charges", prediction.charges),
             ("energies", prediction.atomic_energies),
+            ("environment_forces", prediction.environment_forces),
         ):
             if value is not None:
                 self.results[name] = value.detach().cpu().numpy()
@@ -101,14 +130,52 @@ class NDDOCalculator(Calculator):
             stresses = -prediction.virials.detach().cpu().numpy() / self.atoms.get_volume()
             self.results["stresses"] = np.stack([full_3x3_to_voigt_6_stress(s) for s in stresses])
 
-    def _start(self, systems: Systems) -> torch.Tensor | None:
-        """The last density if it belongs to the same molecule."""
-        if self._last is None:
+    def _systems(self) -> Systems:
+        """The structure, built anew where more than its positions has changed."""
+        options = (self.charge, self.multiplicity, self.device)
+        if self._built is not None:
+            atoms, built_with, systems = self._built
+            if built_with == options and set(changes_between(atoms, self.atoms)) <= {"positions"}:
+                return systems.moved(torch.as_tensor(self.atoms.get_positions(), device=self.device))
+        self._built = None
+        systems = Systems.from_ase(self.atoms, self.charge, self.multiplicity, device=self.device)
+        if not self.model.periodic and bool(systems.pbc.any()):
+            raise InputError(
+                f"{self.model.name} is for molecules: expected pbc False in every direction; "
+                f"got {self.atoms.pbc.tolist()}. Set atoms.pbc = False if an isolated molecule is meant"
+            )
+        self._built = (self.atoms, options, systems)
+        return systems
+
+
+def _record(environment: Environment | None) -> dict[str, Any] | None:
+    return None if environment is None else environment.record()
+
+
+class EmbeddingCharges:
+    """Point charges around a calculator's molecule, as ``ase.calculators.qmmm`` moves and asks them."""
+
+    def __init__(self, charges: np.ndarray, radius: float) -> None:
+        self.charges = charges
+        self.radius = radius
+        self.positions: np.ndarray | None = None
+
+    def set_positions(self, positions: np.ndarray) -> None:
+        """Move the charges to ``positions`` [sites, 3] Å."""
+        self.positions = np.array(positions, dtype=float)
+
+    def set_charges(self, charges: Sequence[float] | np.ndarray) -> None:
+        """Change the charges, [sites] e."""
+        self.charges = np.array(charges, dtype=float)
+
+    def get_forces(self, calc: Calculator) -> np.ndarray:
+        """Forces on the charges in the calculator's last result, [sites, 3] eV/Å."""
+        forces: np.ndarray = calc.results["environment_forces"]
+        return forces[len(forces) - len(self.charges) :]
+
+    @property
+    def environment(self) -> PointCharges | None:
+        """The charges where they are; None as long as they are nowhere, or if there are none."""
+        if self.positions is None or not len(self.charges):
             return None
-        last, density = self._last
-        same = (
-            torch.equal(last.numbers, systems.numbers)
-            and torch.equal(last.charge, systems.charge)
-            and torch.equal(last.multiplicity, systems.multiplicity)
-        )
-        return density if same else None
+        return PointCharges.of(torch.as_tensor(self.charges), torch.as_tensor(self.positions), radius=self.radius)

@@ -22,6 +22,7 @@ from nddo_ml.workflows.model_hessian import model_hessian
 if TYPE_CHECKING:
     from ase import Atoms
 
+    from nddo_ml.environments.embedding import Environment
     from nddo_ml.models.base import AbstractModel, Prediction
     from nddo_ml.systems import Systems
 
@@ -51,6 +52,7 @@ def optimize(
     max_steps: int = 500,
     trajectory: bool = False,
     progress: Callable[[int], None] | None = None,
+    environment: Environment | None = None,
 ) -> OptimizationResult:
     """Relax every system of a batch to a minimum of the energy, cells and the atoms ``systems.fixed`` held.
 
@@ -64,6 +66,7 @@ def optimize(
         max_steps: at most so many evaluations a system after the first.
         trajectory: keep every accepted geometry, with its energy and forces.
         progress: called with the number of systems that have just finished.
+        environment: what surrounds the systems, which stays where it is; left out, the model's own.
 
     Raises:
         InputError: fmax or max_steps that are not positive; constraints other than fixed atoms; whatever the model
@@ -75,7 +78,8 @@ def optimize(
     for k, names in enumerate(systems.constraints):
         if names:
             raise InputError(f"system {k}: only fixed atoms (FixAtoms) are held in an optimisation; it has {names} too")
-    return _Optimizer(systems, model, fmax, max_steps, trajectory, progress).run()
+    around = None if environment is None else environment.over(systems.n_systems)
+    return _Optimizer(systems, model, fmax, max_steps, trajectory, progress, around).run()
 
 
 def check_limits(fmax: float, max_steps: int) -> None:
@@ -101,12 +105,14 @@ class _Optimizer:
         max_steps: int,
         trajectory: bool,
         progress: Callable[[int], None] | None,
+        environment: Environment | None,
     ) -> None:
         self.systems = systems
         self.model = model
         self.fmax = fmax
         self.max_steps = max_steps
         self.progress = progress
+        self.environment = environment
         counts = systems.atoms_per_system
         self.size = int(counts.max())
         self.filled = torch.arange(self.size, device=counts.device) < counts[:, None]  # [systems, size]
@@ -114,7 +120,7 @@ class _Optimizer:
         slot = torch.empty_like(self.order)
         slot[self.order] = torch.nonzero(self.filled)[:, 1]
         self.moves = self._padded(_moves(systems)[self.order], self.filled)  # 0 for fixed coordinates, else 1
-        prediction = model(systems, forces=True)
+        prediction = model(systems, forces=True, environment=environment)
         self.density = None if prediction.scf is None else prediction.scf.density.clone()
         self.x = self._padded(systems.positions.detach()[self.order], self.filled)
         self.energy = prediction.energy.detach() - constant_energy(model, systems)  # that of the forces
@@ -142,7 +148,7 @@ class _Optimizer:
         positions = torch.empty_like(self.systems.positions)
         positions[self.order] = self.x.reshape(-1, self.size, 3)[self.filled]
         final = self.systems.with_positions(positions)
-        prediction = self.model(final, forces=True, start=self.density)
+        prediction = self.model(final, forces=True, start=self.density, environment=self.environment)
         return OptimizationResult(final, prediction, self._largest_force() <= self.fmax, self.steps, self.frames)
 
     def _step(self, active: Tensor) -> None:
@@ -177,10 +183,10 @@ class _Optimizer:
             filled = self.filled[chosen]
             systems = self.systems.select(chosen)
             systems = systems.with_positions(x[found].reshape(-1, self.size, 3)[filled])
+            start = None if self.density is None else self.density[chosen]
+            around = None if self.environment is None else self.environment.select(chosen)[0]
             try:
-                prediction = self.model(
-                    systems, forces=True, start=None if self.density is None else self.density[chosen]
-                )
+                prediction = self.model(systems, forces=True, start=start, environment=around)
             except SCFConvergenceError as error:
                 found[torch.nonzero(found).squeeze(1)[error.systems]] = False
                 continue

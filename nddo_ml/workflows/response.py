@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TypeVar
-
 import torch
 from torch import Tensor
 
@@ -17,28 +13,15 @@ from nddo_ml.energy.properties import coulson_charges, dipole_moment
 from nddo_ml.errors import InputError
 from nddo_ml.methods.published import METHODS
 from nddo_ml.methods.tables import polarizability_volumes
-from nddo_ml.models.base import AbstractModel, Prediction
+from nddo_ml.models.base import AbstractModel
 from nddo_ml.models.hamiltonian import Hamiltonian
 from nddo_ml.models.nddo import NDDO
 from nddo_ml.scf.density import spins_a_matrix, total_density
 from nddo_ml.scf.fock import FockBuilder
 from nddo_ml.systems import Systems
 from nddo_ml.units import BOHR_ANGSTROM, HARTREE_EV
-
-_WAVENUMBER = 521.470898  # cm⁻¹ of an angular frequency √(eV/u)/Å: √(e/u)/(2π c), CODATA 2018
-_INTENSITY = 974.880  # km/mol of (∂μ/∂Q)² = e²/u: N_A e²/(12 ε_0 c² u), CODATA 2018
-_COPIES = 48  # worked on in one batch
-_LINEAR = 1e-3  # of the largest: a smaller rotation about the axis of a linear molecule is none
-T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Vibrations:
-    """Harmonic vibrations of one molecule, lowest first; translations and rotations are projected out."""
-
-    frequencies: Tensor  # [modes] cm⁻¹; imaginary ones negative
-    modes: Tensor  # [modes, atoms, 3] Cartesian displacements, normalised with the masses: Σ m |d|² = 1, u^−½
-    intensities: Tensor | None  # [modes] km/mol, of the infrared absorption
+from nddo_ml.workflows.normal_modes import Vibrations, free_motions, normal_modes
+from nddo_ml.workflows.second_derivatives import derivative_rows, given, second_derivatives
 
 
 def hessian(model: AbstractModel, systems: Systems) -> Tensor:
@@ -55,9 +38,8 @@ def hessian(model: AbstractModel, systems: Systems) -> Tensor:
         InputError: more than one system.
         SCFConvergenceError, ResponseError: as from the model.
     """
-    n = 3 * _size(systems)
-    matrix = _rows(model, systems, n, lambda p: -_given(p.forces).view(-1, n), forces=True)
-    return 0.5 * (matrix + matrix.T)
+    _size(systems)
+    return second_derivatives(model, systems, analytic=True)[0].hessian
 
 
 def dipole_derivatives(model: AbstractModel, systems: Systems) -> Tensor:
@@ -67,11 +49,15 @@ def dipole_derivatives(model: AbstractModel, systems: Systems) -> Tensor:
         InputError: more than one system.
     """
     _size(systems)
-    return _rows(model, systems, 3, lambda p: _given(p.dipole), forces=False)
+    rows = torch.full_like(systems.charge, 3)
+    return derivative_rows(model, systems, rows, lambda p: given(p.dipole), forces=False)[0]
 
 
 def vibrations(model: AbstractModel, systems: Systems, *, intensities: bool = False) -> Vibrations:
     """Harmonic vibrations of one molecule, at a stationary point of the energy.
+
+    Translations and rotations are projected out but where the model's surroundings hold the molecule: among point
+    charges neither are, in a field translations alone.
 
     Args:
         model: any model whose forces are differentiable.
@@ -81,19 +67,9 @@ def vibrations(model: AbstractModel, systems: Systems, *, intensities: bool = Fa
     Raises:
         InputError: more than one system, or intensities from a model without dipoles.
     """
-    if intensities and "dipole" not in model.capabilities.properties:
-        raise InputError(f"infrared intensities need a model with dipoles; {model.name} has none")
-    n = _size(systems)
-    standard = atomic_masses(systems.numbers, systems.positions.dtype)
-    masses = (standard if systems.masses is None else systems.masses).repeat_interleave(3)
-    weighted = hessian(model, systems) / torch.sqrt(masses[:, None] * masses[None, :])
-    basis = _internal_basis(systems.positions.detach(), masses)
-    values, vectors = torch.linalg.eigh(basis.T @ weighted @ basis)
-    modes = (basis @ vectors).T / masses.sqrt()
-    strength = None
-    if intensities:
-        strength = _INTENSITY * (modes @ dipole_derivatives(model, systems).T).square().sum(dim=1)
-    return Vibrations(_WAVENUMBER * values.sign() * values.abs().sqrt(), modes.view(-1, n, 3), strength)
+    _size(systems)
+    (found,) = second_derivatives(model, systems, dipoles=intensities, analytic=True)
+    return normal_modes(systems, found, free_motions(model))
 
 
 @torch.no_grad()
@@ -105,10 +81,10 @@ def polarizability(model: NDDO, systems: Systems) -> Tensor:
     Raises:
         SCFConvergenceError, ResponseError: the field or its response was not solved.
     """
-    scf = _given(model(systems).scf)
+    scf = given(model(systems).scf)
     hamiltonian = model.hamiltonian(systems)
     builder = FockBuilder.from_integrals(hamiltonian.integrals)
-    moments = _dipole_matrices(systems, hamiltonian)
+    moments = dipole_matrices(systems, hamiltonian)
     spins = scf.density.shape[1]
     columns, names = [], torch.arange(systems.n_systems, device=systems.numbers.device)
     for push in moments:
@@ -150,7 +126,7 @@ def orbital_energies(model: NDDO, systems: Systems) -> Tensor:
         ResponseError (when differentiated): its response was not solved.
     """
     with torch.no_grad():
-        scf = _given(model(systems).scf)
+        scf = given(model(systems).scf)
     with torch.enable_grad():
         hamiltonian = model.hamiltonian(systems)
         builder = FockBuilder.from_integrals(hamiltonian.integrals)
@@ -170,36 +146,7 @@ def _size(systems: Systems) -> int:
     return systems.n_atoms
 
 
-def _rows(
-    model: AbstractModel, systems: Systems, n_rows: int, pick: Callable[[Prediction], Tensor], *, forces: bool
-) -> Tensor:
-    """Derivatives [rows, 3 atoms] of the components ``pick(prediction)`` [copies, rows], each from its own copy."""
-    scf = model(systems).scf if model.capabilities.density else None
-    found = []
-    for rows in torch.arange(n_rows, device=systems.numbers.device).split(_COPIES):
-        n = rows.shape[0]
-        copies = _copies(systems, n)
-        with torch.enable_grad():
-            start = None if scf is None else scf.density.expand(n, -1, -1, -1)
-            value = pick(model(copies, forces=forces, start=start))
-            (slope,) = gradient(value[torch.arange(n), rows], [copies.positions])
-        found.append(slope.view(n, -1))
-    return torch.cat(found)
-
-
-def _copies(systems: Systems, n: int) -> Systems:
-    """A batch of ``n`` times the same molecule, its positions a leaf."""
-    copies = systems.select(systems.charge.new_zeros(n))
-    return copies.with_positions(copies.positions.detach().requires_grad_())
-
-
-def _given(value: T | None) -> T:
-    if value is None:
-        raise InputError("the model does not give what this derivative needs")
-    return value
-
-
-def _dipole_matrices(systems: Systems, hamiltonian: Hamiltonian) -> Tensor:
+def dipole_matrices(systems: Systems, hamiltonian: Hamiltonian) -> Tensor:
     """``∂μ_k/∂P`` of the total density, symmetric, [3, systems, M, M] e·Å."""
     layout = hamiltonian.layout
     like = systems.positions
@@ -211,16 +158,3 @@ def _dipole_matrices(systems: Systems, hamiltonian: Hamiltonian) -> Tensor:
         matrices = [gradient(dipole[:, k], [density], retain_graph=True)[0] for k in range(3)]
     stacked = torch.stack(matrices)
     return 0.5 * (stacked + stacked.transpose(2, 3))
-
-
-def _internal_basis(positions: Tensor, masses: Tensor) -> Tensor:
-    """Orthonormal mass-weighted displacements without translations and rotations, [3 atoms, modes]."""
-    n = positions.shape[0]
-    weight = masses.view(n, 3)
-    centred = positions - (weight * positions).sum(dim=0) / weight.sum(dim=0)
-    axes = torch.eye(3, dtype=positions.dtype, device=positions.device)
-    moves = [axis.expand(n, 3) for axis in axes] + [torch.linalg.cross(axis.expand(n, 3), centred) for axis in axes]
-    rigid = torch.stack([(m * weight.sqrt()).reshape(-1) for m in moves], dim=1)
-    vectors, sizes, _ = torch.linalg.svd(rigid, full_matrices=True)
-    rank = int((sizes > _LINEAR * sizes[0]).sum())
-    return vectors[:, rank:]

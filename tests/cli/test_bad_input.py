@@ -5,8 +5,7 @@ import subprocess
 import sys
 
 import pytest
-
-from nddo_ml.cli import main
+from command import call
 
 GOOD = "3\n\nO 0 0 0.1\nH 0 0.76 -0.5\nH 0 -0.76 -0.5\n"
 
@@ -32,12 +31,6 @@ FILES = {
 }
 
 
-def call(*arguments: str) -> int:
-    with pytest.raises(SystemExit) as left:
-        main([str(a) for a in arguments])
-    return int(left.value.code or 0)
-
-
 @pytest.mark.parametrize("name", FILES)
 def test_one_sentence_and_the_other_file_is_done(name, tmp_path, capsys):
     content, words = FILES[name]
@@ -54,6 +47,19 @@ def test_one_sentence_and_the_other_file_is_done(name, tmp_path, capsys):
     assert done[-1]["source"] == str(good)
     assert done[-1]["formula"] == "H2O"
     assert len(done) == (2 if name == "second frame" else 1)
+
+
+def test_a_potential_is_told_to_ignore_charge_and_spin(tmp_path, capsys):
+    ion = tmp_path / "ion.xyz"
+    ion.write_text("2\ncharge=-1\nO 0 0 0\nH 0 0 0.97\n")
+    assert call("energy", ion, "--model", "nnp-chno") == 2
+    assert "of which nnp-chno knows nothing; set its ignore_charge_and_spin (--ignore" in capsys.readouterr().err
+    assert call("energy", ion, "--model", "nnp-chno", "--ignore-charge-and-spin", "--json", "-") == 0
+    assert json.loads(capsys.readouterr().out)[0]["charge"] == -1
+    assert call("compare", ion, "-m", "nnp-chno", "-m", "AM1", "--ignore-charge-and-spin") == 0
+    capsys.readouterr()
+    assert call("energy", ion, "--ignore-charge-and-spin") == 2
+    assert "is for potentials; AM1 knows both" in capsys.readouterr().err
 
 
 def test_missing_file_and_folder(tmp_path, capsys):

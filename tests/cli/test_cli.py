@@ -10,24 +10,19 @@ import pytest
 from ase import Atoms
 from ase.build import molecule
 from ase.io import read, write
+from command import call
 from fake_model import MorseModel
 
 from nddo_ml import NDDO, Systems
-from nddo_ml.cli import COMMANDS, build_app, common, main
+from nddo_ml.cli import COMMANDS, build_app, common
 from nddo_ml.units import DEBYE_PER_E_ANGSTROM
 
 FIELDS = {
     "source", "frame", "name", "formula", "natoms", "elements", "positions_A", "cell_A", "pbc", "method", "charge",
     "multiplicity", "energy_eV", "heat_of_formation_kcal_mol", "forces_eV_A", "charges_e", "dipole_D",
     "dipole_vector_D", "homo_eV", "lumo_eV", "scf_converged", "scf_iterations", "energy_spread_eV",
-    "atomic_spread_eV", "largest_force_spread_eV_A", "extrapolation",
+    "atomic_spread_eV", "largest_force_spread_eV_A", "extrapolation", "environment",
 }  # fmt: skip
-
-
-def call(*arguments: object) -> int:
-    with pytest.raises(SystemExit) as left:
-        main([str(a) for a in arguments])
-    return int(left.value.code or 0)
 
 
 @pytest.fixture

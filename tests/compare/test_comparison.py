@@ -9,11 +9,11 @@ from ase import Atoms
 from ase.build import molecule
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import write
+from command import call
 from hybrid_models import hybrid, rattled
 from nnp_models import make_nnp
 
 from nddo_ml import NDDO, AtomFeatures, InputError, Systems, save_model
-from nddo_ml.cli import main
 from nddo_ml.compare.comparison import compare, deviations, elementwise_part, formulas, relative_energies
 from nddo_ml.compare.figures import write_figures
 from nddo_ml.labelling.level import Level
@@ -48,12 +48,6 @@ def labelled(model, frames=FRAMES, shift=None):
         )
         made.append(copy)
     return made
-
-
-def call(*arguments: object) -> int:
-    with pytest.raises(SystemExit) as left:
-        main([str(a) for a in arguments])
-    return int(left.value.code or 0)
 
 
 def test_answers_are_those_of_the_models(models):

@@ -7,10 +7,10 @@ import pytest
 from ase import Atoms
 from ase.build import molecule
 from ase.io import read, write
+from command import call
 from nnp_models import make_nnp
 
 from nddo_ml import NDDO, InputError, Systems, save_model
-from nddo_ml.cli import main
 from nddo_ml.compare.scan import AlongCurve, fragments, relaxed_scan, rigid_scan, scan
 from nddo_ml.workflows.coordinates import Coordinate, scan_of
 from nddo_ml.workflows.fragments import bonds, connected, side_of
@@ -22,12 +22,6 @@ def water_dimer() -> Atoms:
     first, second = molecule("H2O"), molecule("H2O")
     second.positions += [0.0, 0.3, 3.0]
     return first + second
-
-
-def call(*arguments: object) -> int:
-    with pytest.raises(SystemExit) as left:
-        main([str(a) for a in arguments])
-    return int(left.value.code or 0)
 
 
 def test_bonds_and_sides():

@@ -10,10 +10,13 @@ import torch
 from ase import units
 from ase.build import molecule
 from ase.md.verlet import VelocityVerlet
+from engines import torch_alone
+from hybrid_models import hybrid
+from torch import Tensor
 
 from nddo_ml import NDDO, NDDOCalculator, Prediction, Systems
 from nddo_ml.core.library import library
-from nddo_ml.models import compiled
+from nddo_ml.hybrid.features import AtomFeatures
 from nddo_ml.models.open import open_model
 from nddo_ml.scf.solve import SCFOptions
 
@@ -23,9 +26,8 @@ _NAMES = ["CH3CONH2", "NO2", "H2O", "C6H6", "CH3CH2OH", "C2H3"]
 _TIGHT = SCFOptions(tolerance=1e-9)
 
 
-def _by_torch(model: NDDO, systems: Systems, monkeypatch: pytest.MonkeyPatch) -> Prediction:
-    with monkeypatch.context() as context:
-        context.setattr(compiled, "available", lambda method: False)
+def _by_torch(model: NDDO, systems: Systems) -> Prediction:
+    with torch_alone():
         return model(systems, forces=True)
 
 
@@ -36,18 +38,39 @@ def _assert_equal(one: Prediction, other: Prediction) -> None:
         torch.testing.assert_close(getattr(one, name), getattr(other, name), rtol=0, atol=1e-7)
 
 
-def test_methods(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_methods() -> None:
     model, systems = NDDO("AM1", scf=_TIGHT), Systems.from_ase([molecule(n) for n in _NAMES])
-    _assert_equal(model(systems, forces=True), _by_torch(model, systems, monkeypatch))
+    _assert_equal(model(systems, forces=True), _by_torch(model, systems))
 
 
-def test_hybrid(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hybrid() -> None:
     """Derivatives by parameters and pair factors go through the networks."""
     model = open_model("hybrid-chno")
     assert isinstance(model, NDDO)
     model.scf_options = replace(_TIGHT, solution="first")
     systems = Systems.from_ase([molecule(n) for n in _NAMES])
-    _assert_equal(model(systems, forces=True), _by_torch(model, systems, monkeypatch))
+    _assert_equal(model(systems, forces=True), _by_torch(model, systems))
+
+
+@pytest.mark.parametrize("label", ["energy", "charges", "dipole", "forces"])
+def test_gradients_of_a_training(label: str) -> None:
+    """A loss by the networks' weights, closed and open shells together, some of the systems without the label."""
+    model = hybrid(AtomFeatures.default(["H", "C", "N", "O"], 3.5)).train()
+    systems = Systems.from_ase([molecule(n) for n in ("CH3OH", "CH3", "HCN")])
+
+    def slopes() -> list[Tensor]:
+        value = getattr(model(systems, forces=label == "forces"), label)
+        value[: len(value) // 2 + 1].square().sum().backward()
+        found = [torch.zeros_like(p) if p.grad is None else p.grad.clone() for p in model.parameters()]
+        model.zero_grad()
+        return found
+
+    found = slopes()
+    with torch_alone():
+        expected = slopes()
+    assert max(float(g.abs().max()) for g in expected) > 1e-3
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-7)
 
 
 def test_a_molecule_does_not_know_its_batch() -> None:

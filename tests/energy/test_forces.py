@@ -14,6 +14,7 @@ from nddo_ml.scf.solve import SCFOptions
 
 STEP = 2e-3  # Å
 TIGHT = SCFOptions(tolerance=1e-10, probe=False)
+pytestmark = pytest.mark.usefixtures("engine")
 
 
 def numerical_forces(model: NDDO, atoms: Atoms, **state: int) -> np.ndarray:

@@ -7,7 +7,7 @@ import torch
 from ase import Atoms
 from ase.build import molecule
 
-from nddo_ml import NDDO, NNP, InputError, Systems, load_model
+from nddo_ml import NDDO, NNP, InputError, Systems, load_model, save_model
 from nddo_ml.environments.charges import PointCharges
 from nddo_ml.environments.field import UniformField
 from nddo_ml.units import BOHR_ANGSTROM, HARTREE_EV
@@ -128,12 +128,15 @@ def test_hybrids_feel_their_surroundings() -> None:
     assert float((down - up) / (2 * step)) == pytest.approx(float(prediction.forces[1, 0]), abs=5e-6)
 
 
-def test_one_environment_for_every_call() -> None:
+def test_one_environment_for_every_call(tmp_path) -> None:
     field = UniformField.of(FIELD)
     model = NDDO("AM1", environment=field)
     assert float(model(of("H2O")).energy[0]) == float(NDDO("AM1")(of("H2O"), environment=field).energy[0])
+    assert model.isolated_energies([1]) == NDDO("AM1").isolated_energies([1])
     with pytest.raises(InputError, match="saved without its surroundings"):
-        model.to_config()
+        save_model(model, tmp_path / "model.pt")
+    with pytest.raises(InputError, match="the same for every system"):
+        NDDO("AM1", environment=around())
 
 
 def test_what_is_refused() -> None:

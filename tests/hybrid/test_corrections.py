@@ -18,6 +18,7 @@ from nddo_ml.scf.solve import SCFOptions
 from nddo_ml.terms.dispersion import DispersionD3
 
 KINDS = [ParameterCorrection, PairCorrection, AtomicEnergyCorrection]
+pytestmark = pytest.mark.usefixtures("engine")
 
 
 @pytest.mark.parametrize("method", ["AM1", "PM6", "MNDO"])

@@ -15,6 +15,8 @@ from nddo_ml.scf.solve import SCFOptions
 from nddo_ml.terms.pm6 import FlatNitrogen, TripleBonds
 from nddo_ml.units import EV_KCAL_MOL
 
+pytestmark = pytest.mark.usefixtures("engine")
+
 # Their field has less symmetry than the molecule, in one of several equal directions.
 TURNED = {"PM6/Fe(CO)5", "PM6/Fe(CN)6 -4", "PM6/XeF4", "PM6/XeO4", "PM6/As-SiH3"}
 

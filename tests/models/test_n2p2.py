@@ -43,7 +43,7 @@ def _slope_along_own_images(model, systems):
     pairs = neighbor_list(systems.positions, model.cutoff, systems.system_idx, systems.cell, systems.pbc)
     vectors = pair_vectors(systems.positions, pairs, systems.system_idx, systems.cell).requires_grad_()
     scaled = model.scaler(model.functions(systems.numbers, vectors, pairs), systems.numbers)
-    (slope,) = gradient(model.member_energies(scaled, systems.numbers), [vectors])
+    (slope,) = gradient(model.of_atoms(scaled, systems).energies, [vectors])
     own = pairs.i == pairs.j
     return torch.zeros_like(systems.positions).index_add(0, pairs.i[own], slope[own])
 
@@ -158,7 +158,8 @@ def test_weights_in_the_files_order(tmp_path):
             lambda d: (d / "weights.014.data").write_text("1.0\nx\n"),
             r"line 2: expected a number first; got 'x'",
         ),
-        (lambda d: _append(d, "nnp_type 4G-HDNNP"), r"only short-range"),
+        (lambda d: _append(d, "nnp_type 3G-HDNNP"), r"second and fourth generation can be read; got '3G-HDNNP'"),
+        (lambda d: _append(d, "nnp_type 4G-HDNNP"), r"expected global_hidden_layers_electrostatic"),
         (
             lambda d: _append(d, "element_activation_short Si t q l"),
             r"activation must be one of .* got 'q' for Si",

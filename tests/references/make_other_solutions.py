@@ -1,6 +1,7 @@
 """Where our solution is not MOPAC's: what MOPAC says of ours, and our field of MOPAC's.
 
-``python tests/references/make_other_solutions.py`` with ``mopac`` on the PATH, after the reference files are made.
+``python tests/references/make_other_solutions.py`` with ``mopac`` on the PATH, after the reference files are made; with
+names of sets, these alone are made anew.
 Every entry of these is solved as by default. Where its heat of formation, gradient or dipole is not MOPAC's,
 
 - MOPAC starts from our density (OLDENS) and stays there: its numbers of our solution are recorded;
@@ -30,7 +31,7 @@ from nddo_ml.scf.fock import FockBuilder
 from nddo_ml.scf.loop import start
 from nddo_ml.scf.newton import lowest_curvature
 
-SETS = ("sp_methods", "mndod", "pm6", "older_metals", "pm6_d3h4")
+SETS = ("sp_methods", "mndod", "pm6", "older_metals", "pm6_d3h4", "pm7", "pm6_dh")
 HEAT, GRADIENT, DIPOLE = 0.001, 0.05, 0.005  # kcal/mol, kcal/mol/Å, D; larger deviations are another solution
 DECIMALS = 4  # of the densities that are kept
 UNSTABLE = -1e-3  # eV
@@ -88,11 +89,11 @@ def curvatures(chosen: list[dict], method: str, uhf: bool, density: torch.Tensor
     """Lowest eigenvalues of the orbital Hessian at converged densities [systems, spin, M, M], eV."""
     systems, model = to_systems(chosen), NDDO(method, uhf=uhf)
     with torch.no_grad():
-        builder = FockBuilder.from_integrals(model.field(systems).integrals)
+        builder = FockBuilder.from_integrals(model.hamiltonian(systems).integrals)
         n_occupied = occupations(systems, model.method)[:, : density.shape[1]]
         state = start(builder, density, n_occupied, 1, 1.0)
         values = lowest_curvature(builder, state, n_occupied)[0].tolist()
-    some = torch.isfinite(state.reference.gap).flatten(1).any(dim=1).tolist()
+    some = torch.isfinite(state.origin.gap).flatten(1).any(dim=1).tolist()
     return [round(v, 4) + 0.0 if k else None for v, k in zip(values, some, strict=True)]
 
 
@@ -153,8 +154,9 @@ def special(chosen: list[dict], method: str, uhf: bool) -> list[dict]:
 
 def main() -> None:
     torch.set_num_threads(1)
-    results = []
-    for name in SETS:
+    asked = sys.argv[1:] or SETS
+    results = [e for e in entries("other_solutions") if e["set"] not in asked]
+    for name in asked:
         for method, uhf in sorted({(e["method"], bool(e["uhf"])) for e in entries(name)}):
             group = [e for e in entries(name) if (e["method"], bool(e["uhf"])) == (method, uhf)]
             known = NAMES.get(method, method)

@@ -20,6 +20,8 @@ from nddo_ml.scf.fock import FockBuilder
 from nddo_ml.scf.solve import SCFOptions
 from nddo_ml.threads import map_threads
 
+pytestmark = pytest.mark.usefixtures("engine")
+
 
 def mixed(count: int) -> list[dict]:
     """Reference entries of AM1 that differ in size, elements, charge and multiplicity, and converge to one solution."""

@@ -46,6 +46,7 @@ def at_start(frames: list[Atoms], spins: int) -> tuple[FockBuilder, Iterate, Ten
     return builder, start(builder, density, n_occupied, 1, 1.5), n_occupied
 
 
+@pytest.mark.usefixtures("engine")
 @pytest.mark.parametrize("uhf", [False, True])
 def test_what_the_accelerated_loop_leaves_is_solved(uhf: bool) -> None:
     systems = Systems.from_ase(list(HARD))
@@ -123,6 +124,7 @@ def test_lowest_curvature_is_the_lowest_eigenvalue_of_second_differences(spins: 
     assert (float(value[1]) < 0) == (spins == 2)
 
 
+@pytest.mark.usefixtures("engine")
 def test_closed_shell_of_separated_ions_moves_a_part_of_an_electron() -> None:
     """From NH4+ … Cl− at 10 Å a closed shell goes down in energy by a part of an electron, as in MOPAC."""
     frames = [ion_pair(10.0), ion_pair(3.5)]
@@ -162,6 +164,7 @@ def test_single_precision() -> None:
     assert np.allclose(single.numpy(), exact.numpy(), rtol=1e-5)
 
 
+@pytest.mark.usefixtures("engine")
 def test_whether_a_small_molecule_is_searched_depends_neither_on_orientation_nor_on_company() -> None:
     """Be2's first solution has equal orbitals, whose diagonal gap depends on which of them the reference has."""
     alone = NDDO("AM1")(Systems.from_ase(Atoms("Be2", [(0, 0, 0), (1.92, 0, 0)]))).energy

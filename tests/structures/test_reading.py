@@ -160,6 +160,23 @@ def test_a_bad_row_costs_its_frame_only(tmp_path):
     assert [type(f) for f in read_structures(path)] == [Structure, Refused, Structure]
 
 
+@pytest.mark.parametrize(
+    ("damaged", "said"),
+    [
+        ("3\nshort\nO 0 0 0\nH 0 0 0.96\n", "expected a structure of 3 atoms; got 2"),
+        ("2\nlong\nO 0 0 0\nH 0 0 0.96\nH 0 0.93 -0.24\n", "expected a structure of 2 atoms; got 3"),
+        ("what is this\nO 0 0 0\n\n", "begins with its number of atoms; got 'what is this'"),
+        ("3\nO 0 0 0.0\nH 0 0 0.96\nH 0 0.93 -0.24\nH 0 0 5\n", "expected a comment, which may be empty"),
+    ],
+)
+def test_what_follows_a_damaged_frame_is_read(damaged, said, tmp_path):
+    (tmp_path / "a.xyz").write_text(WATER + damaged + WATER + WATER)
+    found = list(read_structures(tmp_path / "a.xyz"))
+    assert [type(f) for f in found] == [Structure, Refused, Structure, Structure]
+    assert [f.frame for f in found] == [0, 1, 2, 3]
+    assert said in str(found[1])
+
+
 @pytest.mark.parametrize("count", ["99999999999999999999", "4000000000"])
 def test_counts_that_no_file_has(count, tmp_path):
     assert f"{count} atoms; got 3" in str(one(tmp_path / "a.xyz", WATER.replace("3\n", f"{count}\n", 1)))
@@ -265,6 +282,17 @@ def test_labels_that_are_refused(label, said, tmp_path):
     assert said in str(one(tmp_path / "a.xyz", f"2\n\nH 0 0 0\n{label} 0 0 2\n"))
 
 
+def test_nuclides_by_their_mass_numbers(tmp_path):
+    """Masses of the Atomic Mass Evaluation, as RDKit has them."""
+    from rdkit.Chem import GetPeriodicTable
+
+    found = one(tmp_path / "a.xyz", "4\n\n18O 0 0 0\n2H 0 0 1\nH 0 1 0\n13C 9 9 9\n").atoms
+    assert found.get_chemical_symbols() == ["O", "H", "H", "C"]
+    table = GetPeriodicTable()
+    wanted = [table.GetMassForIsotope(s, n) for s, n in (("O", 18), ("H", 2), ("C", 13))]
+    np.testing.assert_allclose(found.get_masses()[[0, 1, 3]], wanted, atol=1e-5)
+
+
 def test_labels_by_their_company(tmp_path):
     protein = one(tmp_path / "a.xyz", "3\n\nCA 0 0 0\nHB2 0 0 1.1\nHG 0 1.1 0\n")
     assert protein.atoms.get_chemical_symbols() == ["C", "H", "H"]
@@ -293,7 +321,7 @@ def test_deuterium_vibrates_with_its_mass(tmp_path):
 
 def test_overlaps_through_the_boundary():
     cell = Atoms("Si2", [[0.01, 2.7, 2.7], [5.39, 2.7, 2.7]], cell=[5.4] * 3, pbc=True)
-    with pytest.raises(InputError, match=r"atom 0 \(Si\) and system 1, atom 1 \(Si\) are on one spot through"):
+    with pytest.raises(InputError, match=r"system 1, atoms 0 \(Si\) and 1 \(Si\) are on one spot through"):
         Systems.from_ase([molecule("H2O"), cell])
     cell.pbc = [False, True, True]
     assert Systems.from_ase(cell).n_atoms == 2

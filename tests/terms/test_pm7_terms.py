@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from ase import Atoms
@@ -81,19 +82,27 @@ def test_tetravalent_carbon_has_less_dispersion() -> None:
 
 
 def test_two_oxygen_ends_attract_at_short_distance() -> None:
-    """A linear O–H···O in vacuum without ligands to its acceptor counts only what the ends themselves give."""
-    water = molecule("H2O")
-    far = water.copy()
-    far.positions += [0, 0, 9.0]
-    assert float(HydrogenBondsEH().energy(Systems.from_ase(water + far))[0]) == 0.0
+    """With strengths of zero only −2.5 exp(−80 max(R − 2.67, 0)²) cos⁴θ kcal/mol is left, of R and θ alone."""
+    bare = HydrogenBondsEH(0.0, 0.0)
+    donor = [[0.0, 0.0, 0.0], [0.97, 0.0, 0.0], [-0.3, 0.92, 0.0]]
+    for r in (2.6, 2.75):
+        acceptor = [[r, 0.3, 0.0], [r + 0.6, -0.3, 0.7], [r + 0.6, -0.3, -0.7]]
+        dimer = Atoms("OHHOHH", donor + acceptor)
+        apart, theta = dimer.get_distance(0, 3), np.deg2rad(dimer.get_angle(0, 1, 3))
+        expected = -2.5 * np.exp(-80 * max(apart - 2.67, 0) ** 2) * np.cos(theta) ** 4
+        found = float(bare.energy(Systems.from_ase(dimer))[0]) * EV_KCAL_MOL
+        assert found == pytest.approx(expected, rel=1e-6)
+    dimer.positions[3:] += [9.0, 0, 0]
+    assert float(HydrogenBondsEH().energy(Systems.from_ase(dimer))[0]) == 0.0
 
 
 def test_silanol_bending() -> None:
     atoms = silanol()
+    atoms.positions[0] -= [0.12, 0, 0]  # a bond of silicon longer than 1.7 Å
     angle = torch.tensor(atoms.get_angle(0, 1, 2) * torch.pi / 180, dtype=torch.float64)
     energy = float(SilanolBending().energy(Systems.from_ase(atoms))[0]) * EV_KCAL_MOL
-    stretch = torch.exp(torch.tensor(-68 * max(0.0, atoms.get_distance(1, 2) ** 2 - 1)))
-    expected = 15 * float((angle - 125 * torch.pi / 180) ** 2) * float(stretch)
+    stretched = 33 * (atoms.get_distance(0, 1) ** 2 - 1.7**2) + 68 * max(0.0, atoms.get_distance(1, 2) ** 2 - 1)
+    expected = 15 * float((angle - 125 * torch.pi / 180) ** 2) * np.exp(-stretched)
     assert energy == pytest.approx(expected, rel=1e-5)
     assert float(SilanolBending().energy(Systems.from_ase(molecule("CH3OH")))[0]) == 0.0
 

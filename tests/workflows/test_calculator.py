@@ -63,9 +63,9 @@ def test_charge_and_multiplicity_come_from_arguments_or_info():
     seen = []
 
     class Recorder(MorseModel):
-        def forward(self, systems, **options):
+        def forward(self, systems, request):
             seen.append((int(systems.charge), int(systems.multiplicity)))
-            return super().forward(systems, **options)
+            return super().forward(systems, request)
 
     atoms = water(NDDOCalculator(Recorder(), charge=1, multiplicity=2))
     atoms.get_potential_energy()

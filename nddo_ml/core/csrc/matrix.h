@@ -1,7 +1,7 @@
 /* Products, factorisation and eigenvalues of small dense matrices in double precision. */
 #ifndef NDDO_MATRIX_H
 #define NDDO_MATRIX_H
-#include "core.h"
+#include "types.h"
 
 typedef double v4 __attribute__((vector_size(32), aligned(8), may_alias));
 

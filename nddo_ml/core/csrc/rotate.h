@@ -1,7 +1,7 @@
 /* Local frames of pairs and the rotation of orbitals and their products. */
 #ifndef NDDO_ROTATE_H
 #define NDDO_ROTATE_H
-#include "core.h"
+#include "types.h"
 
 #define N_BLOCKS 6
 static const int BLOCK_SIZE[N_BLOCKS] = {1, 3, 6, 5, 15, 15};

@@ -15,6 +15,7 @@ from ase.calculators.calculator import Calculator, all_changes
 from ase.calculators.emt import EMT
 from ase.calculators.lj import LennardJones
 from ase.io import read, write
+from places import ROOT
 
 from nddo_ml.cli.label import label as command
 from nddo_ml.errors import InputError
@@ -225,7 +226,7 @@ if __name__ == "__main__":
 def test_a_killed_run_goes_on(tmp_path: Path, name: str) -> None:
     output, script = tmp_path / "labels.extxyz", tmp_path / "slow.py"
     script.write_text(INTERRUPTED)
-    arguments, root = [sys.executable, str(script), str(output)], str(Path(__file__).parents[1])
+    arguments, root = [sys.executable, str(script), str(output)], str(ROOT)
     settings = {"env": os.environ | {"PYTHONPATH": root}, "text": True}
     with subprocess.Popen([*arguments, "1000"], stderr=subprocess.DEVNULL, **settings) as process:
         while process.poll() is None and (not output.exists() or output.stat().st_size == 0):

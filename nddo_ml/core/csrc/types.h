@@ -3,8 +3,8 @@
  * Lengths that begin with n are counts. Matrices are row-major; those over orbitals have rows of `ld` elements, a
  * multiple of four, with zeros behind the last orbital. Products of orbitals stand in shell order: ss, sp, pp, sd, pd,
  * dd. Energies in eV, positions in Å, what belongs to the integrals in bohr. Tables come from Python. */
-#ifndef NDDO_CORE_H
-#define NDDO_CORE_H
+#ifndef NDDO_TYPES_H
+#define NDDO_TYPES_H
 #include <math.h>
 #include <stddef.h>
 #include <stdint.h>

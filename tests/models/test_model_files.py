@@ -8,17 +8,15 @@ import os
 import subprocess
 import sys
 import warnings
-from pathlib import Path
 
 import pytest
 import torch
 from nnp_models import make_nnp
+from places import DATA
 
 from nddo_ml import InputError, load_model, save_model
 from nddo_ml.models.saved import MODELS_DIR
 from nddo_ml.storage import UnsealedWarning, save_atomically
-
-DATA = Path(__file__).parents[1] / "data"
 
 
 @pytest.fixture(scope="module")

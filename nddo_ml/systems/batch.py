@@ -2,30 +2,39 @@
 
 from __future__ import annotations
 
-import re
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from copy import copy
+from dataclasses import dataclass, field, replace
 from os import PathLike
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from bp_descriptors import neighbor_list, pair_vectors
 from bp_descriptors.runs import ranks, starts
 from nddo_ml.display import SHOWN, html_table, html_view
-from nddo_ml.elements import OGANESSON, symbol_of
+from nddo_ml.elements import symbol_of
 from nddo_ml.errors import InputError
-from nddo_ml.structures.charge_spin import resolve_charge_and_spin
+from nddo_ml.systems.checks import (
+    PerSystem,
+    check_atoms,
+    check_cells,
+    check_coordinates,
+    check_distances,
+    check_images,
+    check_multiplicity,
+    check_shapes,
+    per_system,
+)
+from nddo_ml.systems.frames import charges_and_multiplicities, constraints_of, masses_of
+from nddo_ml.systems.kept import Kept
 
 if TYPE_CHECKING:
     from ase import Atoms
 
-MIN_DISTANCE = 0.05  # Å; two atoms nearer than this are taken to be on one spot
-MAX_COORDINATE = 1e7  # Å; beyond this distances have lost their digits
 _SHOWN = 5  # formulas in a representation
 
 
@@ -46,6 +55,7 @@ class Systems:
     masses: Tensor | None = None  # [atoms] u; None: standard atomic weights
     fixed: Tensor | None = None  # [atoms] bool, atoms that an optimisation leaves where they are; None: none
     constraints: tuple[str, ...] = ()  # per system, constraints that no workflow here honours; () where there are none
+    kept: Kept = field(default_factory=Kept, init=False, repr=False, compare=False)
 
     @property
     def n_atoms(self) -> int:
@@ -111,15 +121,18 @@ class Systems:
     @property
     def lowest_multiplicity(self) -> Tensor:
         """Singlet or doublet, whichever the number of electrons allows, [systems] int64."""
-        protons = torch.zeros_like(self.charge).index_add(0, self.system_idx, self.numbers)
-        return 1 + (protons - self.charge) % 2
+        return lowest_multiplicity(self.numbers, self.system_idx, self.charge)
+
+    @property
+    def open_shell(self) -> Tensor:
+        """Multiplicities above 1, [systems] bool; a doublet that a periodic cell's electrons force is none."""
+        # an odd number of electrons in a periodic cell says nothing of its bands
+        return self.multiplicity > torch.where(self.pbc.any(dim=1), self.lowest_multiplicity, 1)
 
     @property
     def charged_or_open(self) -> Tensor:
-        """Ions and open shells, [systems] bool; a doublet that a periodic cell's electrons force is none."""
-        # an odd number of electrons in a periodic cell says nothing of its bands
-        least = torch.where(self.pbc.any(dim=1), self.lowest_multiplicity, 1)
-        return (self.charge != 0) | (self.multiplicity > least)
+        """Ions and open shells, [systems] bool."""
+        return (self.charge != 0) | self.open_shell
 
     @property
     def places(self) -> Tensor:
@@ -132,8 +145,8 @@ class Systems:
         numbers: Tensor,
         positions: Tensor,
         system_idx: Tensor | None = None,
-        charge: int | Sequence[int] | Tensor = 0,
-        multiplicity: int | Sequence[int] | Tensor | None = None,
+        charge: PerSystem = 0,
+        multiplicity: PerSystem | None = None,
         cell: Tensor | None = None,
         pbc: Tensor | None = None,
         masses: Tensor | None = None,
@@ -147,42 +160,33 @@ class Systems:
         Raises:
             InputError: shapes that do not fit, no atoms, NaN or infinite coordinates, atoms on one spot.
         """
-        numbers = torch.as_tensor(numbers, dtype=torch.int64)
         positions = torch.as_tensor(positions)
-        if positions.shape != (numbers.shape[0], 3):
-            raise InputError(
-                f"positions must have shape [{numbers.shape[0]}, 3], one row an atom; got {list(positions.shape)}"
-            )
-        if not positions.is_floating_point():
-            raise InputError(f"positions must be floating point; got {positions.dtype}")
         device = positions.device
-        numbers = numbers.to(device)
+        numbers = torch.as_tensor(numbers, dtype=torch.int64, device=device)
         if system_idx is None:
             system_idx = torch.zeros_like(numbers)
         system_idx = torch.as_tensor(system_idx, dtype=torch.int64, device=device)
-        if system_idx.shape != numbers.shape:
-            raise InputError(f"system_idx must have shape {list(numbers.shape)}; got {list(system_idx.shape)}")
+        check_shapes(numbers, positions, system_idx)
         n = int(system_idx.max()) + 1 if numbers.numel() else 0
-        charge_t = _per_system(charge, n, "charge", device)
-        if multiplicity is None:
-            parity = torch.zeros(n, dtype=torch.int64, device=device).index_add(0, system_idx, numbers)
-            multiplicity_t = 1 + (parity - charge_t) % 2
-        else:
-            multiplicity_t = _per_system(multiplicity, n, "multiplicity", device)
-        if cell is None:
-            cell = torch.zeros(n, 3, 3, dtype=positions.dtype, device=device)
-        if pbc is None:
-            pbc = torch.zeros(n, 3, dtype=torch.bool, device=device)
-        systems = cls(numbers, positions, system_idx, charge_t, multiplicity_t, cell, pbc, masses, fixed, constraints)
-        _validate(systems)
-        return systems
+        check_atoms(numbers, system_idx, n)
+        check_coordinates(numbers, positions, system_idx)
+        charges = per_system(charge, n, "charge", device)
+        lowest = lowest_multiplicity(numbers, system_idx, charges)
+        spins = lowest if multiplicity is None else per_system(multiplicity, n, "multiplicity", device)
+        check_multiplicity(spins)
+        cell = positions.new_zeros(n, 3, 3) if cell is None else cell
+        pbc = torch.zeros(n, 3, dtype=torch.bool, device=device) if pbc is None else pbc
+        check_cells(cell, pbc, n)
+        check_images(numbers, positions, system_idx, cell, pbc)
+        check_distances(numbers, positions, system_idx)
+        return cls(numbers, positions, system_idx, charges, spins, cell, pbc, masses, fixed, constraints)
 
     @classmethod
     def from_ase(
         cls,
         atoms: Atoms | Sequence[Atoms],
-        charge: int | Sequence[int] | Tensor | None = None,
-        multiplicity: int | Sequence[int] | Tensor | None = None,
+        charge: PerSystem | None = None,
+        multiplicity: PerSystem | None = None,
         dtype: torch.dtype = torch.float64,
         device: torch.device | str = "cpu",
     ) -> Systems:
@@ -205,7 +209,7 @@ class Systems:
             if len(frame) == 0:
                 raise InputError(f"system {k}: expected at least one atom; got none")
         sizes = [len(f) for f in frames]
-        charges, multiplicities = _charges_and_multiplicities(frames, charge, multiplicity)
+        charges, multiplicities = charges_and_multiplicities(frames, charge, multiplicity)
         return cls.build(
             torch.as_tensor(np.concatenate([f.get_atomic_numbers() for f in frames])),
             torch.as_tensor(np.concatenate([f.get_positions() for f in frames]), dtype=dtype, device=device),
@@ -214,8 +218,8 @@ class Systems:
             multiplicities,
             torch.as_tensor(np.stack([np.asarray(f.cell) for f in frames]), dtype=dtype, device=device),
             torch.as_tensor(np.stack([np.asarray(f.pbc) for f in frames]), dtype=torch.bool, device=device),
-            _masses(frames, dtype, device),
-            *_constraints(frames, device),
+            masses_of(frames, dtype, device),
+            *constraints_of(frames, device),
         )
 
     @classmethod
@@ -275,16 +279,21 @@ class Systems:
         return frames
 
     def select(self, index: Tensor) -> Systems:
-        """The systems ``index`` ([k] int64, in this order) as a batch; atoms keep their order within a system."""
+        """The systems ``index`` ([k] int64, in this order; or [systems] bool) as a batch, atoms in their order."""
         return self.select_with_atoms(index)[0]
 
     def select_with_atoms(self, index: Tensor) -> tuple[Systems, Tensor]:
         """As :meth:`select`, and the indices [n] of its atoms in this batch; a system may be taken several times.
 
         Raises:
-            InputError: an index beyond the batch, or none.
+            InputError: an index beyond the batch, or none; a mask of another length.
         """
-        index = torch.as_tensor(index, dtype=torch.int64, device=self.numbers.device)
+        index = torch.as_tensor(index, device=self.numbers.device)
+        if index.dtype == torch.bool:
+            if index.shape != self.charge.shape:
+                raise InputError(f"expected a mask of {self.n_systems} systems; got one of shape {list(index.shape)}")
+            index = torch.nonzero(index).squeeze(1)
+        index = index.to(torch.int64)
         self._check_index(index)
         sizes = self.atoms_per_system
         atoms = torch.argsort(self.system_idx, stable=True)  # contiguous by system
@@ -319,182 +328,44 @@ class Systems:
 
     def with_positions(self, positions: Tensor, cell: Tensor | None = None) -> Systems:
         """The same systems at other positions [atoms, 3] Å (and cells); not validated again."""
-        return replace(self, positions=positions, cell=self.cell if cell is None else cell)
+        other = copy(self)  # with what is kept of the systems
+        object.__setattr__(other, "positions", positions)
+        if cell is not None:
+            object.__setattr__(other, "cell", cell)
+        return other
+
+    def moved(self, positions: Tensor) -> Systems:
+        """The same systems at other positions [atoms, 3] Å, validated.
+
+        Raises:
+            InputError: NaN or infinite coordinates, atoms on one spot.
+        """
+        check_coordinates(self.numbers, positions, self.system_idx)
+        if self.kept("periodic", lambda: bool(self.pbc.any())):
+            check_images(self.numbers, positions, self.system_idx, self.cell, self.pbc)
+        check_distances(self.numbers, positions, self.system_idx)
+        return self.with_positions(positions)
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Systems:
         """The same systems on another device or with another floating-point type."""
-        device = self.numbers.device if device is None else device
-        return Systems(
-            self.numbers.to(device),
-            self.positions.to(device, dtype),
-            self.system_idx.to(device),
-            self.charge.to(device),
-            self.multiplicity.to(device),
-            self.cell.to(device, dtype),
-            self.pbc.to(device),
-            None if self.masses is None else self.masses.to(device, dtype),
-            None if self.fixed is None else self.fixed.to(device),
-            self.constraints,
-        )
-
-
-def _charges_and_multiplicities(
-    frames: Sequence[Atoms],
-    charge: int | Sequence[int] | Tensor | None,
-    multiplicity: int | Sequence[int] | Tensor | None,
-) -> tuple[list[int], list[int]]:
-    """Of each frame, by what is given, else by what it says."""
-    cpu, n = torch.device("cpu"), len(frames)
-    charges = [None] * n if charge is None else _per_system(charge, n, "charge", cpu).tolist()
-    spins = [None] * n if multiplicity is None else _per_system(multiplicity, n, "multiplicity", cpu).tolist()
-    found = []
-    for k, (frame, q, m) in enumerate(zip(frames, charges, spins, strict=True)):
-        try:
-            found.append(resolve_charge_and_spin(frame, q, m))
-        except InputError as error:
-            raise InputError(f"system {k}: {error}") from None
-    return [f.charge for f in found], [f.multiplicity for f in found]
-
-
-def _masses(frames: Sequence[Atoms], dtype: torch.dtype, device: torch.device | str) -> Tensor | None:
-    """Masses where some frame has its own."""
-    if not any(f.has("masses") for f in frames):
-        return None
-    return torch.as_tensor(np.concatenate([f.get_masses() for f in frames]), dtype=dtype, device=device)
-
-
-def _constraints(frames: Sequence[Atoms], device: torch.device | str) -> tuple[Tensor | None, tuple[str, ...]]:
-    """Atoms of FixAtoms, and the names of each frame's other constraints."""
-    if not any(f.constraints for f in frames):
-        return None, ()
-    from ase.constraints import FixAtoms
-
-    fixed = [np.zeros(len(f), dtype=bool) for f in frames]
-    others = []
-    for mask, frame in zip(fixed, frames, strict=True):
-        names = []
-        for constraint in frame.constraints:
-            if isinstance(constraint, FixAtoms):
-                mask[constraint.index] = True
-            else:
-                names.append(type(constraint).__name__)
-        others.append(", ".join(sorted(set(names))))
-    return torch.as_tensor(np.concatenate(fixed), device=device), tuple(others) if any(others) else ()
-
-
-def _per_system(value: int | Sequence[int] | Tensor, n: int, name: str, device: torch.device) -> Tensor:
-    """Broadcast a scalar or check a sequence to [systems] int64."""
-    t = torch.as_tensor(value, device=device)
-    if t.is_floating_point():
-        if not torch.equal(t, t.round()):
-            raise InputError(f"{name} must be a whole number; got {value}")
-        t = t.round()
-    t = t.to(torch.int64)
-    if t.ndim == 0:
-        t = t.expand(n).clone()
-    if t.shape != (n,):
-        raise InputError(f"{name} must be one number or one a system ({n}); got shape {list(t.shape)}")
-    return t
-
-
-def _validate(s: Systems) -> None:
-    if s.n_atoms == 0:
-        raise InputError("expected at least one atom; got none")
-    empty = torch.nonzero(s.atoms_per_system == 0).squeeze(1).tolist()
-    if empty or int(s.system_idx.min()) < 0:
-        raise InputError(f"every system must have at least one atom; systems {empty} have none")
-    bad = torch.nonzero((s.numbers < 1) | (s.numbers > OGANESSON)).squeeze(1).tolist()
-    if bad:
-        raise InputError(f"{_where(s, bad[0])}: atomic number must lie in 1..{OGANESSON}; got {int(s.numbers[bad[0]])}")
-    bad = torch.nonzero(~torch.isfinite(s.positions).all(dim=1)).squeeze(1).tolist()
-    if bad:
-        xyz = [float(x) for x in s.positions[bad[0]]]
-        raise InputError(f"{_where(s, bad[0])}: coordinates must be finite numbers in Å; got {xyz}")
-    bad = torch.nonzero((s.positions.abs() > MAX_COORDINATE).any(dim=1)).squeeze(1).tolist()
-    if bad:
-        xyz = [float(x) for x in s.positions[bad[0]]]
-        raise InputError(f"{_where(s, bad[0])}: coordinates must lie within {MAX_COORDINATE:.0e} Å; got {xyz}")
-    bad = torch.nonzero(s.multiplicity < 1).squeeze(1).tolist()
-    if bad:
-        raise InputError(f"system {bad[0]}: multiplicity must be at least 1; got {int(s.multiplicity[bad[0]])}")
-    _validate_cell(s)
-    _validate_distances(s)
-
-
-def _validate_cell(s: Systems) -> None:
-    if s.cell.shape != (s.n_systems, 3, 3) or s.pbc.shape != (s.n_systems, 3):
-        raise InputError(
-            f"cell and pbc must have shapes [{s.n_systems}, 3, 3] and [{s.n_systems}, 3]; "
-            f"got {list(s.cell.shape)} and {list(s.pbc.shape)}"
-        )
-    length = s.cell.norm(dim=-1)
-    bad = torch.nonzero((s.pbc & ~(length > 1e-6)).any(dim=1) | ~torch.isfinite(s.cell).all(dim=(1, 2)))
-    if bad.numel():
-        k = int(bad[0, 0])
-        raise InputError(
-            f"system {k}: every periodic direction needs a finite lattice vector longer than zero; "
-            f"got cell {s.cell[k].tolist()} with pbc {s.pbc[k].tolist()}"
-        )
-
-
-def _validate_distances(s: Systems) -> None:
-    """Two atoms of a system on one spot: compare neighbours after sorting along x, which is cheap and exact.
-
-    In periodic cells images count as well.
-    """
-    if bool(s.pbc.any()):
-        _validate_images(s)
-    positions = s.positions.detach()
-    key = torch.argsort(positions[:, 0], stable=True)
-    key = key[torch.argsort(s.system_idx[key], stable=True)]
-    x, idx = positions[key], s.system_idx[key]
-    step = 1
-    while step < key.shape[0]:
-        near = (idx[step:] == idx[:-step]) & (x[step:, 0] - x[:-step, 0] < MIN_DISTANCE)
-        if not bool(near.any()):
-            return
-        close = near & ((x[step:] - x[:-step]).norm(dim=1) < MIN_DISTANCE)
-        if bool(close.any()):
-            k = int(torch.nonzero(close)[0, 0])
-            a, b = sorted((int(key[k]), int(key[k + step])))
-            raise InputError(
-                f"{_where(s, a)} and {_where(s, b)} are on one spot: "
-                f"their distance is {float((x[k + step] - x[k]).norm()):.4f} Å, expected at least {MIN_DISTANCE} Å"
-            )
-        step += 1
-
-
-def _validate_images(s: Systems) -> None:
-    """Two atoms of periodic systems, or an atom and its own image, on one spot through the boundary of the cell."""
-    periodic = torch.nonzero(s.pbc.any(dim=1)).squeeze(1)
-    part, atoms = s.select_with_atoms(periodic)
-    try:
-        pairs = neighbor_list(part.positions, MIN_DISTANCE, part.system_idx, part.cell, part.pbc, half=True)
-    except ValueError as error:
-        message = re.sub(r"^system (\d+)", lambda match: f"system {int(periodic[int(match[1])])}", str(error))
-        raise InputError(message) from None
-    through = torch.nonzero(pairs.shift.any(dim=1)).squeeze(1)
-    if through.numel() == 0:
-        return
-    k = through[0]
-    vector = pair_vectors(part.positions, pairs, part.system_idx, part.cell)[k]
-    a, b = (_where(s, int(atoms[index])) for index in (pairs.i[k], pairs.j[k]))
-    raise InputError(
-        f"{a} and {'an image of ' if a == b else ''}{b} are on one spot through the boundary of the cell: "
-        f"their distance is {float(vector.norm()):.4f} Å, expected at least {MIN_DISTANCE} Å"
-    )
-
-
-def _where(s: Systems, atom: int) -> str:
-    """Address of a flat atom index: system, index within it, element."""
-    k = int(s.system_idx[atom])
-    return f"system {k}, atom {int(s.places[atom])} ({symbol_of(int(s.numbers[atom]))})"
+        moved: dict[str, Any] = {
+            name: value.to(device or value.device, dtype if value.is_floating_point() else None)
+            for name, value in vars(self).items()
+            if isinstance(value, Tensor)
+        }
+        return replace(self, **moved)
 
 
 def places(system_idx: Tensor, counts: Tensor) -> Tensor:
     """Place of each atom [atoms] within its system, where the systems have ``counts`` atoms."""
     order = torch.argsort(system_idx, stable=True)
     return torch.empty_like(system_idx).index_copy(0, order, ranks(counts))
+
+
+def lowest_multiplicity(numbers: Tensor, system_idx: Tensor, charge: Tensor) -> Tensor:
+    """1 or 2, whichever the number of electrons Σ Z − q allows, [systems] int64."""
+    protons = torch.zeros_like(charge).index_add(0, system_idx, numbers)
+    return 1 + (protons - charge) % 2
 
 
 def require_molecules(systems: Systems, term: str) -> None:

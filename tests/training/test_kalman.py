@@ -18,7 +18,7 @@ class LinearObjective:
         self.weights, self.inputs, self.targets = weights, inputs, targets
 
     def loss(self, index: Tensor) -> float:
-        raise NotImplementedError
+        raise AssertionError("a filter asks for innovations only")
 
     def innovation(self, index: Tensor, label: str, part: int, parts: int) -> float:
         x = self.inputs[index[0]]

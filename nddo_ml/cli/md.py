@@ -1,0 +1,91 @@
+"""``nddo-ml md``: molecular dynamics of the molecules in files, all replicas in one batch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nddo_ml.cli import common, environment, produce
+from nddo_ml.cli.common import Charge, Files, Json, Model, Multiplicity, NoPbc, Smiles, Uhf
+from nddo_ml.cli.environment import Charges, Field, Solvent
+from nddo_ml.cli.moving import MdRun, write_md
+from nddo_ml.results.pool import Resources
+from nddo_ml.workflows.dynamics import Motion
+
+Steps = Annotated[int, typer.Option("--steps", "-n", min=1, help="Steps to go.")]
+Timestep = Annotated[float, typer.Option("--timestep", help="Time step, fs.")]
+Temperature = Annotated[float, typer.Option("--temperature", "-t", help="K, of the first velocities and the bath.")]
+Friction = Annotated[
+    float, typer.Option("--friction", help="Langevin's heat bath, 1/ps; 0 is constant energy.", min=0.0)
+]
+Replicas = Annotated[int, typer.Option("--replicas", min=1, help="Copies of each molecule with other velocities.")]
+Every = Annotated[int, typer.Option("--every", min=1, help="Steps between frames of the trajectory.")]
+Seed = Annotated[int, typer.Option("--seed", help="Of the random numbers.")]
+Output = Annotated[
+    Path | None, typer.Option("--output", "-o", metavar="OUT", help="Last structures; the suffix is the format.")
+]
+Trajectory = Annotated[
+    Path | None, typer.Option("--trajectory", metavar="OUT", help="Frames: .traj (compact), .xyz and others.")
+]
+Figure = Annotated[Path | None, typer.Option("--figure", metavar="PNG", help="Energies and temperature over time.")]
+
+
+def md(
+    files: Files = None,
+    model: Model = "AM1",
+    charge: Charge = None,
+    multiplicity: Multiplicity = None,
+    no_pbc: NoPbc = False,
+    smiles: Smiles = None,
+    uhf: Uhf = False,
+    field: Field = None,
+    charges: Charges = None,
+    solvent: Solvent = None,
+    steps: Steps = 1000,
+    timestep: Timestep = 0.5,
+    temperature: Temperature = 300.0,
+    friction: Friction = 0.0,
+    replicas: Replicas = 1,
+    every: Every = 10,
+    seed: Seed = 0,
+    json: Json = None,
+    output_file: Output = None,
+    trajectory: Trajectory = None,
+    figure: Figure = None,
+) -> None:
+    """Molecular dynamics of the molecules in files, all of them and their replicas in one batch.
+
+    At constant energy, or with --friction in Langevin's heat bath. What has been
+    done is kept in OUT.part every few dozen steps: after an interruption the
+    same command goes on, and the path is the one it would have been. Give
+    --steps a larger number then to go further. A replica whose field fails
+    stays where it was, and is named.
+
+    Examples:
+
+      nddo-ml md examples/molecules/ethanol.xyz --steps 200 --trajectory ethanol.traj
+
+      nddo-ml md examples/water_dimer.xyz --friction 5 --temperature 200 --replicas 4 --figure energies.png
+    """
+    sources = produce.Sources.given(files, smiles, charge, multiplicity, no_pbc)
+    targets = produce.checked(
+        [*sources.files, model, *filter(None, [charges])],
+        output=output_file,
+        json=json,
+        trajectory=trajectory,
+        figure=figure,
+    )
+    motion = Motion(timestep, temperature, friction, seed)
+    loaded = common.load_model(model, uhf, surroundings=environment.surroundings(field, charges, solvent))
+    report = common.Report(common.console(stderr=True))
+    options = {"uhf": uhf, "replicas": replicas, "every": every, **vars(motion)}
+    with produce.production(targets, produce.settings_of("md", [loaded], **options), report) as run:
+        structures = list(produce.read(sources, report, targets))
+        if not structures:
+            raise typer.Exit(report.exit_code)
+        work = MdRun(loaded, tuple(structures), replicas, motion, every, run.journal)
+        keys = run.work(work.pieces(steps), work, "steps", Resources())
+        write_md(run, keys, targets, work)
+    raise typer.Exit(report.exit_code)

@@ -1,0 +1,237 @@
+"""Reactions stage by stage, each kept in the journal: the work of ``nddo-ml reaction`` and what it writes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from nddo_ml.cli import environment, output
+from nddo_ml.cli.thermal import Conditions, thermal_record
+from nddo_ml.cli.vibrating import vibration_record, vibrations_of
+from nddo_ml.errors import InputError
+from nddo_ml.results.run import NOT_CONVERGED, WRONG_INPUT, Piece, key_of
+from nddo_ml.structures.structure import Structure
+from nddo_ml.units import EV_KCAL_MOL
+from nddo_ml.workflows.reactions import Path, ended_at, relaxed_paths, saddles_on, ways_down
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+    from nddo_ml.models.base import AbstractModel
+    from nddo_ml.results.journal import Journal
+    from nddo_ml.results.run import Outcome
+    from nddo_ml.systems import Systems
+
+STAGES = ("path", "saddle", "descent")
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Reactions:
+    """Reactants with their products; a stage of all of them is a piece, and begins where the stage before ended."""
+
+    model: AbstractModel
+    pairs: tuple[tuple[Structure, Structure], ...]
+    images: int
+    band_force: float
+    band_steps: int
+    fmax: float
+    irc_step: float
+    irc_steps: int
+    conditions: Conditions
+    journal: Journal
+
+    def pieces(self) -> Iterator[Piece]:
+        """The stages."""
+        key, before = key_of([s for pair in self.pairs for s in pair]), ""
+        for stage in STAGES:
+            yield Piece(f"{key}-{stage}", (stage, before), len(self.pairs))
+            before = f"{key}-{stage}"
+
+    def __call__(self, item: tuple[str, str]) -> list[Outcome]:
+        stage, before = item
+        known = self.journal.read(before) if before else [{"record": self._about(k)} for k in range(len(self.pairs))]
+        left = [k for k, outcome in enumerate(known) if "record" in outcome]
+        work: Callable[[list[int], list[Record]], list[Record]] = getattr(self, stage)
+        made: list[Outcome] = [{} for _ in known]
+        for k, outcome in zip(left, self._attempt(work, left, known), strict=True):
+            made[k] = outcome
+        return made
+
+    def _attempt(self, work: Callable[..., list[Record]], left: list[int], known: list[Outcome]) -> list[Outcome]:
+        """All reactions at once; where that fails, one by one, so that one's failure costs no other its own."""
+        try:
+            return [_finished(r) for r in work(left, [known[k]["record"] for k in left])]
+        except Exception as error:  # numerics raise whatever they run into
+            if len(left) == 1:
+                code = WRONG_INPUT if isinstance(error, InputError) else NOT_CONVERGED
+                return [{"complaints": [[code, f"{self._name(left[0])}: {error}"]]}]
+            return [o for k in left for o in self._attempt(work, [k], known)]
+
+    def path(self, which: list[int], known: list[Record]) -> list[Record]:
+        """Relaxed ends and elastic bands."""
+        ends = [self._systems([self.pairs[k][side] for k in which]) for side in (0, 1)]
+        found = relaxed_paths(*ends, self.model, images=self.images, fmax=self.band_force, max_steps=self.band_steps)
+        for record, p in zip(known, found, strict=True):
+            record["path"] = {
+                "positions_A": p.positions.tolist(),
+                "energies_eV": p.energies.tolist(),
+                "tangent": p.tangent.tolist(),
+                "highest": p.highest,
+                "largest_force_eV_A": p.force,
+                "converged": p.converged,
+                "steps": p.steps,
+            }
+        return known
+
+    def saddle(self, which: list[int], known: list[Record]) -> list[Record]:
+        """Saddle points, and vibrations of them and of both ends."""
+        reactions = self._systems([self.pairs[k][0] for k in which])
+        found = saddles_on(reactions, self.model, [_path(r) for r in known], fmax=self.fmax)
+        sizes = reactions.atoms_per_system.tolist()
+        first, last = (
+            reactions.with_positions(torch.tensor([x for r in known for x in r["path"]["positions_A"][at]]))
+            for at in (0, -1)
+        )
+        for name, systems in (("reactant", first), ("saddle", found.systems), ("product", last)):
+            prediction = self.model(systems)
+            positions = systems.positions.split(sizes)
+            for k, (record, vibrations) in enumerate(zip(known, vibrations_of(systems, self.model), strict=True)):
+                heat = prediction.heat_of_formation
+                point: Record = {
+                    "positions_A": positions[k].tolist(),
+                    "energy_eV": float(prediction.energy[k]),
+                    "heat_of_formation_kcal_mol": None if heat is None else float(heat[k]),
+                    "multiplicity": record["multiplicity"],
+                }
+                point |= vibration_record(systems[k], vibrations)
+                record[name] = point | thermal_record(systems[k].to_ase()[0], point, self.conditions)
+        for k, record in enumerate(known):
+            record["saddle_converged"], record["saddle_steps"] = bool(found.converged[k]), int(found.steps[k])
+        return known
+
+    def descent(self, which: list[int], known: list[Record]) -> list[Record]:
+        """Both ways down from the saddle points, and what they end at."""
+        good = [k for k, r in enumerate(known) if r["saddle"]["imaginary_modes"] == 1 and r["saddle_converged"]]
+        if good and self.irc_steps:
+            reactions = self._systems([self.pairs[which[k]][0] for k in good])
+            at = torch.tensor([x for k in good for x in known[k]["saddle"]["positions_A"]])
+            both = ways_down(reactions.with_positions(at), self.model, step=self.irc_step, max_steps=self.irc_steps)
+            for k, branches in zip(good, both, strict=True):
+                self._descended(known[k], branches, self._systems([self.pairs[which[k]][0]]))
+        for record in known:
+            record |= _barriers(record)
+        return known
+
+    def _descended(self, record: Record, branches: Sequence[Any], one: Systems) -> None:
+        """The branches as one path from the reactant's side to the product's."""
+        reactant, product = (self._atoms(record, record[name]["positions_A"]) for name in ("reactant", "product"))
+        ends = one.select(torch.tensor([0, 0])).with_positions(
+            torch.as_tensor(np.concatenate([b.positions[-1] for b in branches]))
+        )
+        names = ended_at(ends, self.model, reactant, product)
+        order = (0, 1)
+        if names[0].endswith("product") or names[1].endswith("reactant"):
+            order = (1, 0)
+        back, ahead = (branches[k] for k in order)
+        record["irc"] = {
+            "distance_A_sqrt_u": [-d for d in reversed(back.distance)] + ahead.distance[1:],
+            "energies_eV": [*reversed(back.energies), *ahead.energies[1:]],
+            "positions_A": [x.tolist() for x in (*reversed(back.positions), *ahead.positions[1:])],
+            "ends": [names[k] for k in order],
+            "arrived": [back.arrived, ahead.arrived],
+        }
+
+    def _systems(self, structures: Sequence[Structure]) -> Systems:
+        return output.systems_of(structures)
+
+    def _name(self, k: int) -> str:
+        return " → ".join(s.address for s in self.pairs[k])
+
+    def _about(self, k: int) -> Record:
+        reactant, product = self.pairs[k]
+        return {
+            "source": reactant.source,
+            "frame": reactant.frame,
+            "product_source": product.source,
+            "product_frame": product.frame,
+            "name": reactant.name or None,
+            "formula": reactant.atoms.get_chemical_formula(),
+            "elements": list(reactant.atoms.symbols),
+            "method": self.model.name,
+            "charge": reactant.charge,
+            "multiplicity": reactant.multiplicity,
+            "environment": environment.record(self.model.environment),
+        }
+
+    @staticmethod
+    def _atoms(record: Record, positions: Any) -> Atoms:
+        from ase import Atoms
+
+        return Atoms(record["elements"], positions)
+
+
+def path_frames(outcomes: Iterable[Outcome]) -> Iterator[Atoms]:
+    """The path of each reaction from its reactant to its product: the way down where there is one, else the band."""
+    from ase import Atoms
+    from ase.calculators.singlepoint import SinglePointCalculator
+
+    for outcome in outcomes:
+        record = outcome["record"]
+        path = record.get("irc") or record["path"]
+        for k, (x, energy) in enumerate(zip(path["positions_A"], path["energies_eV"], strict=True)):
+            told = {name: record[name] for name in ("source", "frame", "charge", "multiplicity", "method")}
+            atoms = Atoms(record["elements"], x, info=told | {"point": k})
+            if "distance_A_sqrt_u" in path:
+                atoms.info["distance_A_sqrt_u"] = path["distance_A_sqrt_u"][k]
+            atoms.calc = SinglePointCalculator(atoms, energy=energy)
+            yield atoms
+
+
+def _finished(record: Record) -> Outcome:
+    """A record with what must be said of it."""
+    made: Outcome = {"record": record}
+    name = f"{record['source']}, frame {record['frame']}"
+    said = []
+    if "reaction_energy_kcal_mol" in record:
+        if not record["saddle_converged"]:
+            said.append(f"{name}: no saddle point was reached in {record['saddle_steps']} steps")
+        elif record["saddle"]["imaginary_modes"] != 1:
+            said.append(f"{name}: the saddle point has {record['saddle']['imaginary_modes']} imaginary modes")
+        elif "irc" in record and not all(map(str.endswith, record["irc"]["ends"], ("reactant", "product"))):
+            said.append(f"{name}: the ways down from the saddle point end at {' and '.join(record['irc']['ends'])}")
+    return made | ({"complaints": [[NOT_CONVERGED, text] for text in said]} if said else {})
+
+
+def _path(record: Record) -> Path:
+    p = record["path"]
+    return Path(
+        np.array(p["positions_A"]),
+        np.array(p["energies_eV"]),
+        np.array(p["tangent"]),
+        p["highest"],
+        p["largest_force_eV_A"],
+        p["converged"],
+        p["steps"],
+    )
+
+
+def _barriers(record: Record) -> Record:
+    """Energies, and Gibbs energies at each temperature, relative to the reactant, kcal/mol."""
+    low, top, end = (record[name] for name in ("reactant", "saddle", "product"))
+
+    def gibbs(point: Record) -> list[float]:
+        pairs = zip(point["thermochemistry"], low["thermochemistry"], strict=True)
+        return [(t["gibbs_energy_eV"] - r["gibbs_energy_eV"]) * EV_KCAL_MOL for t, r in pairs]
+
+    return {
+        "barrier_kcal_mol": (top["energy_eV"] - low["energy_eV"]) * EV_KCAL_MOL,
+        "reaction_energy_kcal_mol": (end["energy_eV"] - low["energy_eV"]) * EV_KCAL_MOL,
+        "temperatures_K": [t["temperature_K"] for t in low["thermochemistry"]],
+        "gibbs_barrier_kcal_mol": gibbs(top),
+        "gibbs_reaction_energy_kcal_mol": gibbs(end),
+    }

@@ -1,0 +1,75 @@
+"""``nddo-ml ts``: saddle points from guesses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from nddo_ml.cli import common, environment, produce
+from nddo_ml.cli.common import Charge, Files, Json, Model, Multiplicity, NoPbc, Uhf
+from nddo_ml.cli.environment import Charges, Field, Solvent
+from nddo_ml.cli.frequencies import ModesFile, Pressure, QuasiHarmonic, SymmetryNumber, Temperature
+from nddo_ml.cli.optimize import Fmax
+from nddo_ml.cli.produce import Scheduler, Workers
+from nddo_ml.cli.thermal import Conditions, temperatures_of
+from nddo_ml.cli.vibrating import Climbing, Vibrating, vibration_tables, write_all_modes
+from nddo_ml.results.modes import check_modes
+from nddo_ml.workflows.optimize import check_limits
+from nddo_ml.workflows.thermochemistry import ATMOSPHERE
+
+Steps = Annotated[int, typer.Option("--max-steps", help="Hessians after which a guess is given up.")]
+Output = Annotated[
+    Path | None, typer.Option("--output", "-o", metavar="OUT", help="Saddle points; the suffix is the format.")
+]
+
+
+def ts(
+    files: Files = None,
+    model: Model = "AM1",
+    charge: Charge = None,
+    multiplicity: Multiplicity = None,
+    no_pbc: NoPbc = False,
+    uhf: Uhf = False,
+    field: Field = None,
+    charges: Charges = None,
+    solvent: Solvent = None,
+    fmax: Fmax = 0.005,
+    max_steps: Steps = 60,
+    temperature: Temperature = "298.15",
+    pressure: Pressure = ATMOSPHERE,
+    symmetry_number: SymmetryNumber = None,
+    quasi_harmonic: QuasiHarmonic = False,
+    json: Json = None,
+    output_file: Output = None,
+    modes: ModesFile = None,
+    workers: Workers = 1,
+    scheduler: Scheduler = None,
+) -> None:
+    """Saddle points from guesses in files: transition states.
+
+    Each guess is walked up its softest mode and down all others, by partitioned
+    rational function steps with a Hessian of its own at every step, and its
+    vibrations are computed at the end: exactly one should be imaginary. For
+    a reaction of which reactant and product are known, take nddo-ml reaction.
+
+    Example:
+
+      nddo-ml ts guess.xyz --model PM6 --output saddle.xyz --modes saddle.molden
+    """
+    sources = produce.Sources.given(files, None, charge, multiplicity, no_pbc)
+    inputs = [*sources.files, model, *filter(None, [charges])]
+    targets = produce.checked(inputs, output=output_file, json=json, modes=modes)
+    check_limits(fmax, max_steps)
+    check_modes(modes)
+    conditions = Conditions(temperatures_of(temperature), pressure, symmetry_number, quasi_harmonic)
+    loaded = common.load_model(model, uhf, surroundings=environment.surroundings(field, charges, solvent))
+    report = common.Report(common.console(stderr=True))
+    options: dict[str, Any] = {"uhf": uhf, "fmax": fmax, "max-steps": max_steps, "bonds": targets.wants_bonds}
+    with produce.production(targets, produce.settings_of("ts", [loaded], **options, **vars(conditions)), report) as run:
+        structures = produce.read(sources, report, targets)
+        work = Vibrating(loaded, conditions, False, Climbing(fmax, max_steps), targets.wants_bonds)  # noqa: FBT003
+        keys = run.compute(structures, work, "saddle points", produce.resources(workers, scheduler))
+        run.write_results(keys, targets, vibration_tables, modes=write_all_modes)
+    raise typer.Exit(report.exit_code)

@@ -1,0 +1,105 @@
+"""From reactants and products to barriers: relaxed ends, paths, saddle points, and the ways down, reactions in a batch.
+
+Each stage takes what the one before has found, so that it can be kept in between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nddo_ml.models.base import AbstractModel
+from nddo_ml.systems import Systems
+from nddo_ml.workflows.elastic_band import Band, first_path, relax_bands
+from nddo_ml.workflows.fragments import bonds
+from nddo_ml.workflows.normal_modes import free_motions, normal_modes
+from nddo_ml.workflows.optimize import optimize
+from nddo_ml.workflows.reaction_path import Branch, descend
+from nddo_ml.workflows.saddle import Saddles, find_saddles
+from nddo_ml.workflows.second_derivatives import second_derivatives
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+END_FORCE = 0.005  # eV/Å, of relaxed reactants and products
+SAME_SHAPE = 0.3  # Å, root mean square deviation within which an end is the one that was given
+
+
+@dataclass(frozen=True)
+class Path:
+    """A relaxed path and where its saddle point is looked for."""
+
+    positions: np.ndarray  # [images, atoms, 3] Å
+    energies: np.ndarray  # [images] eV
+    tangent: np.ndarray  # [atoms, 3] at the highest image
+    highest: int
+    force: float  # eV/Å
+    converged: bool
+    steps: int
+
+
+def relaxed_paths(
+    reactants: Systems, products: Systems, model: AbstractModel, *, images: int, fmax: float, max_steps: int
+) -> list[Path]:
+    """Relaxed ends and a nudged elastic band between those of each reaction.
+
+    Raises:
+        InputError: other atoms in product than in reactant, or in another order.
+        SCFConvergenceError: as from the model.
+    """
+    starts, ends = (
+        optimize(side, model, fmax=END_FORCE, max_steps=500).systems.to_ase() for side in (reactants, products)
+    )
+    paths = [first_path(a, b, images) for a, b in zip(starts, ends, strict=True)]
+    return [_path(band) for band in relax_bands(reactants, model, paths, fmax=fmax, max_steps=max_steps)]
+
+
+def saddles_on(reactions: Systems, model: AbstractModel, paths: Sequence[Path], *, fmax: float) -> Saddles:
+    """The saddle point near the highest image of each path, walked to along the path."""
+    guesses = torch.as_tensor(np.concatenate([p.positions[p.highest] for p in paths]))
+    tangents: list[Tensor | None] = [torch.as_tensor(p.tangent) for p in paths]
+    return find_saddles(reactions.with_positions(guesses), model, along=tangents, fmax=fmax)
+
+
+def ways_down(saddles: Systems, model: AbstractModel, *, step: float, max_steps: int) -> list[tuple[Branch, Branch]]:
+    """Both ways down along the softest mode of each saddle point."""
+    found = second_derivatives(model, saddles)
+    free = free_motions(model)
+    modes = [normal_modes(saddles[k], d, free).modes[0] for k, d in enumerate(found)]
+    return descend(saddles, model, modes, step=step, max_steps=max_steps)
+
+
+def ended_at(ends: Systems, model: AbstractModel, reactant: Atoms, product: Atoms) -> list[str]:
+    """What the relaxed ends of a path are: "reactant", "product", a conformer of either, or "another minimum"."""
+    relaxed = optimize(ends, model, fmax=0.01, max_steps=500).systems.to_ase()
+    return [_named(atoms, reactant, product) for atoms in relaxed]
+
+
+def _named(atoms: Atoms, reactant: Atoms, product: Atoms) -> str:
+    known = {"reactant": reactant, "product": product}
+    for name, one in known.items():
+        if _deviation(atoms, one) < SAME_SHAPE:
+            return name
+    for name, one in known.items():
+        if set(bonds(atoms)) == set(bonds(one)):
+            return f"a conformer of the {name}"
+    return "another minimum"
+
+
+def _deviation(atoms: Atoms, other: Atoms) -> float:
+    """Root mean square distance of the atoms, one structure laid on the other, Å."""
+    from ase.build import minimize_rotation_and_translation
+
+    moved = atoms.copy()
+    minimize_rotation_and_translation(other, moved)
+    return float(np.sqrt(((moved.positions - other.positions) ** 2).sum(axis=1).mean()))
+
+
+def _path(band: Band) -> Path:
+    k = band.highest
+    return Path(band.positions, band.energies, band.tangent(k), k, band.force, band.converged, band.steps)

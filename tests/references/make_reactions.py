@@ -1,0 +1,164 @@
+"""Reactants and products of known reactions: ``python tests/references/make_reactions.py``, with RDKit.
+
+Each product has its reactant's atoms in the same order; of sixty conformers of each the two that are nearest to one
+another are taken. Then, with ``mopac`` on the PATH, the saddle point that ``nddo-ml reaction`` finds with AM1 is displaced
+at random by 0.03 Å and given to MOPAC's TS and FORCE.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from ase import Atoms
+from ase.build import minimize_rotation_and_translation
+from rdkit import Chem
+from rdkit.Chem import rdDistGeom, rdForceFieldHelpers
+
+# name: SMILES of the reactant, bonds of the product that differ (atoms by their place in the SMILES, hydrogens as h and
+# the place of the atom they are on; order 0 is no bond)
+REACTIONS = {
+    "vinyl alcohol to acetaldehyde": ("C=CO", {(0, 1): 1, (1, 2): 2, (2, "h2"): 0, (0, "h2"): 1}),
+    "butadiene to cyclobutene": ("C=CC=C", {(0, 1): 1, (1, 2): 2, (2, 3): 1, (0, 3): 1}),
+    "Claisen": ("C=COCC=C", {(0, 1): 1, (1, 2): 2, (2, 3): 0, (3, 4): 2, (4, 5): 1, (0, 5): 1}),
+    "Cope": ("C=CCCC=C", {(0, 1): 1, (1, 2): 2, (2, 3): 0, (3, 4): 2, (4, 5): 1, (0, 5): 1}),
+    "malonaldehyde": ("O=CC=CO", {(0, 1): 1, (1, 2): 2, (2, 3): 1, (3, 4): 2, (4, "h4"): 0, (0, "h4"): 1}),
+    "formamide to formimidic acid": ("O=CN", {(0, 1): 1, (1, 2): 2, (2, "h2"): 0, (0, "h2"): 1}),
+    "pentadiene, 1,5-shift": ("C=CC=CC", {(0, 1): 1, (1, 2): 2, (2, 3): 1, (3, 4): 2, (4, "h4"): 0, (0, "h4"): 1}),
+    "retro-ene of butene-ol": ("C=CCCO", {(0, 1): 1, (1, 2): 2, (2, 3): 0, (3, 4): 2, (4, "h4"): 0, (0, "h4"): 1}),
+    "acetic acid, proton transfer": ("CC(=O)O", {(1, 2): 1, (1, 3): 2, (3, "h3"): 0, (2, "h3"): 1}),
+    "retro-Diels-Alder": ("C1CC=CCC1", {(0, 1): 0, (1, 2): 2, (2, 3): 1, (3, 4): 2, (4, 5): 0, (0, 5): 2}),
+}
+GIVEN = {
+    "hydrogen cyanide to isocyanide": (
+        ["H", "C", "N"],
+        [[-1.07, 0, 0], [0, 0, 0], [1.16, 0, 0]],
+        [[2.16, 0.1, 0], [0, 0, 0], [1.16, 0, 0]],
+        0,
+    ),
+    "chloride with chloromethane": (
+        ["Cl", "C", "Cl", "H", "H", "H"],
+        [[0, 0, -3.2], [0, 0, 0], [0, 0, 1.8], [1.03, 0, -0.3], [-0.515, 0.892, -0.3], [-0.515, -0.892, -0.3]],
+        [[0, 0, -1.8], [0, 0, 0], [0, 0, 3.2], [1.03, 0, 0.3], [-0.515, 0.892, 0.3], [-0.515, -0.892, 0.3]],
+        -1,
+    ),
+}
+CONFORMERS = 60
+NOTES = (
+    "positions Å of reactant and product, before relaxation; mopac: AM1 TS from the saddle point displaced by 0.03 Å, "
+    "then FORCE: heat_of_formation kcal/mol, positions Å, frequency cm-1 of the imaginary mode"
+)
+
+
+def molecules(smiles: str, changes: dict) -> tuple[Chem.Mol, Chem.Mol]:
+    """Reactant and product."""
+    reactant = Chem.AddHs(Chem.MolFromSmiles(smiles))
+    product = Chem.RWMol(reactant)
+    Chem.Kekulize(product, clearAromaticFlags=True)
+    moved: dict[str, int] = {}
+
+    def index(place: int | str) -> int:
+        if isinstance(place, int):
+            return place
+        if place not in moved:
+            on = reactant.GetAtomWithIdx(int(place[1:]))
+            moved[place] = next(a.GetIdx() for a in on.GetNeighbors() if a.GetAtomicNum() == 1)
+        return moved[place]
+
+    orders = {1: Chem.BondType.SINGLE, 2: Chem.BondType.DOUBLE}
+    for (i, j), order in changes.items():
+        a, b = index(i), index(j)
+        if product.GetBondBetweenAtoms(a, b) is not None:
+            product.RemoveBond(a, b)
+        if order:
+            product.AddBond(a, b, orders[order])
+    made = product.GetMol()
+    for atom in made.GetAtoms():
+        atom.SetNoImplicit(True)
+    Chem.SanitizeMol(made)
+    return reactant, made
+
+
+def shapes(molecule: Chem.Mol) -> list[np.ndarray]:
+    parameters = rdDistGeom.ETKDGv3()
+    parameters.randomSeed = 7
+    parameters.useRandomCoords = True
+    made = list(rdDistGeom.EmbedMultipleConfs(molecule, CONFORMERS, parameters))
+    rdForceFieldHelpers.UFFOptimizeMoleculeConfs(molecule)
+    return [molecule.GetConformer(k).GetPositions() for k in made]
+
+
+def nearest(symbols: list[str], one: list[np.ndarray], other: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    best, found = np.inf, (one[0], other[0])
+    for a in one:
+        target = Atoms(symbols, a)
+        for b in other:
+            moved = Atoms(symbols, b)
+            minimize_rotation_and_translation(target, moved)
+            distance = float(((moved.positions - a) ** 2).sum())
+            if distance < best:
+                best, found = distance, (a, moved.positions)
+    return found
+
+
+def saddle(record: dict) -> dict:
+    """What MOPAC makes of the saddle point of nddo-ml."""
+    from nddo_ml import NDDO, Systems
+    from nddo_ml.workflows.reactions import relaxed_paths, saddles_on
+
+    sides = [
+        Systems.from_ase(Atoms(record["symbols"], record[side]), charge=record["charge"])
+        for side in ("reactant", "product")
+    ]
+    model = NDDO("AM1")
+    paths = relaxed_paths(*sides, model, images=11, fmax=0.2, max_steps=300)
+    at = saddles_on(sides[0], model, paths, fmax=0.005).systems.positions.numpy()
+    print(record["name"], paths[0].steps, paths[0].force, flush=True)
+    guess = at + np.random.default_rng(1).normal(scale=0.03 / 3**0.5, size=at.shape)
+    charge = f" CHARGE={record['charge']}" if record["charge"] else ""
+    _, aux = mopac(f"AM1 TS PRECISE GNORM=0.05{charge}", record["symbols"], guess)
+    flat = numbers(aux, "ATOM_X_OPT:ANGSTROMS")
+    positions = [[round(v, 6) for v in flat[k : k + 3]] for k in range(0, len(flat), 3)]
+    _, aux = mopac(f"AM1 FORCE PRECISE LET{charge}", record["symbols"], positions)
+    frequencies = numbers(aux, "VIB._FREQ:CM(-1)")[: 3 * len(positions) - 6]
+    heat = float(re.search(r"HEAT_OF_FORMATION:KCAL/MOL=\s*(\S+)", aux)[1].replace("D", "E"))
+    return {"heat_of_formation": heat, "positions": positions, "frequency": min(frequencies)}
+
+
+def mopac(keywords: str, symbols: list[str], positions: list | np.ndarray) -> tuple[str, str]:
+    lines = [f"{s} {x:.6f} 1 {y:.6f} 1 {z:.6f} 1" for s, (x, y, z) in zip(symbols, positions, strict=True)]
+    with tempfile.TemporaryDirectory() as folder:
+        job = Path(folder) / "job.mop"
+        job.write_text("\n".join([f"{keywords} GEO-OK AUX(PRECISION=9)", "", "", *lines, ""]))
+        subprocess.run(["mopac", job], cwd=folder, capture_output=True, check=True)
+        return job.with_suffix(".out").read_text(), job.with_suffix(".aux").read_text()
+
+
+def numbers(aux: str, key: str) -> list[float]:
+    block = re.findall(rf"^ {re.escape(key)}\[\d+\]=\s*\n(.*?)(?=^ [A-Z#]|\Z)", aux, re.M | re.S)[-1]
+    return [float(v) for v in block.split()]
+
+
+if __name__ == "__main__":
+    records = []
+    for name, (smiles, changes) in REACTIONS.items():
+        pair = molecules(smiles, changes)
+        symbols = [a.GetSymbol() for a in pair[0].GetAtoms()]
+        reactant, product = nearest(symbols, *(shapes(m) for m in pair))
+        entry = {"name": name, "charge": 0, "symbols": symbols}
+        records.append(entry | {"reactant": reactant.round(5).tolist(), "product": product.round(5).tolist()})
+    for name, (symbols, reactant, product, charge) in GIVEN.items():
+        entry = {"name": name, "charge": charge, "symbols": symbols}
+        records.append(entry | {"reactant": reactant, "product": product})
+    for record in records:
+        try:
+            record["mopac"] = saddle(record)
+        except Exception as error:
+            print(f"{record['name']}: {error}", file=sys.stderr)
+    target = Path(__file__).with_name("reactions.json")
+    target.write_text(json.dumps({"program": "MOPAC 22.0.6", "notes": NOTES, "records": records}) + "\n")

@@ -1,0 +1,71 @@
+"""Runs that are killed at random moments."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.io import read, write
+from places import ROOT, TESTS
+from small_jobs import structures
+
+
+def killed(command: list[object], grows: Path, kills: list[tuple[int, float]], **plan: object) -> tuple[list[int], str]:
+    """Exit codes of a command that is killed some times at random moments and then left alone; what it said."""
+    text = json.dumps({"command": [str(c) for c in command], "grows": str(grows), "signals": kills, **plan})
+    program = [sys.executable, str(TESTS / "killing.py"), text]
+    path = {"PYTHONPATH": str(ROOT)}  # this tree's package, whatever is installed
+    done = subprocess.run(program, capture_output=True, text=True, check=True, env={**os.environ, **path})
+    return json.loads(done.stdout.splitlines()[-1]), " ".join(done.stderr.split())
+
+
+@pytest.mark.parametrize("command", ["energy", "optimize"])
+def test_killed_three_times(tmp_path, command):
+    source, out, rng = structures(tmp_path / "in.xyz", 60), tmp_path / "out.xyz", np.random.default_rng(1)
+    arguments = [command, source, "--json", tmp_path / "out.json"]
+    plan = {"pause": 0.01, "pairs": 60}
+    assert killed([*arguments, "--output", tmp_path / "whole.xyz"], tmp_path / "no", [], **plan)[0] == [0]
+    out.write_text("old")
+    kills = [(n, float(rng.uniform(0, 0.05))) for n in (signal.SIGKILL, signal.SIGINT, signal.SIGKILL)]
+    codes, said = killed([*arguments, "--output", out], tmp_path / "out.xyz.part", kills, **plan)
+    assert codes == [-signal.SIGKILL, 130, -signal.SIGKILL, 0], said
+    assert "the same command goes on" in said
+    assert out.read_bytes() == (tmp_path / "whole.xyz").read_bytes()
+    assert not list(tmp_path.glob("*.part"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["energy", "optimize"])
+def test_killed_twenty_times(tmp_path, command):
+    """Two thousand structures by AM1: nothing is lost or doubled, the result is that of an undisturbed run."""
+    source, out, rng = structures(tmp_path / "in.xyz", 2000), tmp_path / "out.xyz", np.random.default_rng(2)
+    arguments = [command, source, "--json", tmp_path / "out.json"]
+    whole_run = [*arguments, "--output", tmp_path / "whole.xyz"]
+    assert killed(whole_run, tmp_path / "no", [], pairs=1500)[0] == [0]
+    kills = [(signal.SIGKILL, float(rng.uniform(0, 0.3))) for _ in range(20)]
+    codes, said = killed([*arguments, "--output", out], tmp_path / "out.xyz.part", kills, pairs=1500)
+    assert codes[-1] == 0, said
+    assert codes.count(-signal.SIGKILL) > 5
+    assert out.read_bytes() == (tmp_path / "whole.xyz").read_bytes()
+
+
+@pytest.mark.slow
+def test_labels_killed_twenty_times(tmp_path):
+    pytest.importorskip("pyscf")
+    from nddo_ml.labelling.store import KEY
+
+    frames = [Atoms("H2", [[0, 0, 0], [0, 0, 0.6 + 2e-4 * k]]) for k in range(2000)]
+    write(tmp_path / "in.xyz", frames, format="xyz")
+    rng, options = np.random.default_rng(3), ["--functional", "lda,vwn", "--basis", "sto-3g", "--grid", "20,50"]
+    out = tmp_path / "labels.extxyz"
+    command = ["label", tmp_path / "in.xyz", "--output", out, "--density-fitting", "none", *options]
+    codes, said = killed(command, out, [(signal.SIGKILL, float(rng.uniform(0, 1.0))) for _ in range(20)])
+    assert codes[-1] == 0, said
+    labelled = read(out, ":")
+    assert sorted(f.info["frame"] for f in labelled) == list(range(2000))
+    assert len({f.info[KEY] for f in labelled}) == 2000
