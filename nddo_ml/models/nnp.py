@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from bp_descriptors import Pairs, Scaler, SymmetryFunctions, neighbor_list, pair_vectors
+from nddo_ml.core.committee import ClosedCommittee
 from nddo_ml.derivatives import gradient
 from nddo_ml.electrostatics.model import Electrostatics
 from nddo_ml.elements import number_of, symbol_of
@@ -105,6 +106,7 @@ class NNP(AbstractModel):
         self.register_buffer("_charge_columns", columns, persistent=False)
         self.ignore_charge_and_spin = ignore_charge_and_spin
         self.spread = True
+        self._closed = ClosedCommittee(functions, scaler, self.networks)
         self.card = {}
         self.eval()
 
@@ -154,6 +156,8 @@ class NNP(AbstractModel):
         differentiate = request.forces or request.stress
         wanted_graph = self.training or systems.positions.requires_grad or systems.cell.requires_grad
         keep_graph = wanted_graph and torch.is_grad_enabled()
+        if not keep_graph and self._has_closed_form(systems):
+            return self._in_closed_form(systems, request)
         with torch.set_grad_enabled(keep_graph or differentiate):
             pairs, vectors = self._neighbors(systems)
             if differentiate and not vectors.requires_grad:
@@ -177,6 +181,26 @@ class NNP(AbstractModel):
             prediction = with_terms(prediction, self.terms, systems, keep_graph=keep_graph)
         prediction = prediction if keep_graph else prediction.detached()
         return prediction.masked(failed, systems.system_idx) if failed is not None else prediction
+
+    def _has_closed_form(self, systems: Systems) -> bool:
+        plain = self.electrostatics is None and not self.anchored and self.energy_scale.dtype == torch.float64
+        return plain and self._closed.serves(systems.positions)
+
+    @torch.no_grad()
+    def _in_closed_form(self, systems: Systems, request: Request) -> Prediction:
+        """The same by the compiled core, without a graph."""
+        numbers, spread = systems.numbers, self._gives_spread
+        wanted = ("members" if spread else "mean") if request.forces or request.stress else None
+        pairs, vectors = self._neighbors(systems)
+        features, around = self._closed.features(numbers, vectors, pairs)
+        failed = self._beyond_margin(features, systems, request.on_failure)
+        outputs, found = self._closed.outputs(numbers, features, vectors, around, slopes=wanted)
+        atoms = AtomicResults(self.reference_energies[numbers] + self.energy_scale * outputs)
+        slopes = None if found is None else Slopes(self.energy_scale * found)
+        prediction = summed(systems, atoms, slopes, pairs, vectors, stress=request.stress, spread=spread)
+        if self.terms:
+            prediction = with_terms(prediction, self.terms, systems, keep_graph=False)
+        return prediction if failed is None else prediction.masked(failed, systems.system_idx)
 
     def of_atoms(self, scaled: Tensor, systems: Systems) -> AtomicResults:
         """Atomic energies and charges of every member from scaled features [atoms, F]; both arguments keep their graph.
