@@ -1,7 +1,7 @@
 """One device: throughput of small molecules, large systems, hybrids and training steps, and how often the host waits.
 
-The same on every device: ``python -m benchmarks.gpu --device cuda``, or ``cpu`` for comparison. Wall times are taken between
-synchronisations; ``synchronisations`` are the host's waits in one call, which CUDA reports as warnings.
+The same on every device: ``python -m benchmarks.gpu --device cuda``, or ``cpu`` for comparison. Wall times are taken
+between synchronisations; ``synchronisations`` are the host's waits in one call, which CUDA reports as warnings.
 """
 
 from __future__ import annotations
