@@ -37,11 +37,11 @@ class Moving(Protocol):
 
     @property
     def fmax(self) -> float:
-        """eV/Å, the largest force there."""
+        """The largest force there, eV/Å."""
 
     @property
     def imaginary(self) -> int | None:
-        """Modes that must be imaginary there; None: none is looked at."""
+        """How many modes must be imaginary there; None: it is not looked at."""
 
     def __call__(self, systems: Systems, model: AbstractModel) -> OptimizationResult | Saddles:
         """The batch at stationary points."""
