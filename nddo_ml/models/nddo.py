@@ -149,9 +149,9 @@ class NDDO(AbstractModel):
         share = Share.of(systems, self.method, self.scf_options, open_shell)
         if share is None:
             return []
-        recipe, asked = self._recipe, {"forces": request.forces, "start": request.start}
+        recipe, forces, start = self._recipe, request.forces, request.start
         return map_threads(
-            lambda part: solved_by_core(systems, part, recipe, n_occupied, open_shell, **asked),
+            lambda part: solved_by_core(systems, part, recipe, n_occupied, open_shell, forces=forces, start=start),
             share.parts(systems),
             systems.positions.device,
             large=True,
