@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from typing import Any, final
 
 import torch
 from torch import Tensor
 
+from nddo_ml.core.closed import ClosedCorrections
 from nddo_ml.derivatives import contracted_gradient
 from nddo_ml.energy.adjoint import ResponseOptions, implicit_density
 from nddo_ml.energy.functional import EnergyWeights, electronic_energy, energy_weights, flat_integrals
@@ -90,6 +92,7 @@ class NDDO(AbstractModel):
         self.scf_options = SCFOptions() if scf is None else scf
         self.response_options = ResponseOptions() if response is None else response
         self.card: dict[str, Any] = {}
+        self._closed = ClosedCorrections(self.corrections) if len(self.corrections) else None
         self.eval()
 
     @property
@@ -147,12 +150,18 @@ class NDDO(AbstractModel):
         share = Share.of(systems, self.method, self.scf_options, open_shell)
         if share is None:
             return []
-        forces, start = request.forces, request.start
-        return [solved_by_core(systems, share, self._recipe, n_occupied, open_shell, forces=forces, start=start)]
+        solved = partial(solved_by_core, recipe=self._recipe, n_occupied=n_occupied, open_shell=open_shell)
+        return map_threads(
+            lambda part: solved(systems, part, forces=request.forces, start=request.start),
+            share.parts(systems),
+            systems.positions.device,
+            large=True,
+        )
 
     @property
     def _recipe(self) -> Recipe:
-        return Recipe(self.method, self.corrections, self.all_terms, self.scf_options, self.response_options)
+        options = self.scf_options, self.response_options
+        return Recipe(self.method, self.corrections, self._closed, self.all_terms, *options)
 
     def _keeps_graph(self, systems: Systems) -> bool:
         trained = self.training and any(p.requires_grad for p in self.corrections.parameters())

@@ -10,18 +10,19 @@ import torch
 from torch import Tensor, nn
 
 from bp_descriptors import Pairs, Scaler, SymmetryFunctions, neighbor_list, pair_vectors
+from nddo_ml.core.committee import ClosedCommittee
 from nddo_ml.derivatives import gradient
 from nddo_ml.electrostatics.model import Electrostatics
 from nddo_ml.elements import number_of, symbol_of
 from nddo_ml.errors import InputError
 from nddo_ml.models.base import AbstractModel, Capabilities, Request
-from nddo_ml.models.extrapolation import ExtrapolationError, SystemExtrapolation, extrapolations
+from nddo_ml.models.extrapolation import SystemExtrapolation, beyond, extrapolations
 from nddo_ml.models.n2p2_potential import Potential, read_potential, write_potential
 from nddo_ml.models.nnp_committee import joined
 from nddo_ml.models.nnp_sums import AtomicResults, Slopes, summed
 from nddo_ml.models.prediction import Prediction
 from nddo_ml.models.strained import Strained
-from nddo_ml.models.term_energies import with_terms
+from nddo_ml.models.term_energies import pair_terms, with_pair_terms, with_terms
 from nddo_ml.networks import ElementNetworks, NetworkShape
 from nddo_ml.systems import Systems
 from nddo_ml.terms.catalog import EnergyTerm, terms_from_config, terms_to_config
@@ -31,8 +32,8 @@ from nddo_ml.terms.catalog import EnergyTerm, terms_from_config, terms_to_config
 class NNP(AbstractModel):
     """E = Σ_i [E_ref(Z_i) + s ⟨N_Z(G_i)⟩] + terms, ⟨ ⟩ the mean over a committee of sets of element networks.
 
-    With ``anchored``, ``N_Z(G_i) − N_Z(0)`` stands for ``N_Z(G_i)``: an atom alone has E_ref exactly. With electrostatics
-    the Coulomb energy of its charges is added, and networks may see their atom's charge, ``N_Z(G_i, q_i)``.
+    With ``anchored``, ``N_Z(G_i) − N_Z(0)`` stands for ``N_Z(G_i)``: an atom alone has E_ref exactly. With
+    electrostatics the Coulomb energy of its charges is added, and networks may see their atom's charge.
 
     Behler & Parrinello, Phys. Rev. Lett. 98, 146401 (2007). Periodic cells of any shape; forces, stress and
     per-atom virials are exact derivatives (conventions in :mod:`nddo_ml.derivatives`). In training mode
@@ -105,6 +106,7 @@ class NNP(AbstractModel):
         self.register_buffer("_charge_columns", columns, persistent=False)
         self.ignore_charge_and_spin = ignore_charge_and_spin
         self.spread = True
+        self._closed = ClosedCommittee(functions, scaler, self.networks)
         self.card = {}
         self.eval()
 
@@ -121,8 +123,9 @@ class NNP(AbstractModel):
     @property
     def capabilities(self) -> Capabilities:
         """See the base class."""
-        # an energy term has no unique share of each atom, and a sum over all pairs no virial of each
-        shared = [] if self.terms else ["atomic_energies", *(["virials"] if self.electrostatics is None else [])]
+        # an energy term of more than pairs has no unique share of each atom, and a sum over all pairs no virial of each
+        whole = [t for t in self.terms if t not in pair_terms(self.terms, torch.tensor([*self.elements]), self.cutoff)]
+        shared = [] if whole else ["atomic_energies", *(["virials"] if self.electrostatics is None else [])]
         charges = [] if self.electrostatics is None else ["charges", "dipole"]
         spread = ["energy_spread", "forces_spread"] if self._gives_spread else []
         return Capabilities(
@@ -136,6 +139,12 @@ class NNP(AbstractModel):
         )
 
     @property
+    def parts(self) -> dict[str, list[nn.Parameter]]:
+        """See the base class."""
+        charges = {} if self.electrostatics is None else {"charges": list(self.electrostatics.parameters())}
+        return {"short": list(self.members.parameters()), **charges}
+
+    @property
     def _gives_spread(self) -> bool:
         return self.spread and len(self.members) > 1 and not self.training
 
@@ -143,35 +152,67 @@ class NNP(AbstractModel):
         """Energies [systems] eV; forces [atoms, 3] eV/Å, stress [systems, 3, 3] eV/Å³ and virials if asked.
 
         Raises:
-            InputError: as from a call; a stress without a cell volume.
-            ExtrapolationError: see ``extrapolation_margin``.
+            InputError, ExtrapolationError: as from a call; a stress without a cell volume.
         """
-        differentiate = request.forces or request.stress
         wanted_graph = self.training or systems.positions.requires_grad or systems.cell.requires_grad
         keep_graph = wanted_graph and torch.is_grad_enabled()
-        with torch.set_grad_enabled(keep_graph or differentiate):
+        derivatives = request.forces or request.stress
+        numbers, spread = systems.numbers, self._gives_spread
+        near = pair_terms(self.terms, numbers, self.cutoff)
+        with torch.set_grad_enabled(keep_graph or derivatives):
             pairs, vectors = self._neighbors(systems)
-            if differentiate and not vectors.requires_grad:
-                vectors = vectors.requires_grad_()
-            features = self.functions(systems.numbers, vectors, pairs)
-            failed = self._beyond_margin(features, systems, request.on_failure)
-            far = self.electrostatics is not None
-            apart = Strained.of(systems, forces=differentiate and far, stress=request.stress and far)
-            atoms = self.of_atoms(self.scaler(features, systems.numbers), apart.systems)
-            slopes = None
-            if differentiate:
-                wanted = atoms.energies if self._gives_spread else atoms.energies.mean(0, keepdim=True)
-                retain = keep_graph or len(wanted) > 1
-                inputs = [vectors, *apart.inputs]
-                slopes = Slopes.stacked(
-                    [gradient(e, inputs, create_graph=keep_graph, retain_graph=retain) for e in wanted]
-                )
-            stressed, spread = request.stress, self._gives_spread
-            prediction = summed(systems, atoms, slopes, pairs, vectors, stress=stressed, spread=spread)
-        if self.terms:
-            prediction = with_terms(prediction, self.terms, systems, keep_graph=keep_graph)
+            if not keep_graph and self._has_closed_form(systems):
+                features, atoms, slopes = self._in_closed_form(systems, pairs, vectors, derivatives=derivatives)
+            else:
+                features, atoms, slopes = self._by_graph(systems, request, pairs, vectors, keep_graph=keep_graph)
+            failed = self._outside(features.detach(), systems, request.on_failure)
+            if near:
+                atoms, slopes = with_pair_terms(atoms, slopes, near, numbers, pairs, vectors, keep_graph=keep_graph)
+            prediction = summed(systems, atoms, slopes, pairs, vectors, stress=request.stress, spread=spread)
+        if others := [term for term in self.terms if term not in near]:
+            prediction = with_terms(prediction, others, systems, keep_graph=keep_graph)
         prediction = prediction if keep_graph else prediction.detached()
         return prediction.masked(failed, systems.system_idx) if failed is not None else prediction
+
+    def _by_graph(
+        self, systems: Systems, request: Request, pairs: Pairs, vectors: Tensor, *, keep_graph: bool
+    ) -> tuple[Tensor, AtomicResults, Slopes | None]:
+        """Symmetry functions [atoms, F], what networks and charges say of atoms, and its derivatives."""
+        derivatives, far = request.forces or request.stress, self.electrostatics is not None
+        if derivatives and not vectors.requires_grad:
+            vectors.requires_grad_()
+        features = self.functions(systems.numbers, vectors, pairs)
+        apart = Strained.of(systems, forces=derivatives and far, stress=request.stress and far)
+        atoms = self.of_atoms(self.scaler(features, systems.numbers), apart.systems)
+        if not derivatives:
+            return features, atoms, None
+        wanted = atoms.energies if self._gives_spread else atoms.energies.mean(0, keepdim=True)
+        how = {"create_graph": keep_graph, "retain_graph": keep_graph or len(wanted) > 1}
+        return features, atoms, Slopes.stacked([gradient(e, [vectors, *apart.inputs], **how) for e in wanted])
+
+    def _has_closed_form(self, systems: Systems) -> bool:
+        plain = self.electrostatics is None and self.energy_scale.dtype == torch.float64
+        return plain and self._closed.serves(systems.positions)
+
+    @torch.no_grad()
+    def _in_closed_form(
+        self, systems: Systems, pairs: Pairs, vectors: Tensor, *, derivatives: bool
+    ) -> tuple[Tensor, AtomicResults, Slopes | None]:
+        """The same by the compiled core, without a graph."""
+        wanted = ("members" if self._gives_spread else "mean") if derivatives else None
+        features, around = self._closed.features(systems.numbers, vectors, pairs)
+        outputs, found = self._closed.outputs(systems.numbers, features, vectors, around, slopes=wanted)
+        if self.anchored:
+            outputs = outputs - self.alone(systems.numbers)
+        energies = self.reference_energies[systems.numbers] + self.energy_scale * outputs
+        return features, AtomicResults(energies), None if found is None else Slopes(self.energy_scale * found)
+
+    def _outside(self, features: Tensor, systems: Systems, on_failure: str) -> Tensor | None:
+        """Which systems leave the training data's range, [systems] bool; None where nothing is to be masked."""
+        if self.extrapolation_margin is None:
+            return None
+        report = extrapolations(self.scaler, features, systems, self.extrapolation_margin)
+        return beyond(report, systems, self.name, on_failure)
 
     def of_atoms(self, scaled: Tensor, systems: Systems) -> AtomicResults:
         """Atomic energies and charges of every member from scaled features [atoms, F]; both arguments keep their graph.
@@ -284,7 +325,7 @@ class NNP(AbstractModel):
         energy_unit: str = "hartree",
         name: str | None = None,
     ) -> Self:
-        """Read an n2p2 potential of the second or fourth generation; see :func:`~nddo_ml.models.n2p2_potential.read_potential`.
+        """Read an n2p2 potential; see :func:`~nddo_ml.models.n2p2_potential.read_potential`.
 
         Raises:
             InputError: a missing or unreadable file, or something that the format does not allow.
@@ -322,27 +363,12 @@ class NNP(AbstractModel):
                 float(self.energy_scale),
                 self.electrostatics,
             )
-            write_potential(
-                Path(folder) / f"member_{k + 1}" if several else Path(folder), one, k, length_unit, energy_unit
-            )
+            target = Path(folder, f"member_{k + 1}") if several else Path(folder)
+            write_potential(target, one, k, length_unit, energy_unit)
 
     def _neighbors(self, systems: Systems) -> tuple[Pairs, Tensor]:
         pairs = neighbor_list(systems.positions, self.cutoff, systems.system_idx, systems.cell, systems.pbc)
         return pairs, pair_vectors(systems.positions, pairs, systems.system_idx, systems.cell)
-
-    def _beyond_margin(self, features: Tensor, systems: Systems, on_failure: str) -> Tensor | None:
-        """Which systems leave the training data's range, [systems] bool; None where nothing is to be masked."""
-        if self.extrapolation_margin is None:
-            return None
-        report = extrapolations(self.scaler, features.detach(), systems, self.extrapolation_margin)
-        if not report:
-            return None
-        if on_failure == "raise":
-            more = f" (and {len(report) - 1} more)" if len(report) > 1 else ""
-            raise ExtrapolationError(f"{self.name} extrapolates: {report[0]}{more}", report)
-        failed = torch.zeros_like(systems.charge, dtype=torch.bool)
-        failed[[entry.system for entry in report]] = True
-        return failed
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any) -> None:
         # the name that files of version 0.1 have
