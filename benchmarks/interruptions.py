@@ -1,7 +1,8 @@
 """Commands that are killed at random moments and started again: what is lost, doubled or different at the end.
 
 Every command runs once undisturbed and once with SIGKILL at random moments, by forks of one process, so that imports
-are paid once (of `label`, which starts processes, tests/results/test_killed.py). Outputs must be the same to the byte, but for the times that `compare` and `scan` report.
+are paid once (of `label`, which starts processes, tests/results/test_killed.py). Outputs must be the same to the byte,
+but for the times that `compare` and `scan` report.
 """
 
 from __future__ import annotations
