@@ -55,7 +55,7 @@ def solve(
     open_shell: Tensor,
     options: SCFOptions,
     *,
-    parameters: Parameters | None = None,
+    parameters: Parameters | ParameterTable | None = None,
     factors: Tensor | None = None,
     guess: Tensor | None = None,
     forces: bool = False,
@@ -70,7 +70,7 @@ def solve(
         n_occupied: [systems, 2] α and β electrons.
         open_shell: [systems] bool, which are unrestricted.
         options: tolerance and limits.
-        parameters: of the atoms, where they are not the method's own.
+        parameters: of the atoms, where they are not the method's own; a table's rows are in the core's order.
         factors: [pairs, N_FACTORS] of the overlaps (l_a, l_b, m) and of the core repulsion, see ``factors``.
         guess: [systems, spin, M, M] densities to start from, M orbitals of the largest, two spins where any is open.
         forces: whether to differentiate by positions.
@@ -78,9 +78,13 @@ def solve(
         iterate: False evaluates everything at the densities given.
     """
     plan = Plan.of(systems, method, n_occupied, open_shell)
-    table = of_elements(method) if parameters is None else ParameterTable.of(systems.numbers, parameters)
+    table, row = of_elements(method), plan.numbers
+    if isinstance(parameters, ParameterTable):
+        table, row = parameters, np.arange(len(row))
+    elif parameters is not None:
+        table, row = ParameterTable.of(systems.numbers, parameters), plan.order
     given: _Arrays = {
-        "row": plan.numbers if parameters is None else plan.order,
+        "row": row,
         "positions": systems.positions.detach().numpy()[plan.order],
         "guess": None if guess is None else np.ascontiguousarray(guess.detach().numpy()),
         "factors": None if factors is None else np.ascontiguousarray(factors.detach().numpy()),

@@ -16,13 +16,13 @@ from nddo_ml.elements import HYDROGEN, covalent_radii, number_of
 from nddo_ml.hybrid.domain import Domain
 from nddo_ml.systems import Systems
 
-_STRONG = 1.2  # bonds up to this length in sums of covalent radii count fully,
-_BROKEN = (1.8, 1.45, 2.8)  # from here on not at all: without, with one (hydrogen bonds!), with two hydrogens
+STRONG = 1.2  # bonds up to this length in sums of covalent radii count fully,
+BROKEN = (1.8, 1.45, 2.8)  # from here on not at all: without, with one (hydrogen bonds!), with two hydrogens
 _HALF = (0.3, 0.8)  # half-broken bonds around an atom at which trust begins to fall, and ends
 _FALL = Cutoff(1.0, "poly2")
-_SHARP = 16  # a smooth maximum over paths: the norm of this order
+SHARP = 16  # a smooth maximum over paths: the norm of this order
 _FOREIGN = 2.0  # Å; trust in an atom begins beyond this distance from elements that there are no functions for
-_HALF_CROWDED = 0.5  # neighbours, counted by the cut-off function, at which presence is 1 − 1/e
+HALF_CROWDED = 0.5  # neighbours, counted by the cut-off function, at which presence is 1 − 1/e
 
 
 @dataclass(frozen=True)
@@ -45,20 +45,20 @@ class Links:
         place = systems.places
         radius = covalent_radii(systems.numbers, distance.dtype)
         hydrogen = (systems.numbers == HYDROGEN).long()
-        broken = distance.new_tensor(_BROKEN)[hydrogen[i] + hydrogen[j]]
-        strength = _FALL((distance / (radius[i] + radius[j]) - _STRONG) / (broken - _STRONG))
+        broken = distance.new_tensor(BROKEN)[hydrogen[i] + hydrogen[j]]
+        strength = _FALL((distance / (radius[i] + radius[j]) - STRONG) / (broken - STRONG))
         n = int(systems.atoms_per_system.max())
         bonds = distance.new_zeros(systems.n_systems, n, n).index_put(
-            (systems.system_idx[i], place[i], place[j]), strength**_SHARP
+            (systems.system_idx[i], place[i], place[j]), strength**SHARP
         )
         twice = bonds @ bonds
         thrice = twice @ bonds
         three = bonds + twice + thrice
         paths = three + thrice @ three
         none = torch.finfo(paths.dtype).tiny
-        strongest = torch.where(paths > none, paths.clamp(min=none) ** (1 / _SHARP), 0.0)
+        strongest = torch.where(paths > none, paths.clamp(min=none) ** (1 / SHARP), 0.0)
         reach = 1 - (1 - strongest).clamp(min=0) ** 3
-        common = torch.where(twice > none, twice.clamp(min=none) ** (1 / _SHARP), 0.0).clamp(max=1)
+        common = torch.where(twice > none, twice.clamp(min=none) ** (1 / SHARP), 0.0).clamp(max=1)
         half = 4 * strength * (1 - strength) * (1 - common[systems.system_idx[i], place[i], place[j]])
         half = torch.where(hydrogen[i] + hydrogen[j] == 0, half, 0.0)
         halves = distance.new_zeros(systems.n_atoms).index_add(0, i, half)
@@ -155,7 +155,7 @@ class AtomFeatures(nn.Module):
         values = self.scaler(seen.described, systems.numbers)
         near = self.envelope(seen.distance)
         crowd = values.new_zeros(systems.n_atoms).index_add(0, seen.i, near)
-        presence = -torch.expm1(-((crowd / _HALF_CROWDED) ** 2))
+        presence = -torch.expm1(-((crowd / HALF_CROWDED) ** 2))
         trust = None
         if self.domain is not None:
             trust = self.domain(values, systems.numbers) * seen.foreign

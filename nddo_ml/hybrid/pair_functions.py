@@ -17,7 +17,7 @@ from nddo_ml.hybrid.networks import ACTIVATION, GAIN, element_networks, silence
 from nddo_ml.integrals.layout import PairGroup
 from nddo_ml.networks import FeedForward, NetworkShape
 
-_CHANNELS = ("ss", "sp", "sigma", "pi", "core")
+CHANNELS = ("ss", "sp", "sigma", "pi", "core")
 _ENTRIES = {  # channel -> elements of a block in the local frame; ps is sp seen from the other atom
     "ss": ((0, 0),),
     "sp": ((0, 3),),
@@ -25,7 +25,7 @@ _ENTRIES = {  # channel -> elements of a block in the local frame; ps is sp seen
     "sigma": ((3, 3),),
     "pi": ((1, 1), (2, 2)),
 }
-_FIRST = 0.5  # Å, centre of the first radial Gaussian
+FIRST = 0.5  # Å, centre of the first radial Gaussian
 
 
 @final
@@ -72,7 +72,7 @@ class PairCorrection(Correction):
         self.envelope = Cutoff(features.functions.cutoff if cutoff is None else cutoff, "poly2")
         self.embed = element_networks(features, hidden, embedding, seed)
         generator = None if seed is None else torch.Generator().manual_seed(seed + 1)
-        shape = NetworkShape.uniform(2 * embedding + radial, hidden, ACTIVATION, len(_CHANNELS))
+        shape = NetworkShape.uniform(2 * embedding + radial, hidden, ACTIVATION, len(CHANNELS))
         self.network = FeedForward(shape, generator)
         silence([self.network])
 
@@ -106,8 +106,8 @@ class PairCorrection(Correction):
 
     def _outputs(self, h_a: Tensor, h_b: Tensor, r: Tensor) -> tuple[Tensor, Tensor]:
         """``f_c tanh c N`` for both orders of the atoms, [pairs, channels] each."""
-        spacing = (self.envelope.radius - _FIRST) / self.radial
-        centers = _FIRST + spacing * torch.arange(self.radial, dtype=torch.float64, device=r.device)
+        spacing = (self.envelope.radius - FIRST) / self.radial
+        centers = FIRST + spacing * torch.arange(self.radial, dtype=torch.float64, device=r.device)
         radial = torch.exp(-0.5 * ((r.double()[:, None] - centers) / spacing) ** 2)
         envelope = self.envelope(r)[:, None]
         one, two = (

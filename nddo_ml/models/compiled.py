@@ -8,14 +8,15 @@ from dataclasses import dataclass, fields, replace
 import torch
 from torch import Tensor
 
+from nddo_ml.core.closed import ClosedCorrections
 from nddo_ml.core.factors import factors_by_pair
-from nddo_ml.core.parameters import differentiable_parameters
+from nddo_ml.core.plan import Plan
 from nddo_ml.core.solve import CoreResult, available, solve
-from nddo_ml.derivatives import contracted_gradient
 from nddo_ml.energy.adjoint import ResponseOptions
-from nddo_ml.hybrid.correction import Corrections, PairFactors, Spread
-from nddo_ml.integrals.layout import OrbitalLayout, build_layout
-from nddo_ml.methods.parameters import Method, Parameters, parameters_of
+from nddo_ml.hybrid.correction import Corrections, PairFactors
+from nddo_ml.integrals.layout import OrbitalLayout
+from nddo_ml.methods.parameters import Method, Parameters
+from nddo_ml.models.beside import Beside
 from nddo_ml.models.chunks import ChunkResult, starting_density
 from nddo_ml.scf.solve import SCFOptions, SCFResult
 from nddo_ml.systems import Systems
@@ -30,6 +31,7 @@ class Recipe:
 
     method: Method
     corrections: Corrections
+    closed: ClosedCorrections | None  # the same where they have closed forms
     terms: Sequence[EnergyTerm]
     options: SCFOptions
     response: ResponseOptions
@@ -42,32 +44,6 @@ class Changed:
     parameters: Parameters
     layout: OrbitalLayout
     factors: Sequence[PairFactors | None]
-
-
-@dataclass(frozen=True)
-class Beside:
-    """What is computed by torch beside the core, with its graph to the positions."""
-
-    parameters: Parameters | None  # None: the method's own
-    factors: Tensor | None  # [pairs, N_FACTORS]
-    energy: Tensor  # [systems] eV
-    spread: Spread | None  # of the corrections' energy
-
-    @classmethod
-    def of(cls, systems: Systems, recipe: Recipe) -> Beside:
-        """Of a batch."""
-        energy = systems.positions.new_zeros(systems.n_systems)
-        parameters = factors = spread = None
-        if len(recipe.corrections):
-            at = recipe.corrections.at(systems)
-            parameters = at.shifted(parameters_of(systems, recipe.method))
-            layout = build_layout(systems.system_idx, parameters.width, systems.n_systems)
-            factors = factors_by_pair(at.pair_factors(layout), layout)
-            energy = energy + at.energy()
-            spread = at.spread()
-        for term in recipe.terms:
-            energy = energy + term.energy(systems)
-        return cls(parameters, factors, energy, spread)
 
 
 @dataclass(frozen=True)
@@ -173,7 +149,8 @@ def solved_by_core(
     start = starting_density(start, index, open_shell, share.size)
     with torch.set_grad_enabled(forces):
         moving = systems.with_positions(systems.positions.detach().requires_grad_()) if forces else systems
-        beside = Beside.of(moving, recipe)
+        plan = Plan.of(systems, recipe.method, n_occupied, open_shell)
+        beside = Beside.of(moving, plan, recipe.corrections, recipe.closed, recipe.terms)
     result = solve(
         systems,
         recipe.method,
@@ -187,14 +164,14 @@ def solved_by_core(
         by_parameter=forces and beside.parameters is not None,
     )
     with torch.set_grad_enabled(forces):
-        force = _forces(result, beside, moving.positions) if forces else None
+        force = -_gradient(result) - beside.gradient(result) if forces else None
     chunk = ChunkResult(
         systems=index,
         atoms=share.atoms,
         scf=result.scf,
         electronic=result.electronic,
         core=result.core,
-        energy=result.electronic + result.core + beside.energy.detach(),
+        energy=result.electronic + result.core + beside.total,
         charges=result.charges,
         dipole=result.dipole,
         forces=force,
@@ -224,17 +201,6 @@ def _some(chunk: ChunkResult, chosen: Tensor, system_idx: Tensor) -> ChunkResult
     )
 
 
-def _forces(result: CoreResult, beside: Beside, positions: Tensor) -> Tensor:
-    """The core's forces, and those by way of what torch computed beside it."""
+def _gradient(result: CoreResult) -> Tensor:
     assert result.gradient is not None
-    outputs, weights = [beside.energy], [torch.ones_like(beside.energy)]
-    if beside.parameters is not None:
-        assert result.by_parameter is not None
-        for tensor, columns in differentiable_parameters(beside.parameters):
-            outputs.append(tensor)
-            weights.append(result.by_parameter[:, columns])
-    if beside.factors is not None:
-        assert result.by_factor is not None
-        outputs.append(beside.factors)
-        weights.append(result.by_factor)
-    return -result.gradient - contracted_gradient(outputs, weights, [positions])[0]
+    return result.gradient

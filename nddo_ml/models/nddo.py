@@ -9,6 +9,7 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
+from nddo_ml.core.closed import ClosedCorrections
 from nddo_ml.derivatives import contracted_gradient
 from nddo_ml.energy.adjoint import ResponseOptions, implicit_density
 from nddo_ml.energy.functional import EnergyWeights, electronic_energy, energy_weights, flat_integrals
@@ -90,6 +91,7 @@ class NDDO(AbstractModel):
         self.scf_options = SCFOptions() if scf is None else scf
         self.response_options = ResponseOptions() if response is None else response
         self.card: dict[str, Any] = {}
+        self._closed = ClosedCorrections(self.corrections) if len(self.corrections) else None
         self.eval()
 
     @property
@@ -152,7 +154,8 @@ class NDDO(AbstractModel):
 
     @property
     def _recipe(self) -> Recipe:
-        return Recipe(self.method, self.corrections, self.all_terms, self.scf_options, self.response_options)
+        options = self.scf_options, self.response_options
+        return Recipe(self.method, self.corrections, self._closed, self.all_terms, *options)
 
     def _keeps_graph(self, systems: Systems) -> bool:
         trained = self.training and any(p.requires_grad for p in self.corrections.parameters())

@@ -10,12 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from bp_descriptors import Pairs, Scaler, SymmetryFunctions, neighbor_list, pair_vectors
+from nddo_ml.core.committee import ClosedCommittee
 from nddo_ml.derivatives import gradient
 from nddo_ml.electrostatics.model import Electrostatics
 from nddo_ml.elements import number_of, symbol_of
 from nddo_ml.errors import InputError
 from nddo_ml.models.base import AbstractModel, Capabilities, Request
-from nddo_ml.models.extrapolation import ExtrapolationError, SystemExtrapolation, extrapolations
+from nddo_ml.models.extrapolation import SystemExtrapolation, beyond, extrapolations
 from nddo_ml.models.n2p2_potential import Potential, read_potential, write_potential
 from nddo_ml.models.nnp_committee import joined
 from nddo_ml.models.nnp_sums import AtomicResults, Slopes, summed
@@ -31,8 +32,8 @@ from nddo_ml.terms.catalog import EnergyTerm, terms_from_config, terms_to_config
 class NNP(AbstractModel):
     """E = Σ_i [E_ref(Z_i) + s ⟨N_Z(G_i)⟩] + terms, ⟨ ⟩ the mean over a committee of sets of element networks.
 
-    With ``anchored``, ``N_Z(G_i) − N_Z(0)`` stands for ``N_Z(G_i)``: an atom alone has E_ref exactly. With electrostatics
-    the Coulomb energy of its charges is added, and networks may see their atom's charge, ``N_Z(G_i, q_i)``.
+    With ``anchored``, ``N_Z(G_i) − N_Z(0)`` stands for ``N_Z(G_i)``: an atom alone has E_ref exactly. With
+    electrostatics the Coulomb energy of its charges is added, and networks may see their atom's charge.
 
     Behler & Parrinello, Phys. Rev. Lett. 98, 146401 (2007). Periodic cells of any shape; forces, stress and
     per-atom virials are exact derivatives (conventions in :mod:`nddo_ml.derivatives`). In training mode
@@ -105,6 +106,7 @@ class NNP(AbstractModel):
         self.register_buffer("_charge_columns", columns, persistent=False)
         self.ignore_charge_and_spin = ignore_charge_and_spin
         self.spread = True
+        self._closed = ClosedCommittee(functions, scaler, self.networks)
         self.card = {}
         self.eval()
 
@@ -136,6 +138,12 @@ class NNP(AbstractModel):
         )
 
     @property
+    def parts(self) -> dict[str, list[nn.Parameter]]:
+        """See the base class."""
+        charges = {} if self.electrostatics is None else {"charges": list(self.electrostatics.parameters())}
+        return {"short": list(self.members.parameters()), **charges}
+
+    @property
     def _gives_spread(self) -> bool:
         return self.spread and len(self.members) > 1 and not self.training
 
@@ -143,35 +151,56 @@ class NNP(AbstractModel):
         """Energies [systems] eV; forces [atoms, 3] eV/Å, stress [systems, 3, 3] eV/Å³ and virials if asked.
 
         Raises:
-            InputError: as from a call; a stress without a cell volume.
-            ExtrapolationError: see ``extrapolation_margin``.
+            InputError, ExtrapolationError: as from a call; a stress without a cell volume.
         """
         differentiate = request.forces or request.stress
         wanted_graph = self.training or systems.positions.requires_grad or systems.cell.requires_grad
         keep_graph = wanted_graph and torch.is_grad_enabled()
+        if not keep_graph and self._has_closed_form(systems):
+            return self._in_closed_form(systems, request)
         with torch.set_grad_enabled(keep_graph or differentiate):
             pairs, vectors = self._neighbors(systems)
             if differentiate and not vectors.requires_grad:
                 vectors = vectors.requires_grad_()
             features = self.functions(systems.numbers, vectors, pairs)
-            failed = self._beyond_margin(features, systems, request.on_failure)
+            failed = None
+            if self.extrapolation_margin is not None:
+                report = extrapolations(self.scaler, features.detach(), systems, self.extrapolation_margin)
+                failed = beyond(report, systems, self.name, request.on_failure)
             far = self.electrostatics is not None
             apart = Strained.of(systems, forces=differentiate and far, stress=request.stress and far)
             atoms = self.of_atoms(self.scaler(features, systems.numbers), apart.systems)
             slopes = None
             if differentiate:
                 wanted = atoms.energies if self._gives_spread else atoms.energies.mean(0, keepdim=True)
-                retain = keep_graph or len(wanted) > 1
-                inputs = [vectors, *apart.inputs]
-                slopes = Slopes.stacked(
-                    [gradient(e, inputs, create_graph=keep_graph, retain_graph=retain) for e in wanted]
-                )
+                how = {"create_graph": keep_graph, "retain_graph": keep_graph or len(wanted) > 1}
+                slopes = Slopes.stacked([gradient(e, [vectors, *apart.inputs], **how) for e in wanted])
             stressed, spread = request.stress, self._gives_spread
             prediction = summed(systems, atoms, slopes, pairs, vectors, stress=stressed, spread=spread)
         if self.terms:
             prediction = with_terms(prediction, self.terms, systems, keep_graph=keep_graph)
         prediction = prediction if keep_graph else prediction.detached()
         return prediction.masked(failed, systems.system_idx) if failed is not None else prediction
+
+    def _has_closed_form(self, systems: Systems) -> bool:
+        plain = self.electrostatics is None and not self.anchored and self.energy_scale.dtype == torch.float64
+        return plain and self._closed.serves(systems.positions)
+
+    @torch.no_grad()
+    def _in_closed_form(self, systems: Systems, request: Request) -> Prediction:
+        """The same by the compiled core, without a graph."""
+        numbers, spread = systems.numbers, self._gives_spread
+        wanted = ("members" if spread else "mean") if request.forces or request.stress else None
+        pairs, vectors = self._neighbors(systems)
+        features, around = self._closed.features(numbers, vectors, pairs)
+        failed = self._beyond_margin(features, systems, request.on_failure)
+        outputs, found = self._closed.outputs(numbers, features, vectors, around, slopes=wanted)
+        atoms = AtomicResults(self.reference_energies[numbers] + self.energy_scale * outputs)
+        slopes = None if found is None else Slopes(self.energy_scale * found)
+        prediction = summed(systems, atoms, slopes, pairs, vectors, stress=request.stress, spread=spread)
+        if self.terms:
+            prediction = with_terms(prediction, self.terms, systems, keep_graph=False)
+        return prediction if failed is None else prediction.masked(failed, systems.system_idx)
 
     def of_atoms(self, scaled: Tensor, systems: Systems) -> AtomicResults:
         """Atomic energies and charges of every member from scaled features [atoms, F]; both arguments keep their graph.
@@ -284,7 +313,7 @@ class NNP(AbstractModel):
         energy_unit: str = "hartree",
         name: str | None = None,
     ) -> Self:
-        """Read an n2p2 potential of the second or fourth generation; see :func:`~nddo_ml.models.n2p2_potential.read_potential`.
+        """Read an n2p2 potential; see :func:`~nddo_ml.models.n2p2_potential.read_potential`.
 
         Raises:
             InputError: a missing or unreadable file, or something that the format does not allow.
@@ -322,27 +351,12 @@ class NNP(AbstractModel):
                 float(self.energy_scale),
                 self.electrostatics,
             )
-            write_potential(
-                Path(folder) / f"member_{k + 1}" if several else Path(folder), one, k, length_unit, energy_unit
-            )
+            target = Path(folder, f"member_{k + 1}") if several else Path(folder)
+            write_potential(target, one, k, length_unit, energy_unit)
 
     def _neighbors(self, systems: Systems) -> tuple[Pairs, Tensor]:
         pairs = neighbor_list(systems.positions, self.cutoff, systems.system_idx, systems.cell, systems.pbc)
         return pairs, pair_vectors(systems.positions, pairs, systems.system_idx, systems.cell)
-
-    def _beyond_margin(self, features: Tensor, systems: Systems, on_failure: str) -> Tensor | None:
-        """Which systems leave the training data's range, [systems] bool; None where nothing is to be masked."""
-        if self.extrapolation_margin is None:
-            return None
-        report = extrapolations(self.scaler, features.detach(), systems, self.extrapolation_margin)
-        if not report:
-            return None
-        if on_failure == "raise":
-            more = f" (and {len(report) - 1} more)" if len(report) > 1 else ""
-            raise ExtrapolationError(f"{self.name} extrapolates: {report[0]}{more}", report)
-        failed = torch.zeros_like(systems.charge, dtype=torch.bool)
-        failed[[entry.system for entry in report]] = True
-        return failed
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any) -> None:
         # the name that files of version 0.1 have

@@ -111,9 +111,8 @@ class CachedNNP:
                 if direct:
                     results["forces"] = results["forces"] - direct[0]
                 if direct and stress:
-                    results["stress"] = (
-                        results["stress"] + direct[1] / volumes(with_volume(systems).cell)[:, None, None]
-                    )
+                    volume = volumes(with_volume(systems).cell)
+                    results["stress"] = results["stress"] + direct[1] / volume[:, None, None]
         return Prediction(**results), atoms  # type: ignore[arg-type]
 
     def linear_design(self, k: int, elements: tuple[int, ...]) -> tuple[Tensor, Tensor, Tensor | None]:

@@ -43,11 +43,15 @@ class DispersionD3:
         Raises:
             InputError: an element above plutonium or a periodic system.
         """
+        self.check(systems)
+        parts = [self._batch(part) for part in _parts(systems)]
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+    def check(self, systems: Systems) -> None:
+        """Refuse what the term does not treat."""
         require_molecules(systems, "D3 dispersion")
         if int(systems.numbers.max()) > PLUTONIUM:
             raise InputError(f"D3 dispersion has parameters up to Pu; got atomic number {int(systems.numbers.max())}")
-        parts = [self._batch(part) for part in _parts(systems)]
-        return parts[0] if len(parts) == 1 else torch.cat(parts)
 
     def _batch(self, systems: Systems) -> Tensor:
         import tad_dftd3 as d3  # takes a moment, which the commands that do not need it should not spend
@@ -58,7 +62,7 @@ class DispersionD3:
         coordination = d3.ncoord.coordination_number(
             numbers, positions, counting_function=d3.ncoord.exp_count, cutoff=_CUTOFF_BOHR
         )
-        reference = _reference(dtype, device)
+        reference = reference_of(dtype, device)
         weights = d3.model.weight_references(numbers, coordination, reference)
         c6_matrix = d3.model.atomic_c6(numbers, weights, reference)
         real = torch.triu(numbers[:, :, None] * numbers[:, None, :], diagonal=1) > 0
@@ -75,7 +79,8 @@ class DispersionD3:
 
 
 @cache
-def _reference(dtype: torch.dtype, device: torch.device) -> Reference:
+def reference_of(dtype: torch.dtype, device: torch.device) -> Reference:
+    """D3's reference systems."""
     from tad_dftd3.reference import Reference
 
     return Reference(dtype=dtype, device=device)

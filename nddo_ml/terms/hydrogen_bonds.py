@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -18,8 +19,9 @@ from nddo_ml.systems import Systems, require_molecules
 from nddo_ml.units import EV_KCAL_MOL
 
 _RANGE = 6.0  # Å; every function here has ended, or is below 1e-12 kcal/mol, at this distance
-_SOFT_RANGE = 18.0  # Å; the slowest soft repulsion is below 1e-12 kcal/mol there
+SOFT_RANGE = 18.0  # Å; the slowest soft repulsion is below 1e-12 kcal/mol there
 _NEAREST, _FARTHEST = 1.5, 5.5  # Å, where the radial function ends with value and slope zero
+_FEW = 200  # atoms of a molecule that are looked at pair by pair
 _BOND = 1.15  # Å; a longer X–H bond begins to switch the term off
 # Radial function, dimensionless, powers 0 … 7 of the donor–acceptor distance in Å; −1 at 3 Å.
 _RADIAL = (
@@ -88,6 +90,8 @@ class HydrogenBondsH4:
         require_molecules(systems, "the H4 term")
         z, x = systems.numbers, systems.positions
         energy = x.new_zeros(systems.n_systems)
+        if not _has_donors(systems):
+            return energy
         near = _neighbors(systems)
         hydrogen, donor, acceptor = _bridges(z, near)
         to_d, to_a = x[donor] - x[hydrogen], x[acceptor] - x[hydrogen]
@@ -183,11 +187,24 @@ class SoftHydrogenRepulsion:
         hydrogens = torch.nonzero(systems.numbers == HYDROGEN).squeeze(1)
         x, owner = systems.positions[hydrogens], systems.system_idx[hydrogens]
         energy = x.new_zeros(systems.n_systems)
-        pairs = neighbor_list(x, _SOFT_RANGE, owner)
+        pairs = neighbor_list(x, SOFT_RANGE, owner)
         one_way = pairs.i < pairs.j
         i, j = pairs.i[one_way], pairs.j[one_way]
         pair = self.height * torch.sigmoid(self.steepness * (1 - norm(x[j] - x[i]) / self.center))
         return energy.index_add(0, owner[i], pair / EV_KCAL_MOL)
+
+
+def _has_donors(systems: Systems) -> bool:
+    """Whether some hydrogen is nearer to a nitrogen or oxygen than to any other atom; true where that takes long."""
+    if systems.n_atoms > _FEW or systems.n_systems > 1:
+        return True
+    z = systems.kept("numbers", lambda: systems.numbers.cpu().numpy())
+    x = systems.positions.detach().cpu().numpy()
+    hydrogen, heavy = np.flatnonzero(z == HYDROGEN), np.flatnonzero(z != HYDROGEN)
+    if not len(hydrogen) or not len(heavy):
+        return False
+    squares = np.square(x[hydrogen, None] - x[None, heavy]).sum(axis=2)
+    return bool(np.isin(z[heavy[squares.argmin(axis=1)]], (NITROGEN, OXYGEN)).any())
 
 
 def _neighbors(systems: Systems) -> _Neighbors:

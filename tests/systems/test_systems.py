@@ -132,6 +132,9 @@ def test_a_system_may_be_selected_several_times():
     assert torch.equal(chosen.positions, systems.positions[atoms])
     single = NDDO("AM1")(systems).energy
     torch.testing.assert_close(NDDO("AM1")(chosen).energy, single[[2, 0, 2]], rtol=0, atol=1e-8)
+    assert systems.select(torch.tensor([False, True, True])).atoms_per_system.tolist() == [4, 5]
+    with pytest.raises(InputError, match="a mask of 3 systems"):
+        systems.select(torch.tensor([True, True]))
 
 
 @pytest.mark.parametrize("index", [[], [3], [-1], [[0]]])

@@ -1,5 +1,6 @@
 /* Entry points of the compiled core. */
 #include "gradient.h"
+#include "networks.h"
 #include "newton.h"
 
 #define ABI 2

@@ -1,0 +1,141 @@
+"""Corrections of small molecules in closed form: parameters, factors, energies, and the way back to positions.
+
+What :mod:`nddo_ml.hybrid` defines takes some thousand operations of torch a molecule with their graph, which cost more
+than the field. Here networks, symmetry functions and radii are compiled, and all else are sums over atoms and pairs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+
+from nddo_ml.core.library import library
+from nddo_ml.core.networks import Networks, versions
+from nddo_ml.core.pairs import PairList
+from nddo_ml.core.plan import Plan
+from nddo_ml.core.shifted import Parent, ShiftedRows
+from nddo_ml.core.steps import STEPS, Change
+from nddo_ml.core.surroundings import Surroundings
+from nddo_ml.hybrid.correction import Correction, Corrections
+from nddo_ml.hybrid.features import AtomFeatures
+from nddo_ml.methods.parameters import parameters_of
+from nddo_ml.networks import ElementNetworks, FeedForward
+from nddo_ml.systems import Systems
+
+_MOST_ATOMS = 150  # of a molecule; a larger one has too many pairs for sums over all of them
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """What holds wherever the atoms are."""
+
+    plan: Plan
+    pairs: PairList
+    parent: Parent
+    kind: np.ndarray  # [atoms] index of the element among those of the functions
+    scaling: tuple[np.ndarray, np.ndarray]  # gain and offset of the functions, [atoms, F]
+
+
+class ClosedCorrections:
+    """Corrections as the core reads them; weights that change are read again."""
+
+    def __init__(self, corrections: Corrections) -> None:
+        self.corrections = corrections
+        self._cores: dict[int, list[Networks]] = {}
+
+    def __reduce__(self) -> tuple[type[ClosedCorrections], tuple[Corrections]]:
+        return ClosedCorrections, (self.corrections,)
+
+    @property
+    def _features(self) -> AtomFeatures:
+        return next(iter(self.corrections)).features
+
+    @cached_property
+    def serve(self) -> bool:
+        """Whether all corrections have a closed form, and the same features, which hold everywhere."""
+        first = self._features
+        envelope = first.envelope
+        return (
+            library() is not None
+            and first.domain is None
+            and not self.corrections.committee
+            and all(type(c) in STEPS and c.features is first for c in self.corrections)
+            and (envelope.kind, envelope.inner) == ("poly2", 0.0)
+            and all(Networks.serve(group) for c in self.corrections for group in _groups(c))
+        )
+
+    def batch(self, systems: Systems, plan: Plan) -> _Batch | None:
+        """What a batch is asked with; None for atoms or molecules that torch treats."""
+        scaler = self._features.scaler
+        if not self.serve or scaler.low.device.type != "cpu":
+            return None
+        versions_of = tuple((b.data_ptr(), b._version) for b in scaler._buffers.values() if b is not None)
+        return systems.kept((ClosedCorrections, id(plan), versions_of), lambda: self._made(systems, plan))
+
+    def _made(self, systems: Systems, plan: Plan) -> _Batch | None:
+        if int(np.diff(plan.first_atom).max()) > _MOST_ATOMS:
+            return None
+        parent = Parent.of(plan, parameters_of(systems, plan.method))
+        if parent is None:
+            return None
+        numbers = torch.from_numpy(plan.numbers)
+        functions, scaler = self._features.functions, self._features.scaler
+        zero = torch.zeros(len(numbers), functions.n_features, dtype=torch.float64)
+        offset = scaler(zero, numbers).numpy()
+        gain = scaler(zero + 1, numbers).numpy() - offset
+        return _Batch(plan, PairList.of(plan), parent, functions.element_index(numbers).numpy(), (gain, offset))
+
+    def at(self, batch: _Batch, positions: np.ndarray) -> Corrected:
+        """The corrections at positions [atoms, 3] Å in the core's order."""
+        around = Surroundings.of(self._features, batch.pairs, batch.kind, batch.scaling, positions)
+        width = batch.parent.rows.integers[:, 1]
+        change = Change.none(around, batch.kind, width, np.sign(batch.parent.values))
+        steps = [STEPS[type(c)](c, self._networks(k, c), change) for k, c in enumerate(self.corrections)]
+        hartree = batch.plan.method.constants.hartree_ev
+        return Corrected(batch.plan, change, steps, ShiftedRows(batch.parent, change.shifts, hartree))
+
+    def _networks(self, k: int, correction: Correction) -> list[Networks]:
+        groups = _groups(correction)
+        kept = self._cores.get(k)
+        if kept is None or [c.versions for c in kept] != [versions(group) for group in groups]:
+            kept = self._cores[k] = [Networks(group) for group in groups]
+        return kept
+
+
+@dataclass(frozen=True)
+class Corrected:
+    """Corrections of a batch at some positions."""
+
+    plan: Plan
+    change: Change
+    steps: list[Any]
+    rows: ShiftedRows
+
+    @property
+    def energy(self) -> np.ndarray:
+        """What they add, [systems] eV."""
+        found: np.ndarray = np.add.reduceat(self.change.energy, self.plan.first_atom[:-1])
+        return found
+
+    def backward(self, by_row: np.ndarray, by_factor: np.ndarray) -> np.ndarray:
+        """Derivatives by the positions [atoms, 3] of added energies and of what depends on rows and factors."""
+        self.change.clear(self.rows.backward(by_row), by_factor)
+        for step in reversed(self.steps):
+            step.backward(self.change)
+        c = self.change
+        return c.around.backward(c.by_values, c.by_presence, c.by_r, c.by_weight)
+
+
+def _groups(correction: Correction) -> list[list[FeedForward]]:
+    """A correction's networks: those of elements in the order of the functions' elements, then others."""
+    groups: list[list[FeedForward]] = []
+    for module in correction.children():
+        if isinstance(module, ElementNetworks):
+            groups.append([network for _, network in sorted(module.by_number.items())])
+        elif isinstance(module, FeedForward):
+            groups.append([module])
+    return groups

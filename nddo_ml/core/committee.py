@@ -1,0 +1,81 @@
+"""A committee of potentials in the compiled core: atomic energies and their derivatives by pairs, without a graph."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bp_descriptors import Pairs, Scaler, SymmetryFunctions
+from bp_descriptors.fast import Environment
+from nddo_ml.core.library import library
+from nddo_ml.core.networks import Networks, versions
+from nddo_ml.networks import ElementNetworks, FeedForward
+
+_MOST_ATOMS = 2000  # beyond, matrix products of torch's threads are worth their graph
+
+
+class ClosedCommittee:
+    """Symmetry functions, scaling and networks of the members; weights that change are read again."""
+
+    def __init__(self, functions: SymmetryFunctions, scaler: Scaler, members: Sequence[ElementNetworks]) -> None:
+        self.functions, self.scaler, self.members = functions, scaler, members
+        self._core: Networks | None = None
+
+    def __reduce__(self) -> tuple[type[ClosedCommittee], tuple[SymmetryFunctions, Scaler, Sequence[ElementNetworks]]]:
+        return ClosedCommittee, (self.functions, self.scaler, self.members)
+
+    def serves(self, positions: Tensor) -> bool:
+        """Whether the core has what atoms at these positions need."""
+        here = positions.device.type == "cpu" and positions.dtype == torch.float64 and len(positions) <= _MOST_ATOMS
+        return here and self._known and self.scaler.low.device.type == "cpu"
+
+    @cached_property
+    def _known(self) -> bool:
+        return library() is not None and Networks.serve(self._networks)
+
+    def features(self, numbers: Tensor, vectors: Tensor, pairs: Pairs) -> tuple[Tensor, Environment]:
+        """Symmetry functions [atoms, F], and what their derivatives need."""
+        around = Environment(self.functions.compiled, self.functions.element_index(numbers), pairs.i, pairs.j)
+        return around.forward(vectors), around
+
+    def outputs(
+        self, numbers: Tensor, features: Tensor, vectors: Tensor, around: Environment, *, slopes: str | None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Outputs [members, atoms] and their derivatives by the vectors, [members or one, pairs, 3].
+
+        Args:
+            numbers: [atoms].
+            features: [atoms, F], of :meth:`features`.
+            vectors: [pairs, 3] Å.
+            around: of :meth:`features`.
+            slopes: "members" for those of each, "mean" for those of the mean, None for none.
+        """
+        core, n = self._refreshed(), len(numbers)
+        scaled = self.scaler(features, numbers)
+        kind = around.element.numpy()
+        count = len(self.members)
+        kinds = np.concatenate([kind + k * len(self.functions.elements) for k in range(count)])
+        passed = core.forward(np.tile(scaled.numpy(), (count, 1)), kinds)
+        outputs = torch.from_numpy(passed.outputs.reshape(count, n))
+        if slopes is None:
+            return outputs, None
+        by_values = np.zeros((count * n, features.shape[1]))
+        core.backward(passed, np.ones(passed.outputs.shape), by_values)
+        gain = self.scaler(torch.ones_like(features), numbers) - self.scaler(torch.zeros_like(features), numbers)
+        each = torch.from_numpy(by_values).view(count, n, -1) * gain
+        wanted = each if slopes == "members" else each.mean(0, keepdim=True)
+        return outputs, torch.stack([around.pull(vectors, g) for g in wanted])
+
+    @property
+    def _networks(self) -> list[FeedForward]:
+        return [network for member in self.members for _, network in sorted(member.by_number.items())]
+
+    def _refreshed(self) -> Networks:
+        networks = self._networks
+        if self._core is None or self._core.versions != versions(networks):
+            self._core = Networks(networks)
+        return self._core
