@@ -29,7 +29,7 @@ from nddo_ml.units import EV_KCAL_MOL
 HEAT, GRADIENT, DIPOLE = 0.005, 0.02, 0.002  # kcal/mol, kcal/mol/Å, D
 WEAK = 0.01  # kcal/mol; MOPAC leaves weaker hydrogen bonds out of gradients, and so does the comparison
 # Where hydrogen bonds have no slope: the torsion in them turns within 0.001 Å (linear acetonitrile and CO2, by up
-# to 3,600 kcal/mol/Å), or stands at a kink between two lone pairs (planar dimers). MOPAC takes a step of 1e-5 Å to one side.
+# to 3,600 kcal/mol/Å), or stands at a kink between two lone pairs (planar dimers). MOPAC steps by 1e-5 Å to one side.
 NOT_SMOOTH = {"acetonitrile_water": 100.0, "CO2_water": 4.0, "s22:Formic_acid_dimer": 1.0}
 NOT_SMOOTH |= {"s22:Formamide_dimer": 6.0, "s22:Uracil_dimer_h-bonded": 6.0}
 # MOPAC's overlap jumps at a C–C distance of 1.5351 Å (by 1e-5 kcal/mol), which its difference quotient shows.
