@@ -21,6 +21,8 @@ from bp_descriptors.functions import angular, g2
 from nddo_ml import NDDO, NNP, NDDOCalculator, Systems, load_model
 from nddo_ml.compare.figures import draw_curves
 from nddo_ml.compare.scan import scan
+from nddo_ml.environments.charges import PointCharges
+from nddo_ml.environments.field import UniformField
 from nddo_ml.evaluation.figures import COLOURS
 from nddo_ml.workflows.coordinates import Coordinate
 from nddo_ml.workflows.optimize import optimize
@@ -155,6 +157,30 @@ def silicon() -> Figure:
     return figure
 
 
+def surroundings() -> Figure:
+    """Formaldehyde in fields along its axis, and water before a charge with what its dipole moment alone says."""
+    figure, axes = panels(2)
+    fields, distances = np.linspace(-1, 1, 21), np.linspace(2.2, 9, 35)
+    for k, name in enumerate(("AM1", "PM7")):
+        along = np.zeros((21, 3))
+        along[:, 2] = fields
+        found = NDDO(name)([molecule("H2CO")] * 21, environment=UniformField.of(along))
+        axes[0].plot(fields, found.dipole[:, 2] / units.Debye, color=COLOURS[k], label=name)
+        n, model, water = len(distances), NDDO(name), molecule("H2O")
+        sites = np.array([[0, 0, water.positions[0, 2] + r] for r in distances])
+        alone = model(water)
+        found = model([water] * n, environment=PointCharges.of(np.ones(n), sites, range(n)))
+        axes[1].plot(distances, (found.heat_of_formation - alone.heat_of_formation), color=COLOURS[k], label=name)
+        limit = 332.06 * float(alone.dipole[0, 2]) / (sites[:, 2]) ** 2
+        axes[1].plot(distances, limit, color=COLOURS[k], ls=":", lw=1.2)
+    axes[0].set(xlabel="field along the axis, V/Å", ylabel="dipole moment, D", title="formaldehyde in a field")
+    axes[1].set(xlabel="O–charge distance, Å", ylabel="energy, kcal/mol", title="water and a charge of 1 e")
+    axes[1].set_ylim(-35, 2)
+    for ax in axes:
+        ax.legend(frameon=False)
+    return figure
+
+
 def qm_mm() -> Figure:
     """Formaldehyde in a droplet of TIP3P water: the code of the page on surroundings, run on for 50 fs."""
     text = (ROOT / "docs" / "environments.md").read_text(encoding="utf-8")
@@ -212,7 +238,9 @@ def pm7() -> Figure:
     return figure
 
 
-PICTURES = {f.__name__: f for f in (curves, charges, infrared, spread, symmetry_functions, silicon, qm_mm, pm7)}
+PICTURES = {
+    f.__name__: f for f in (curves, charges, infrared, spread, symmetry_functions, silicon, surroundings, qm_mm, pm7)
+}
 
 
 def main(names: list[str]) -> None:
