@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from typing import Any, final
 
 import torch
@@ -149,9 +150,9 @@ class NDDO(AbstractModel):
         share = Share.of(systems, self.method, self.scf_options, open_shell)
         if share is None:
             return []
-        recipe, asked = self._recipe, {"forces": request.forces, "start": request.start}
+        solved = partial(solved_by_core, recipe=self._recipe, n_occupied=n_occupied, open_shell=open_shell)
         return map_threads(
-            lambda part: solved_by_core(systems, part, recipe, n_occupied, open_shell, **asked),
+            lambda part: solved(systems, part, forces=request.forces, start=request.start),
             share.parts(systems),
             systems.positions.device,
             large=True,
