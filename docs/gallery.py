@@ -21,9 +21,12 @@ from bp_descriptors.functions import angular, g2
 from nddo_ml import NDDO, NNP, NDDOCalculator, Systems, load_model
 from nddo_ml.compare.figures import draw_curves
 from nddo_ml.compare.scan import scan
+from nddo_ml.environments.born import GeneralizedBorn
 from nddo_ml.environments.charges import PointCharges
 from nddo_ml.environments.field import UniformField
+from nddo_ml.environments.solvent import Solvent
 from nddo_ml.evaluation.figures import COLOURS
+from nddo_ml.structures.smiles import record_of
 from nddo_ml.workflows.coordinates import Coordinate
 from nddo_ml.workflows.optimize import optimize
 from nddo_ml.workflows.response import vibrations
@@ -238,8 +241,36 @@ def pm7() -> Figure:
     return figure
 
 
+def zwitterion() -> Figure:
+    """Glycine's proton on its way from nitrogen to oxygen, the rest as in the zwitterion in water, by AM1."""
+    wet = Solvent("water")
+    start = optimize(Systems.from_ase(record_of("[NH3+]CC(=O)[O-]").atoms), NDDO("AM1", environment=wet)).systems
+    atoms = start.to_ase()[0]
+    numbers, distance = atoms.numbers, atoms.get_all_distances()
+    nitrogen = int(np.flatnonzero(numbers == 7)[0])
+    pairs = [(o, h) for o in np.flatnonzero(numbers == 8) for h in np.flatnonzero(numbers == 1)]
+    oxygen, proton = min(pairs, key=lambda pair: distance[pair])
+    way = np.linspace(0, 1, 15)[:, None]
+    to, line = atoms.positions[oxygen] - atoms.positions[nitrogen], atoms.positions[nitrogen]
+    length = np.linalg.norm(to)
+    frames = []
+    for fraction in (0.98 + way * (length - 0.95 - 0.98)) / length:
+        frames.append(atoms.copy())
+        frames[-1].positions[proton] = line + fraction * to
+    figure, (ax,) = panels(1, 5.6, 3.4)
+    around = {"gas": None, "water, C-PCM": wet, "water, generalised Born": GeneralizedBorn("water")}
+    for k, (label, environment) in enumerate(around.items()):
+        heat = NDDO("AM1")(frames, environment=environment).heat_of_formation.numpy()
+        bond = [frame.get_distance(nitrogen, proton) for frame in frames]
+        ax.plot(bond, heat, color=COLOURS[k], label=label)
+    ax.set(xlabel="N–H distance, Å", ylabel="heat of formation, kcal/mol", title="glycine, AM1")
+    ax.legend(frameon=False)
+    return figure
+
+
 PICTURES = {
-    f.__name__: f for f in (curves, charges, infrared, spread, symmetry_functions, silicon, surroundings, qm_mm, pm7)
+    f.__name__: f
+    for f in (curves, charges, infrared, spread, symmetry_functions, silicon, surroundings, qm_mm, pm7, zwitterion)
 }
 
 
