@@ -99,7 +99,7 @@ def _temperatures(word: str) -> dict[str, str]:
     """``THERMO(298,400,10)`` as a range."""
     found = re.search(r"\((.*)\)", word)
     values = [float(v) for v in found[1].split(",")] if found else [200.0, 400.0, 10.0]
-    first, last, step = (values + [max(values[0], 400.0), 10.0])[:3] if len(values) < 3 else values[:3]
+    first, last, step = values if len(values) == 3 else (values[0], max(values[0], 400.0), 10.0)
     return {"temperature": f"{first:g}:{last:g}:{step:g}"}
 
 

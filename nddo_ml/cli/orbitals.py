@@ -87,7 +87,7 @@ def orbitals(
     """Orbital energies, ⟨S²⟩ and bond orders; orbitals, densities and potentials as files.
 
     In space the orbitals are Löwdin's orthogonalised Slater orbitals. The Molden
-    file has them as sums of twelve Gaussians. The electrostatic potential is
+    file has them as sums of sixteen Gaussians. The electrostatic potential is
     that of the method's own multipoles, in V.
 
     Examples:

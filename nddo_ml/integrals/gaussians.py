@@ -7,8 +7,8 @@ from math import factorial, gamma, pi
 
 import numpy as np
 
-PRIMITIVES = 12
-_RATIO = 2.3  # of one exponent to the next
+PRIMITIVES = 16
+_RATIO = 1.9  # of one exponent to the next
 _SOFTEST = 0.35  # exponent of the softest Gaussian of a Slater orbital with ζ = 1, times (n + 4)²
 
 
@@ -29,7 +29,8 @@ def fitted_gaussians(n: int, l: int) -> tuple[np.ndarray, np.ndarray]:
     norms = np.sqrt(2 * (2 * exponents) ** (l + 1.5) / gamma(l + 1.5))
     gaussians = norms * r[:, None] ** l * np.exp(-exponents * r[:, None] ** 2)
     coefficients = np.linalg.lstsq(r[:, None] * gaussians, r * slater, rcond=1e-12)[0]
-    return exponents, coefficients
+    overlap = (2 * np.sqrt(exponents[:, None] * exponents) / (exponents[:, None] + exponents)) ** (l + 1.5)
+    return exponents, coefficients / np.sqrt(coefficients @ overlap @ coefficients)
 
 
 def slater_norm(n: int, zeta: float) -> float:

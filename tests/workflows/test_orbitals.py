@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import gamma
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from ase.io.cube import read_cube
 
 from nddo_ml import NDDO, InputError, Systems
 from nddo_ml.cli import main
-from nddo_ml.integrals.gaussians import fitted_gaussians
+from nddo_ml.integrals.gaussians import fitted_gaussians, slater_norm
 from nddo_ml.units import BOHR_ANGSTROM, HARTREE_EV
 from nddo_ml.workflows.orbitals import Orbitals, grid_around
 
@@ -28,8 +29,8 @@ def call(*arguments: object) -> int:
 def test_density_has_all_electrons(name: str, method: str, electrons: int) -> None:
     atoms = molecule(name)
     found = Orbitals.of(NDDO(method), Systems.from_ase(atoms))
-    points, _ = grid_around(atoms.positions, 0.25, 5.0)
-    volume = (0.25 / BOHR_ANGSTROM) ** 3
+    points, _ = grid_around(atoms.positions, 0.16, 4.0)
+    volume = (0.16 / BOHR_ANGSTROM) ** 3
     assert float(found.density_on(points).sum()) * volume == pytest.approx(electrons, abs=0.05)
     spin = electrons % 2
     assert float(found.density_on(points, (1, -1)).sum()) * volume * spin == pytest.approx(spin, abs=0.05)
@@ -48,9 +49,11 @@ def test_potential_far_away_is_that_of_the_dipole() -> None:
 @pytest.mark.parametrize(("n", "l"), [(1, 0), (2, 0), (2, 1), (3, 2), (4, 0), (5, 1), (6, 1)])
 def test_gaussians_are_nearly_slaters(n: int, l: int) -> None:
     exponents, coefficients = fitted_gaussians(n, l)
-    both = exponents[:, None] + exponents
-    overlap = (2 * np.sqrt(exponents[:, None] * exponents) / both) ** (l + 1.5)
-    assert float(coefficients @ overlap @ coefficients) == pytest.approx(1.0, abs=1e-5)
+    r = np.linspace(1e-3, 80, 80_000)
+    norms = np.sqrt(2 * (2 * exponents) ** (l + 1.5) / gamma(l + 1.5))
+    fitted = (norms * coefficients * r[:, None] ** l * np.exp(-exponents * r[:, None] ** 2)).sum(axis=1)
+    slater = slater_norm(n, 1.0) * r ** (n - 1) * np.exp(-r)
+    assert float((r**2 * fitted * slater).sum() * (r[1] - r[0])) == pytest.approx(1.0, abs=1e-4)
 
 
 @pytest.mark.parametrize(("name", "method"), [("CH3Cl", "PM6"), ("NO2", "AM1")])
