@@ -22,7 +22,7 @@ from nddo_ml.models.nnp_committee import joined
 from nddo_ml.models.nnp_sums import AtomicResults, Slopes, summed
 from nddo_ml.models.prediction import Prediction
 from nddo_ml.models.strained import Strained
-from nddo_ml.models.term_energies import with_terms
+from nddo_ml.models.term_energies import pair_terms, with_pair_terms, with_terms
 from nddo_ml.networks import ElementNetworks, NetworkShape
 from nddo_ml.systems import Systems
 from nddo_ml.terms.catalog import EnergyTerm, terms_from_config, terms_to_config
@@ -123,8 +123,9 @@ class NNP(AbstractModel):
     @property
     def capabilities(self) -> Capabilities:
         """See the base class."""
-        # an energy term has no unique share of each atom, and a sum over all pairs no virial of each
-        shared = [] if self.terms else ["atomic_energies", *(["virials"] if self.electrostatics is None else [])]
+        # an energy term of more than pairs has no unique share of each atom, and a sum over all pairs no virial of each
+        whole = [t for t in self.terms if t not in pair_terms(self.terms, torch.tensor([*self.elements]), self.cutoff)]
+        shared = [] if whole else ["atomic_energies", *(["virials"] if self.electrostatics is None else [])]
         charges = [] if self.electrostatics is None else ["charges", "dipole"]
         spread = ["energy_spread", "forces_spread"] if self._gives_spread else []
         return Capabilities(
@@ -153,54 +154,65 @@ class NNP(AbstractModel):
         Raises:
             InputError, ExtrapolationError: as from a call; a stress without a cell volume.
         """
-        differentiate = request.forces or request.stress
         wanted_graph = self.training or systems.positions.requires_grad or systems.cell.requires_grad
         keep_graph = wanted_graph and torch.is_grad_enabled()
-        if not keep_graph and self._has_closed_form(systems):
-            return self._in_closed_form(systems, request)
-        with torch.set_grad_enabled(keep_graph or differentiate):
+        derivatives = request.forces or request.stress
+        numbers, spread = systems.numbers, self._gives_spread
+        near = pair_terms(self.terms, numbers, self.cutoff)
+        with torch.set_grad_enabled(keep_graph or derivatives):
             pairs, vectors = self._neighbors(systems)
-            if differentiate and not vectors.requires_grad:
-                vectors = vectors.requires_grad_()
-            features = self.functions(systems.numbers, vectors, pairs)
-            failed = None
-            if self.extrapolation_margin is not None:
-                report = extrapolations(self.scaler, features.detach(), systems, self.extrapolation_margin)
-                failed = beyond(report, systems, self.name, request.on_failure)
-            far = self.electrostatics is not None
-            apart = Strained.of(systems, forces=differentiate and far, stress=request.stress and far)
-            atoms = self.of_atoms(self.scaler(features, systems.numbers), apart.systems)
-            slopes = None
-            if differentiate:
-                wanted = atoms.energies if self._gives_spread else atoms.energies.mean(0, keepdim=True)
-                how = {"create_graph": keep_graph, "retain_graph": keep_graph or len(wanted) > 1}
-                slopes = Slopes.stacked([gradient(e, [vectors, *apart.inputs], **how) for e in wanted])
-            stressed, spread = request.stress, self._gives_spread
-            prediction = summed(systems, atoms, slopes, pairs, vectors, stress=stressed, spread=spread)
-        if self.terms:
-            prediction = with_terms(prediction, self.terms, systems, keep_graph=keep_graph)
+            if not keep_graph and self._has_closed_form(systems):
+                features, atoms, slopes = self._in_closed_form(systems, pairs, vectors, derivatives=derivatives)
+            else:
+                features, atoms, slopes = self._by_graph(systems, request, pairs, vectors, keep_graph=keep_graph)
+            failed = self._outside(features.detach(), systems, request.on_failure)
+            if near:
+                atoms, slopes = with_pair_terms(atoms, slopes, near, numbers, pairs, vectors, keep_graph=keep_graph)
+            prediction = summed(systems, atoms, slopes, pairs, vectors, stress=request.stress, spread=spread)
+        if others := [term for term in self.terms if term not in near]:
+            prediction = with_terms(prediction, others, systems, keep_graph=keep_graph)
         prediction = prediction if keep_graph else prediction.detached()
         return prediction.masked(failed, systems.system_idx) if failed is not None else prediction
 
+    def _by_graph(
+        self, systems: Systems, request: Request, pairs: Pairs, vectors: Tensor, *, keep_graph: bool
+    ) -> tuple[Tensor, AtomicResults, Slopes | None]:
+        """Symmetry functions [atoms, F], what networks and charges say of atoms, and its derivatives."""
+        derivatives, far = request.forces or request.stress, self.electrostatics is not None
+        if derivatives and not vectors.requires_grad:
+            vectors.requires_grad_()
+        features = self.functions(systems.numbers, vectors, pairs)
+        apart = Strained.of(systems, forces=derivatives and far, stress=request.stress and far)
+        atoms = self.of_atoms(self.scaler(features, systems.numbers), apart.systems)
+        if not derivatives:
+            return features, atoms, None
+        wanted = atoms.energies if self._gives_spread else atoms.energies.mean(0, keepdim=True)
+        how = {"create_graph": keep_graph, "retain_graph": keep_graph or len(wanted) > 1}
+        return features, atoms, Slopes.stacked([gradient(e, [vectors, *apart.inputs], **how) for e in wanted])
+
     def _has_closed_form(self, systems: Systems) -> bool:
-        plain = self.electrostatics is None and not self.anchored and self.energy_scale.dtype == torch.float64
+        plain = self.electrostatics is None and self.energy_scale.dtype == torch.float64
         return plain and self._closed.serves(systems.positions)
 
     @torch.no_grad()
-    def _in_closed_form(self, systems: Systems, request: Request) -> Prediction:
+    def _in_closed_form(
+        self, systems: Systems, pairs: Pairs, vectors: Tensor, *, derivatives: bool
+    ) -> tuple[Tensor, AtomicResults, Slopes | None]:
         """The same by the compiled core, without a graph."""
-        numbers, spread = systems.numbers, self._gives_spread
-        wanted = ("members" if spread else "mean") if request.forces or request.stress else None
-        pairs, vectors = self._neighbors(systems)
-        features, around = self._closed.features(numbers, vectors, pairs)
-        failed = self._beyond_margin(features, systems, request.on_failure)
-        outputs, found = self._closed.outputs(numbers, features, vectors, around, slopes=wanted)
-        atoms = AtomicResults(self.reference_energies[numbers] + self.energy_scale * outputs)
-        slopes = None if found is None else Slopes(self.energy_scale * found)
-        prediction = summed(systems, atoms, slopes, pairs, vectors, stress=request.stress, spread=spread)
-        if self.terms:
-            prediction = with_terms(prediction, self.terms, systems, keep_graph=False)
-        return prediction if failed is None else prediction.masked(failed, systems.system_idx)
+        wanted = ("members" if self._gives_spread else "mean") if derivatives else None
+        features, around = self._closed.features(systems.numbers, vectors, pairs)
+        outputs, found = self._closed.outputs(systems.numbers, features, vectors, around, slopes=wanted)
+        if self.anchored:
+            outputs = outputs - self.alone(systems.numbers)
+        energies = self.reference_energies[systems.numbers] + self.energy_scale * outputs
+        return features, AtomicResults(energies), None if found is None else Slopes(self.energy_scale * found)
+
+    def _outside(self, features: Tensor, systems: Systems, on_failure: str) -> Tensor | None:
+        """Which systems leave the training data's range, [systems] bool; None where nothing is to be masked."""
+        if self.extrapolation_margin is None:
+            return None
+        report = extrapolations(self.scaler, features, systems, self.extrapolation_margin)
+        return beyond(report, systems, self.name, on_failure)
 
     def of_atoms(self, scaled: Tensor, systems: Systems) -> AtomicResults:
         """Atomic energies and charges of every member from scaled features [atoms, F]; both arguments keep their graph.

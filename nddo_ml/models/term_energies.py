@@ -8,11 +8,13 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from bp_descriptors import Pairs
 from nddo_ml.derivatives import gradient, volumes
+from nddo_ml.models.nnp_sums import AtomicResults, Slopes
 from nddo_ml.models.prediction import Prediction
 from nddo_ml.models.strained import Strained
 from nddo_ml.systems import Systems
-from nddo_ml.terms.catalog import EnergyTerm
+from nddo_ml.terms.catalog import EnergyTerm, PairTerm
 
 
 @dataclass(frozen=True)
@@ -57,3 +59,29 @@ def with_terms(
         atomic_energies=None,
         virials=None,
     )
+
+
+def pair_terms(terms: Sequence[EnergyTerm], numbers: Tensor, cutoff: float) -> list[PairTerm]:
+    """Those of the terms that are sums over pairs nearer than a cut-off, Å, for atoms of these elements."""
+    return [term for term in terms if isinstance(term, PairTerm) and term.reach(numbers) <= cutoff]
+
+
+def with_pair_terms(
+    atoms: AtomicResults,
+    slopes: Slopes | None,
+    terms: Sequence[PairTerm],
+    numbers: Tensor,
+    pairs: Pairs,
+    vectors: Tensor,
+    *,
+    keep_graph: bool,
+) -> tuple[AtomicResults, Slopes | None]:
+    """Atomic energies and their derivatives with those of pair terms added; arguments are those of a potential."""
+    with torch.set_grad_enabled(keep_graph or slopes is not None):
+        if slopes is not None and not keep_graph:
+            vectors = vectors.detach().requires_grad_()
+        energies = torch.stack([term.atomic_energies(numbers, pairs, vectors) for term in terms]).sum(0)
+        if slopes is not None:
+            (own,) = gradient(energies, [vectors], create_graph=keep_graph)
+            slopes = replace(slopes, vectors=slopes.vectors + own)
+    return replace(atoms, energies=atoms.energies + energies), slopes

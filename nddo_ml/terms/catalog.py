@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor
 
+from bp_descriptors import Pairs
 from nddo_ml.errors import InputError
 from nddo_ml.methods.published import METHODS
 from nddo_ml.systems import Systems
@@ -26,6 +27,17 @@ class EnergyTerm(Protocol):
 
     def energy(self, systems: Systems) -> Tensor:
         """[systems] eV, differentiable by ``systems.positions``."""
+
+
+@runtime_checkable
+class PairTerm(EnergyTerm, Protocol):
+    """An energy term that is a sum over near pairs, of which each atom has half."""
+
+    def reach(self, numbers: Tensor) -> float:
+        """Distance in Å beyond which pairs of these elements have no energy."""
+
+    def atomic_energies(self, numbers: Tensor, pairs: Pairs, vectors: Tensor) -> Tensor:
+        """[atoms] eV of a full list of pairs, differentiable by ``vectors`` [pairs, 3] Å."""
 
 
 TERMS: Mapping[str, type[EnergyTerm]] = {  # by the names that methods, saved models and configurations use

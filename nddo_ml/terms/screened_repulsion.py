@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bp_descriptors import neighbor_list, pair_vectors
+from bp_descriptors import Pairs, neighbor_list, pair_vectors
 from bp_descriptors.cutoffs import Cutoff
 from bp_descriptors.geometry import norm
 from nddo_ml.elements import covalent_radii, symbol_of
@@ -37,17 +37,35 @@ class ScreenedRepulsionZBL:
         Raises:
             InputError: an element without a covalent radius.
         """
-        radius = covalent_radii(systems.numbers, systems.positions.dtype)
-        missing = systems.numbers[radius == 0].tolist()
-        if missing:
-            raise InputError(f"the screened repulsion needs a covalent radius; {symbol_of(missing[0])} has none here")
-        reach = 2 * self.end * float(radius.max())
+        reach = self.reach(systems.numbers)
         pairs = neighbor_list(systems.positions, reach, systems.system_idx, systems.cell, systems.pbc)
-        r = norm(pair_vectors(systems.positions, pairs, systems.system_idx, systems.cell))
-        z_i, z_j = (systems.numbers[k].to(r.dtype) for k in (pairs.i, pairs.j))
+        vectors = pair_vectors(systems.positions, pairs, systems.system_idx, systems.cell)
+        atomic = self.atomic_energies(systems.numbers, pairs, vectors)
+        return atomic.new_zeros(systems.n_systems).index_add(0, systems.system_idx, atomic)
+
+    def reach(self, numbers: Tensor) -> float:
+        """Distance in Å beyond which no two atoms of these elements repel each other.
+
+        Raises:
+            InputError: an element without a covalent radius.
+        """
+        return 2 * self.end * float(_radii(numbers, torch.float64).max())
+
+    def atomic_energies(self, numbers: Tensor, pairs: Pairs, vectors: Tensor) -> Tensor:
+        """Each atom's half of its repulsion, [atoms] eV, of a full list of pairs with ``vectors`` [pairs, 3] Å."""
+        radius, r = _radii(numbers, vectors.dtype), norm(vectors)
+        z_i, z_j = (numbers[k].to(r.dtype) for k in (pairs.i, pairs.j))
         length = 0.8854 * BOHR_ANGSTROM / (z_i**0.23 + z_j**0.23)
         screening = sum(a * torch.exp(-b * r / length) for a, b in zip(_HEIGHTS, _DECAYS, strict=True))
         share = (r / (radius[pairs.i] + radius[pairs.j]) - self.begin) / (self.end - self.begin)
         pair = HARTREE_EV * BOHR_ANGSTROM * z_i * z_j / r * screening * _FALL(share)
         # every pair stands twice in the list
-        return r.new_zeros(systems.n_systems).index_add(0, systems.system_idx[pairs.i], 0.5 * pair)
+        return r.new_zeros(len(numbers)).index_add(0, pairs.i, 0.5 * pair)
+
+
+def _radii(numbers: Tensor, dtype: torch.dtype) -> Tensor:
+    radius = covalent_radii(numbers, dtype)
+    missing = numbers[radius == 0].tolist()
+    if missing:
+        raise InputError(f"the screened repulsion needs a covalent radius; {symbol_of(missing[0])} has none here")
+    return radius

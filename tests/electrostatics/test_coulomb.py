@@ -72,6 +72,18 @@ def test_a_slab_is_a_crystal_with_much_vacuum_but_for_its_dipole() -> None:
     torch.testing.assert_close(crystal + 4 * math.pi * dipole**2 / volume, slab, rtol=0, atol=1e-9)
 
 
+def test_slabs_do_not_feel_their_images() -> None:
+    """Far above the others a charge sees a charged sheet, −2π z/area, whatever the height of the box that is used."""
+    positions, cell, widths = random_cell(n=3)
+    normal = torch.linalg.cross(cell[0], cell[1])
+    area, normal = float(normal.norm()), normal / normal.norm()
+    alone = lattice_matrix(positions, cell, SLAB, widths)
+    with_far = torch.cat([positions, positions[:1] + 25.0 * normal])
+    more = lattice_matrix(with_far, cell, SLAB, torch.cat([widths, widths[:1]]))
+    torch.testing.assert_close(more[:3, :3], alone, rtol=0, atol=1e-11)
+    assert float(more[0, 3]) == pytest.approx(-2 * math.pi * 25.0 / area, abs=1e-10)
+
+
 def test_a_large_cell_is_a_molecule() -> None:
     atoms = molecule("CH3OH")
     widths = torch.full((len(atoms),), 0.5, dtype=torch.float64)

@@ -67,3 +67,33 @@ def test_weights_of_older_files_have_another_name() -> None:
     state["reference"] = state.pop("reference_energies") + 1.0
     model.load_state_dict(state)
     assert float(model.reference_energies[8]) == -7.0
+
+
+@pytest.mark.parametrize("charges", ["none", "qeq"])
+def test_a_repulsion_of_pairs_keeps_the_shares_of_atoms(charges: str) -> None:
+    """Energies and virials of atoms with ZBL, whose sums are energy and stress; without a graph and with one."""
+    atoms = bulk("CO", "zincblende", a=3.2)
+    atoms.rattle(0.1, seed=1)
+    model, cell = make_nnp(charges=charges), Systems.from_ase(atoms)
+    plain = model(cell, forces=True, stress=True)
+    zbl = ScreenedRepulsionZBL(end=1.2)
+    model.terms = (zbl,)
+    assert "atomic_energies" in model.capabilities.properties
+    found = model(cell, forces=True, stress=True)
+    torch.testing.assert_close(found.energy - plain.energy, zbl.energy(cell), rtol=0, atol=1e-10)
+    assert float(zbl.energy(cell)) > 0.1
+    torch.testing.assert_close(found.atomic_energies.sum()[None], found.energy, rtol=0, atol=1e-10)
+    graph = model.train()(cell, forces=True, stress=True).detached()
+    for name in ("energy", "forces", "stress"):
+        torch.testing.assert_close(getattr(graph, name), getattr(found, name), rtol=0, atol=1e-9)
+    if charges == "none":
+        volume = torch.linalg.det(cell.cell[0]).abs()
+        torch.testing.assert_close(-found.virials.sum(0) / volume, found.stress[0], rtol=0, atol=1e-12)
+
+
+def test_anchored_potentials_have_the_compiled_form() -> None:
+    model, systems = make_nnp(CHNO, anchored=True), Systems.from_ase([molecule("CH3OH"), molecule("HCN")])
+    without = model(systems, forces=True)
+    graph = model.train()(systems, forces=True).detached()
+    for name in ("energy", "forces"):
+        torch.testing.assert_close(getattr(without, name), getattr(graph, name), rtol=0, atol=1e-9)
