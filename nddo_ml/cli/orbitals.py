@@ -17,6 +17,7 @@ from nddo_ml.cli import common, environment, output, produce
 from nddo_ml.cli.common import Charge, Files, Json, Model, Multiplicity, NoPbc, Smiles, Uhf
 from nddo_ml.cli.environment import Charges, Field, Solvent
 from nddo_ml.errors import InputError
+from nddo_ml.models.open import with_orbitals
 from nddo_ml.results.molden import Basis, orbitals_text
 from nddo_ml.results.targets import whole
 from nddo_ml.workflows.orbitals import Orbitals, grid_around
@@ -135,13 +136,9 @@ def _tables(records: Iterable[Record]) -> Iterator[Table]:
 
 
 def _field_of(model: AbstractModel, structures: Sequence[Structure], what: str) -> tuple[Structure, Orbitals]:
-    from nddo_ml.models.nddo import NDDO
-
     if len(structures) != 1:
         raise InputError(f"--{what}: expected one structure, which is all that this format holds; got more")
-    if not isinstance(model, NDDO):
-        raise InputError(f"{model.name} has no orbitals; expected a method or a hybrid")
-    return structures[0], Orbitals.of(model, output.systems_of(structures))
+    return structures[0], Orbitals.of(with_orbitals(model), output.systems_of(structures))
 
 
 def _write_molden(model: AbstractModel, structures: Sequence[Structure], _: object, path: Path) -> None:

@@ -34,3 +34,14 @@ def open_nddo(name: str | Path) -> NDDO:
     if not isinstance(model, NDDO):
         raise InputError(f"expected a method or a hybrid; {name} is a {type(model).__name__}")
     return model
+
+
+def with_orbitals(model: AbstractModel) -> NDDO:
+    """The model itself, which must be a method or a hybrid.
+
+    Raises:
+        InputError: a model without orbitals.
+    """
+    if not isinstance(model, NDDO):
+        raise InputError(f"{model.name} has no orbitals; expected a method or a hybrid")
+    return model

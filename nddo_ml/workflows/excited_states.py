@@ -13,7 +13,7 @@ from torch import Tensor
 
 from nddo_ml.errors import InputError, ResponseError
 from nddo_ml.models.base import AbstractModel
-from nddo_ml.models.nddo import NDDO
+from nddo_ml.models.open import with_orbitals
 from nddo_ml.scf.fock import FockBuilder
 from nddo_ml.scf.fock_many import coulomb, exchange
 from nddo_ml.systems import Systems
@@ -60,8 +60,7 @@ def excited_states(
     """
     if systems.n_systems != 1:
         raise InputError(f"excited states are of one molecule at a time; got {systems.n_systems} systems")
-    if not isinstance(model, NDDO):
-        raise InputError(f"{model.name} has no orbitals; expected a method or a hybrid")
+    model = with_orbitals(model)
     with torch.no_grad():
         scf = given(model(systems).scf)
         if scf.density.shape[1] != 1:
