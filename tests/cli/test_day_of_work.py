@@ -79,7 +79,7 @@ def test_dynamics_go_on_as_they_would_have(water, tmp_path, monkeypatch, capsys)
     assert call(*command("whole")) == 0
     monkeypatch.setattr(common, "load_model", lambda *given, **more: Interrupting(120))
     assert call(*command("parts")) == 130
-    assert (tmp_path / "parts.xyz.part").exists()
+    assert (tmp_path / "parts.json.part").exists()
     monkeypatch.setattr(common, "load_model", lambda *given, **more: MorseModel())
     assert call(*command("parts")) == 0
     assert "going on" in " ".join(capsys.readouterr().err.split())
