@@ -19,9 +19,15 @@ from matplotlib.figure import Figure
 from bp_descriptors import Cutoff
 from bp_descriptors.functions import angular, g2
 from nddo_ml import NDDO, NNP, NDDOCalculator, Systems, load_model
+from nddo_ml.compare.dimers import dimer_curve
 from nddo_ml.compare.figures import draw_curves
 from nddo_ml.compare.scan import scan
+from nddo_ml.electrostatics.charges import EquilibratedCharges, FixedCharges, Surroundings
+from nddo_ml.electrostatics.coulomb import COULOMB, coulomb_matrices, self_interaction
+from nddo_ml.electrostatics.rows import AtomRows
+from nddo_ml.electrostatics.screening import screened_part
 from nddo_ml.evaluation.figures import COLOURS
+from nddo_ml.networks import ElementNetworks, NetworkShape
 from nddo_ml.workflows.coordinates import Coordinate
 from nddo_ml.workflows.optimize import optimize
 from nddo_ml.workflows.response import vibrations
@@ -212,7 +218,56 @@ def pm7() -> Figure:
     return figure
 
 
-PICTURES = {f.__name__: f for f in (curves, charges, infrared, spread, symmetry_functions, silicon, qm_mm, pm7)}
+def dimers() -> Figure:
+    """Two nitrogen atoms by a method, the shipped hybrid and the shipped potential."""
+    figure, (ax,) = panels(1)
+    for name, colour in zip(("RM1", "hybrid-chno", "nnp-chno"), COLOURS, strict=False):
+        curve = dimer_curve(load_model(name), "N", "N", distances=np.linspace(0.5, 6.0, 56))
+        ax.plot(curve.distances, curve.energies, color=colour, lw=1.2, label=name)
+    ax.axhline(0.0, color="0.7", lw=0.6)
+    ax.set(xlabel="N–N distance, Å", ylabel="energy, eV, relative to the atoms", ylim=(-13, 15), title="N–N")
+    ax.legend(frameon=False)
+    return figure
+
+
+def long_range() -> Figure:
+    """What charges add to a potential: their screened interaction, and a charge that spreads over a chain."""
+    figure, axes = panels(2)
+    r = torch.linspace(0.05, 6.0, 300, dtype=torch.float64)
+    places = torch.zeros(2 * len(r), 3, dtype=torch.float64)
+    places[1::2, 2] = r
+    pair = torch.arange(len(r)).repeat_interleave(2)
+    pairs = Systems.build([6, 1] * len(r), places, pair, charge=1)
+    sigma = torch.tensor([0.77, 0.37], dtype=torch.float64).repeat(len(r))
+    gaussian = coulomb_matrices(pairs, AtomRows.of(pairs), sigma)[:, 0, 1]
+    ones = torch.ones_like(sigma)
+    whole = gaussian + 0.5 * COULOMB * self_interaction(sigma).view(-1, 2).sum(1)
+    screened = whole - screened_part(pairs, ones, sigma, 2.5, 4.2).view(-1, 2).sum(1)
+    for y, label in ((COULOMB / r, "points"), (gaussian, "Gaussian"), (screened, "Gaussian, screened")):
+        axes[0].plot(r, y, label=label, lw=1.2)
+    axes[0].set(xlabel="C–H distance, Å", ylabel="energy of two unit charges, eV", ylim=(0, 15), title="interaction")
+    axes[0].legend(frameon=False)
+    z = torch.arange(24, dtype=torch.float64) * 1.3
+    chain = Systems.build([6] * 24, torch.stack([0 * z, 0 * z, z], 1), charge=1, multiplicity=2)
+    networks = ElementNetworks({6: NetworkShape.uniform(1, ())}, seed=0)
+    rows, widths = AtomRows.of(chain), torch.full((24,), 0.77, dtype=torch.float64)
+    around = Surroundings(chain, torch.zeros(24, 1, dtype=torch.float64), rows, coulomb_matrices(chain, rows, widths))
+    for model, label in (
+        (EquilibratedCharges(networks, {6: 5.0}), "equilibrated"),
+        (FixedCharges({}), "spread evenly"),
+    ):
+        axes[1].plot(z, model(around).detach(), "o-", ms=3, lw=1.0, label=label)
+    axes[1].set(
+        xlabel="place in a chain of 24 atoms, Å", ylabel="charge, e", title="one charge on a chain", ylim=(0, None)
+    )
+    axes[1].legend(frameon=False)
+    return figure
+
+
+PICTURES = {
+    f.__name__: f
+    for f in (curves, charges, dimers, long_range, infrared, spread, symmetry_functions, silicon, qm_mm, pm7)
+}
 
 
 def main(names: list[str]) -> None:
