@@ -17,7 +17,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check install -c const
 OUT ?= runs/demo
 CLOSED := aspirin azulene benzene caffeine ethanol glycine_zwitterion hexatriene ibuprofen nicotine water
 OPEN := acetate benzyl_radical methylammonium oxygen_triplet tempo_radical
-RECIPE := pyproject.toml constraints.txt setup.py $(wildcard nddo_ml/core/csrc/*)
+RECIPE := pyproject.toml constraints.txt setup.py $(wildcard nddo_ml/core/csrc/* bp_descriptors/csrc/*)
 
 .PHONY: demo test test-all test-lowest coverage lint docs gallery bench clean
 

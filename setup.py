@@ -1,4 +1,4 @@
-"""The compiled core beside what pyproject.toml says: plain C without Python's headers, one library an instruction set.
+"""Compiled libraries beside what pyproject.toml says: plain C without Python's headers, one an instruction set.
 
 Where no compiler is found the package installs without it and uses torch alone.
 """
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from setuptools import Extension, setup
 
-FOLDER = Path("nddo_ml/core/csrc")
+SOURCES = {"nddo_ml.core": Path("nddo_ml/core/csrc/core.c"), "bp_descriptors": Path("bp_descriptors/csrc/functions.c")}
 FLAGS = [
     *("-std=c11", "-O3", "-fno-math-errno", "-fno-trapping-math"),
     *("-ffp-contract=fast", "-fopenmp-simd", "-fvisibility=hidden", "-Wno-psabi"),
@@ -20,12 +20,13 @@ if platform.machine().lower() in ("x86_64", "amd64"):
 setup(
     ext_modules=[
         Extension(
-            f"nddo_ml.core._{name}",
-            [str(FOLDER / "core.c")],
-            depends=[str(header) for header in sorted(FOLDER.glob("*.h"))],
+            f"{package}._{name}",
+            [str(source)],
+            depends=[str(header) for header in sorted(source.parent.glob("*.h"))],
             extra_compile_args=[*FLAGS, *options],
             optional=True,
         )
+        for package, source in SOURCES.items()
         for name, options in BUILDS.items()
     ]
 )

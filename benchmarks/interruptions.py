@@ -12,6 +12,7 @@ import signal
 import sys
 import tempfile
 import time
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -42,10 +43,8 @@ def main() -> None:
     options.add_argument("--commands", nargs="+", default=list(OUTPUTS), choices=list(OUTPUTS))
     arguments = options.parse_args()
     found, rng = {}, np.random.default_rng(1)
-    import nddo_ml.cli.common
-    import nddo_ml.models.open
-    import nddo_ml.structures.read  # noqa: F401  every child has these already
-
+    for module in ("cli.common", "models.open", "structures.read"):  # which every child then has already
+        import_module(f"nddo_ml.{module}")
     for command in arguments.commands:
         with tempfile.TemporaryDirectory() as folder:
             os.chdir(folder)

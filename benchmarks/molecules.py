@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from ase import Atoms
 from ase.build import molecule
+from ase.io import read
 
 from nddo_ml.workflows.fragments import bonds, side_of
 
@@ -235,3 +236,20 @@ def stretched(molecules: list[Atoms], count: int, length: float = 4.0, seed: int
         if len(made) == count:
             return made
     raise ValueError(f"expected {count} molecules with a bond outside rings; got {len(made)}")
+
+
+def caffeine() -> Atoms:
+    """The structure of the examples."""
+    found: Atoms = read(Path(__file__).parents[1] / "examples" / "molecules" / "caffeine.xyz")
+    return found
+
+
+def peptide(residues: int) -> Atoms:
+    """An extended neutral peptide of alanine and glycine in turn, embedded by RDKit; ten residues have 92 atoms."""
+    from rdkit import Chem
+    from rdkit.Chem import AllChem
+
+    chain = Chem.AddHs(Chem.MolFromSequence("".join("AG"[k % 2] for k in range(residues))))
+    AllChem.EmbedMolecule(chain, randomSeed=1, useRandomCoords=True)
+    AllChem.MMFFOptimizeMolecule(chain, maxIters=2000)
+    return Atoms([atom.GetSymbol() for atom in chain.GetAtoms()], chain.GetConformer().GetPositions())

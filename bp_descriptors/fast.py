@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from ctypes import c_int64, c_void_p
+from functools import cache
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,21 +16,56 @@ import torch
 from ase.data import atomic_numbers
 from torch import Tensor
 
-from bp_descriptors.kernels import FORWARD, PULL, PUSH, run_atoms
+from bp_descriptors.library import address, best_build
 from bp_descriptors.plan import build_plan
 from bp_descriptors.specification import Function
 
+ABI = 1  # as in csrc/functions.c
+FORWARD, PULL, PUSH = 0, 1, 2  # G; Σ_f g_f ∂G_f/∂r_ij; Σ_ij ∂G/∂r_ij · t_ij
+_TABLES = (
+    *("cutoffs", "radial", "radial_start", "radial_terms", "parts", "narrow", "angles"),
+    *("group_start", "group_part", "term_start", "terms", "reach", "radii"),
+)
 _ATOMS_PER_TASK = 64  # the least work worth a thread of its own
 Definition = Callable[[Tensor], Tensor]
+
+
+class _Plan(ctypes.Structure):
+    _fields_ = [
+        *((n, c_int64) for n in ("n_elements", "n_radial", "n_parts", "n_angles", "n_features")),
+        *((n, c_void_p) for n in _TABLES),
+    ]
+
+
+class _Atoms(ctypes.Structure):
+    _fields_ = [(n, c_void_p) for n in ("element", "charge", "first", "neighbor", "vectors", "field", "g")]
+
+
+@cache
+def library() -> Any | None:
+    """The compiled kernels; None where they were not built."""
+    return best_build(Path(__file__).parent, _fits)
+
+
+def _fits(loaded: Any) -> bool:
+    loaded.bp_functions_run.restype = c_int64
+    return bool(loaded.bp_functions_abi() == ABI)
 
 
 class Compiled:
     """A set of functions made ready for the kernels."""
 
     def __init__(self, functions: dict[str, list[Function]], n_features: int) -> None:
-        self.plan = build_plan(functions)
+        plan = build_plan(functions)
         self.charge = np.array([atomic_numbers[s] for s in functions], dtype=np.float64)
         self.n_features = n_features
+        self._tables = {name: np.ascontiguousarray(getattr(plan, name)) for name in _TABLES}
+        sizes = plan.n_elements, len(plan.radial), len(plan.parts), len(plan.angles), n_features
+        self._plan = _Plan(*sizes, *map(address, self._tables.values()))
+        self._functions = functions
+
+    def __reduce__(self) -> tuple[type[Compiled], tuple[dict[str, list[Function]], int]]:
+        return Compiled, (self._functions, self.n_features)
 
     def run(
         self,
@@ -38,23 +77,28 @@ class Compiled:
         field: np.ndarray,
         g: np.ndarray,
     ) -> None:
+        """Work off all atoms; FORWARD and PUSH add to ``g`` [atoms, features], PULL to ``field`` [pairs, 3]."""
         n_atoms = element.shape[0]
         x = np.ascontiguousarray(vectors.detach().numpy(), dtype=np.float64)
-        arguments = (element.numpy(), self.charge, first, neighbor, x, field, g)
+        arrays = (element.numpy(), self.charge, first, neighbor, x, field, g)
+        data = _Atoms(*map(address, arrays))
         threads = max(1, min(torch.get_num_threads(), n_atoms // _ATOMS_PER_TASK))
         if threads == 1:
-            run_atoms(self.plan, mode, (0, n_atoms), *arguments)
+            self._part(data, mode, 0, n_atoms)
             return
         bounds = np.searchsorted(first, np.linspace(0, first[-1], 4 * threads + 1)[1:-1])
         bounds = np.concatenate([[0], bounds, [n_atoms]]).tolist()
         with ThreadPoolExecutor(threads) as pool:
-            tasks = [
-                pool.submit(run_atoms, self.plan, mode, (start, stop), *arguments)
-                for start, stop in pairwise(bounds)
-                if stop > start
-            ]
-            for task in tasks:
-                task.result()
+            parts = [pool.submit(self._part, data, mode, *part) for part in pairwise(bounds) if part[1] > part[0]]
+            for part in parts:
+                part.result()
+
+    def _part(self, data: _Atoms, mode: int, start: int, stop: int) -> None:
+        compiled = library()
+        assert compiled is not None
+        numbers = (c_int64(n) for n in (mode, start, stop))
+        if compiled.bp_functions_run(ctypes.byref(self._plan), ctypes.byref(data), *numbers):
+            raise MemoryError("not enough memory for the neighbours of an atom")
 
 
 class Environment:

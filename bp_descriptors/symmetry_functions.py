@@ -13,6 +13,7 @@ from ase.data import atomic_numbers
 from torch import Tensor, nn
 
 from bp_descriptors import functions as terms
+from bp_descriptors.fast import Compiled, Environment, FastG, library
 from bp_descriptors.geometry import norm, pair_vectors
 from bp_descriptors.neighbors import Pairs, neighbor_list
 from bp_descriptors.presets import default_functions, read_n2p2, write_n2p2
@@ -48,8 +49,6 @@ class SymmetryFunctions(nn.Module):
         self.cutoff: float = max(f.cutoff.radius for f in ordered)  # Å
         self.n_features: int = max(len(fs) for fs in self.functions.values())
         self._blocks = [b for b in map(_Block, _families(ordered), [len(self.elements)] * 4) if b.forms]
-        from bp_descriptors.fast import Compiled  # loads numba, which those who need no functions should not wait for
-
         self.compiled = Compiled(self.functions, self.n_features)
         number_to_element = torch.full((120,), -1, dtype=torch.int64)
         for k, symbol in enumerate(self.elements):
@@ -118,14 +117,12 @@ class SymmetryFunctions(nn.Module):
             raise ValueError("symmetry functions need both directions of a pair; got a half neighbour list")
         if vectors.shape != (pairs.n_pairs, 3):
             raise ValueError(f"vectors must have shape [{pairs.n_pairs}, 3]; got {list(vectors.shape)}")
-        if vectors.device.type != "cpu":
+        if vectors.device.type != "cpu" or library() is None:
             return self.definition(numbers, element, vectors, pairs)
         if bool((pairs.i[1:] < pairs.i[:-1]).any()):
             order = torch.argsort(pairs.i, stable=True)
             vectors = vectors[order]
             pairs = Pairs(pairs.i[order], pairs.j[order], pairs.shift[order], pairs.half)
-        from bp_descriptors.fast import Environment, FastG
-
         environment = Environment(self.compiled, element, pairs.i, pairs.j)
         return FastG.apply(vectors, environment, lambda v: self.definition(numbers, element, v, pairs))
 

@@ -162,15 +162,15 @@ def silicon() -> Figure:
 
 
 def qm_mm() -> Figure:
-    """Formaldehyde in a droplet of TIP3P water: the code of the page on surroundings, run on for 150 fs."""
+    """Formaldehyde in a droplet of TIP3P water: the code of the page on surroundings, run on for 50 fs."""
     text = (ROOT / "docs" / "environments.md").read_text(encoding="utf-8")
     page: dict[str, Any] = {}
     for block in re.findall(r"^```python\n(.*?)^```$", text, re.M | re.S):
         exec(block, page)
     droplet, quantum, dynamics = page["droplet"], page["quantum"], page["dynamics"]
     rows = []
-    for _ in range(60):
-        dynamics.run(5)
+    for _ in range(50):
+        dynamics.run(2)
         moment = np.linalg.norm(quantum.results["dipole"]) / units.Debye
         rows.append(
             (dynamics.get_time() / units.fs, moment, droplet.get_potential_energy(), droplet.get_total_energy())

@@ -18,9 +18,13 @@ MADE = {
     "README.md": ["relaxed.xyz", "results.json", "figures/parity.png", "dimer.png"],
     "docs/compare.md": ["figures/parity.png", "dimer.png", "turned.extxyz"],
     "docs/dimers.md": ["n2.png"],
+    "docs/dynamics.md": ["ethanol.traj", "energies.png", "water.json", "ethanol.xyz"],
+    "docs/excited.md": ["absorption.png"],
     "docs/label.md": ["labels.extxyz", "mp2.extxyz"],
+    "docs/reactions.md": ["path.xyz", "path.png", "saddle.molden"],
     "docs/start.md": ["relaxed.xyz", "results.json"],
     "docs/training.md": ["run/model.pt", "run/report.html", "parity.png", "errors.json"],
+    "docs/vibrations.md": ["infrared.png", "ethanol.molden", "thermo.json"],
 }
 
 

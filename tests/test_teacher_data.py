@@ -8,6 +8,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 from ase.build import molecule
+from ase.calculators.singlepoint import SinglePointCalculator
 
 ROOT = Path(__file__).parent.parent
 DATA = ROOT / "recipes" / "data" / "teacher_labels.npz.xz"
@@ -90,3 +91,18 @@ def test_shipped_labels_have_no_molecule_of_the_benchmarks() -> None:
     excluded = Exclusion(s for s in lines if s and not s.startswith("#"))
     assert "c1ccc2[nH]ccc2c1" in excluded
     assert [s for s in recipe("unpack").arrays_of(DATA)["smiles"] if s in excluded] == []
+
+
+def test_energies_are_packed_and_unpacked():
+    energies = recipe("energies")
+    frames = [molecule("CH3OH"), molecule("H2O"), molecule("CH3OH")]
+    for k, atoms in enumerate(frames):
+        atoms.rattle(0.05, seed=k)
+        atoms.info = {"smiles": "O" if len(atoms) == 3 else "CO", "kind": "conf"}
+        atoms.calc = SinglePointCalculator(atoms, energy=-100.0 - k)
+    again = energies.unpacked(energies.packed(frames))
+    assert [a.get_potential_energy() for a in again] == [-100.0, -101.0, -102.0]
+    assert [a.info["group"] for a in again] == ["s0", "s1", "s0"]
+    for one, other in zip(frames, again, strict=True):
+        assert str(one.symbols) == str(other.symbols)
+        assert np.allclose(one.get_all_distances(), other.get_all_distances(), atol=2e-4)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json as json_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -44,7 +44,7 @@ def dimer(
     """
     from nddo_ml.compare.dimers import dimer_curve, draw_dimers
 
-    chosen = multiplicity or "lowest"
+    chosen: int | Literal["lowest"] = multiplicity or "lowest"
     curves = [dimer_curve(m, first, second, multiplicity=chosen) for m in common.open_models(names)]
     if figure is not None:
         draw_dimers(curves, figure)

@@ -74,8 +74,9 @@ class Reactions:
 
     def path(self, which: list[int], known: list[Record]) -> list[Record]:
         """Relaxed ends and elastic bands."""
-        ends = [self._systems([self.pairs[k][side] for k in which]) for side in (0, 1)]
-        found = relaxed_paths(*ends, self.model, images=self.images, fmax=self.band_force, max_steps=self.band_steps)
+        reactants, products = (self._systems([self.pairs[k][side] for k in which]) for side in (0, 1))
+        options: dict[str, Any] = {"images": self.images, "fmax": self.band_force, "max_steps": self.band_steps}
+        found = relaxed_paths(reactants, products, self.model, **options)
         for record, p in zip(known, found, strict=True):
             record["path"] = {
                 "positions_A": p.positions.tolist(),

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from bp_descriptors.fast import library as functions_library
 from nddo_ml.core.library import library
 from nddo_ml.core.networks import Networks, versions
 from nddo_ml.core.pairs import PairList
@@ -61,6 +62,7 @@ class ClosedCorrections:
         envelope = first.envelope
         return (
             library() is not None
+            and functions_library() is not None
             and first.domain is None
             and not self.corrections.committee
             and all(type(c) in STEPS and c.features is first for c in self.corrections)

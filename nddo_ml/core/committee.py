@@ -11,6 +11,7 @@ from torch import Tensor
 
 from bp_descriptors import Pairs, Scaler, SymmetryFunctions
 from bp_descriptors.fast import Environment
+from bp_descriptors.fast import library as functions_library
 from nddo_ml.core.library import library
 from nddo_ml.core.networks import Networks, versions
 from nddo_ml.networks import ElementNetworks, FeedForward
@@ -35,7 +36,7 @@ class ClosedCommittee:
 
     @cached_property
     def _known(self) -> bool:
-        return library() is not None and Networks.serve(self._networks)
+        return None not in (library(), functions_library()) and Networks.serve(self._networks)
 
     def features(self, numbers: Tensor, vectors: Tensor, pairs: Pairs) -> tuple[Tensor, Environment]:
         """Symmetry functions [atoms, F], and what their derivatives need."""

@@ -10,13 +10,14 @@ from __future__ import annotations
 import ctypes
 from ctypes import POINTER, Structure, c_double, c_int64, c_void_p
 from functools import cache
-from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+from bp_descriptors.library import address, best_build
 
-ABI = 2  # of the structures below; as in csrc/core.c
+__all__ = ["address", "library"]
+
+ABI = 3  # of the structures below; as in csrc/core.c
 N_SHELLS = 24
 _double, _int32, _int64 = c_void_p, c_void_p, c_void_p  # arrays, given by their addresses
 
@@ -98,32 +99,10 @@ class Batch(Structure):
 @cache
 def library() -> Any | None:
     """The library of the best build for this processor; None where it was not built, or is of another version."""
-    generic = _load("generic")
-    if generic is None:
-        return None
-    best = _load("avx2") if generic.nddo_core_has_avx2() else None
-    return best or generic
+    return best_build(Path(__file__).parent, _fits)
 
 
-def _load(name: str) -> Any | None:
-    folder = Path(__file__).parent
-    path = next((p for s in EXTENSION_SUFFIXES if (p := folder / f"_{name}{s}").exists()), None)
-    if path is None:
-        return None
-    try:
-        loaded = ctypes.CDLL(str(path))
-        sizes = [loaded.nddo_core_sizes(k) for k in range(3)]
-        fits = loaded.nddo_core_abi() == ABI and sizes == [ctypes.sizeof(s) for s in (Tables, MethodTable, Batch)]
-        loaded.nddo_core_solve.restype = c_int64
-    except (OSError, AttributeError):
-        return None
-    return loaded if fits else None
-
-
-def address(array: np.ndarray | None) -> int | None:
-    """Where an array's elements begin; they must be contiguous."""
-    if array is None:
-        return None
-    assert array.flags.c_contiguous
-    found: int = array.__array_interface__["data"][0]  # .ctypes is five times slower
-    return found
+def _fits(loaded: Any) -> bool:
+    sizes = [loaded.nddo_core_sizes(k) for k in range(3)]
+    loaded.nddo_core_solve.restype = c_int64
+    return loaded.nddo_core_abi() == ABI and sizes == [ctypes.sizeof(s) for s in (Tables, MethodTable, Batch)]

@@ -128,16 +128,15 @@ class Factor:
         self.n_inputs = inputs.shape[1]
         self.tanh = np.tanh(GAIN * self.passed.outputs)
         self.fall, self.slope = envelope(correction.envelope, r)
-        self.table = _mixing(correction.bounds)[change.pair_kind[self.near]]
-        channels = self._by_pair(self.tanh) * self.fall[:, None]
-        self.factor = 1 + np.einsum("pc,pcf->pf", channels, self.table)
+        self.table, self.kind = _mixing(correction.bounds), change.pair_kind[self.near]
+        self.factor = 1 + self._mixed(self._by_pair(self.tanh) * self.fall[:, None], self.table)
         change.factors[self.near] *= self.factor
 
     def backward(self, change: Change) -> None:
         """See Step."""
         near, (a, b) = self.near, self.atoms
         of_factor = change.by_factors[near] * change.factors[near] / self.factor
-        by_channel = np.einsum("pf,pcf->pc", of_factor, self.table)
+        by_channel = self._mixed(of_factor, self.table.swapaxes(1, 2))
         by_longer = (by_channel * self._by_pair(self.tanh)).sum(axis=1) * self.slope
         n = by_channel.shape[1] // 2
         by_tanh = by_channel * self.fall[:, None]
@@ -154,6 +153,14 @@ class Factor:
         self.embed.backward(self.embedded, by_embedded, change.by_values)
         change.by_r[near] += by_longer
         change.by_weight[near] -= self.reach * by_longer
+
+    def _mixed(self, values: np.ndarray, table: np.ndarray) -> np.ndarray:
+        """Rows of pairs times the matrix of their widths."""
+        found = np.empty((len(values), table.shape[2]))
+        for kind, matrix in enumerate(table):
+            rows = self.kind == kind
+            found[rows] = values[rows] @ matrix
+        return found
 
     def _by_pair(self, values: np.ndarray) -> np.ndarray:
         """Both orders of a pair side by side."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from bp_descriptors.kernels import FORWARD, PULL
+from bp_descriptors.fast import FORWARD, PULL
 from nddo_ml.core.pairs import Links, PairList, envelope
 from nddo_ml.hybrid.features import HALF_CROWDED, AtomFeatures
 

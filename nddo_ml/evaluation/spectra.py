@@ -70,7 +70,7 @@ def absorption(spectra: Sequence[Lines], path: Path, width: float = 0.4) -> None
     shown = spectra[:SHOWN]
     lowest = min((float(s.positions.min()) for s in shown if len(s.positions)), default=2.0)
     highest = max((float(s.positions.max()) for s in shown if len(s.positions)), default=6.0)
-    energy = np.linspace(max(0.5, lowest - 3 * width), highest + width, _POINTS)
+    energy = np.linspace(max(0.8 * lowest, lowest - 2 * width), highest + width, _POINTS)
     figure = new_figure(6.4, 1.0 + 1.7 * len(shown))
     axes = figure.subplots(len(shown), 1, squeeze=False, sharex=True)[:, 0]
     for ax, lines, colour in zip(axes, shown, colours(len(shown)), strict=True):

@@ -79,6 +79,27 @@ class AtomicEnergyCorrection(Correction):
             torch.hypot(a * energies.std(1), outside),
         )
 
+    @classmethod
+    def committee(cls, members: Sequence[AtomicEnergyCorrection]) -> AtomicEnergyCorrection:
+        """One correction of several with the same features and shape, whose networks stand side by side in one.
+
+        Raises:
+            InputError: other features, scales or widths, or a member that is a committee itself.
+        """
+        first = members[0]
+        if any(m.to_config() != first.to_config() or m.members > 1 for m in members):
+            raise InputError("members of a committee must be alike in scale and widths, and single")
+        n = len(members)
+        made = cls(first.features, first.scale, [n * width for width in first.hidden], members=n)
+        for z, network in made.networks.by_number.items():
+            for k, layer in enumerate(network.linears):
+                parts = [m.networks.of(z).linears[k] for m in members]
+                weights = [p.weight.detach() for p in parts]
+                with torch.no_grad():
+                    layer.weight.copy_(torch.cat(weights) if k == 0 else torch.block_diag(*weights))
+                    layer.bias.copy_(torch.cat([p.bias.detach() for p in parts]))
+        return made
+
     def scaled(self, factor: float) -> AtomicEnergyCorrection:
         """See the base class."""
         return copied(self, {**self.to_config(), "scale": factor * self.scale})

@@ -22,6 +22,7 @@ from nddo_ml.scf.solve import SCFOptions, SCFResult
 from nddo_ml.systems import Systems
 from nddo_ml.terms.catalog import EnergyTerm
 
+_AT_ONCE = 2000  # atoms
 _LARGEST = 300  # orbitals up to which the core is asked; larger matrices are torch's, which shares them among threads
 
 
@@ -56,7 +57,12 @@ class Share:
     index: Tensor  # [k] systems
     atoms: Tensor  # [n] of the batch
     whole: bool  # whether all of the batch
-    size: int  # orbitals of the largest
+    orbitals: Tensor  # [k] of each
+
+    @property
+    def size(self) -> int:
+        """Orbitals of the largest."""
+        return int(self.orbitals.max())
 
     @classmethod
     def of(cls, systems: Systems, method: Method, options: SCFOptions, open_shell: Tensor) -> Share | None:
@@ -77,7 +83,16 @@ class Share:
             return None
         whole = index.shape[0] == systems.n_systems
         atoms = torch.arange(systems.n_atoms) if whole else systems.select_with_atoms(index)[1]
-        return cls(index, atoms, whole, int(orbitals[index].max()))
+        return cls(index, atoms, whole, orbitals[index])
+
+    def parts(self, systems: Systems) -> list[Share]:
+        """The share in parts of some thousand atoms, so that sums over their pairs fit into the cache and threads."""
+        if self.atoms.shape[0] <= _AT_ONCE:
+            return [self]
+        ends = torch.cumsum(systems.atoms_per_system[self.index], 0)
+        counts = [n for n in torch.bincount((ends - 1) // _AT_ONCE).tolist() if n]
+        parts = zip(self.index.split(counts), self.orbitals.split(counts), strict=True)
+        return [Share(k, systems.select_with_atoms(k)[1], whole=False, orbitals=n) for k, n in parts]
 
 
 def field_by_core(

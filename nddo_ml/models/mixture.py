@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 
 from nddo_ml.errors import InputError
+from nddo_ml.hybrid.atomic_energy import AtomicEnergyCorrection
 from nddo_ml.hybrid.correction import Correction
 from nddo_ml.models.base import AbstractModel
 from nddo_ml.models.nddo import NDDO
@@ -64,7 +65,25 @@ def merged(models: Sequence[AbstractModel], name: str | None = None) -> Abstract
     hybrids = [m for m in models if isinstance(m, NDDO)]
     if len(hybrids) < len(models):
         raise InputError(f"models of one kind can be merged; got {', '.join(type(m).__name__ for m in models)}")
-    return mixture(hybrids, name=name)
+    return committee(hybrids, name) or mixture(hybrids, name=name)
+
+
+def committee(models: Sequence[NDDO], name: str | None = None) -> NDDO | None:
+    """The mixture of hybrids that differ in their last correction, energies of atoms, only: with their spread.
+
+    None where they differ in more, so that what a member says by itself would need a field of its own.
+    """
+    last = [list(model.corrections)[-1] for model in models if len(model.corrections)]
+    same = [[*model.corrections][:-1] for model in models]
+    energies = [c for c in last if isinstance(c, AtomicEnergyCorrection)]
+    alike = all(len(s) == len(same[0]) and all(map(_alike, s, same[0])) for s in same)
+    alike = alike and all((m.method.name, m.terms) == (models[0].method.name, models[0].terms) for m in models)
+    fit = [c.to_config() == energies[0].to_config() and c.members == 1 for c in energies]
+    if len(models) < 2 or len(energies) < len(models) or not alike or not all(fit):
+        return None
+    if not all(_same_features(c, energies[0]) for c in energies):
+        return None
+    return models[0].with_corrections([*same[0], AtomicEnergyCorrection.committee(energies)], name or models[0].name)
 
 
 def _alike(one: Correction, other: Correction) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from typing import Any, final
 
 import torch
@@ -149,8 +150,13 @@ class NDDO(AbstractModel):
         share = Share.of(systems, self.method, self.scf_options, open_shell)
         if share is None:
             return []
-        forces, start = request.forces, request.start
-        return [solved_by_core(systems, share, self._recipe, n_occupied, open_shell, forces=forces, start=start)]
+        solved = partial(solved_by_core, recipe=self._recipe, n_occupied=n_occupied, open_shell=open_shell)
+        return map_threads(
+            lambda part: solved(systems, part, forces=request.forces, start=request.start),
+            share.parts(systems),
+            systems.positions.device,
+            large=True,
+        )
 
     @property
     def _recipe(self) -> Recipe:

@@ -63,16 +63,9 @@ def build_nnp(
     Raises:
         InputError: reference energies that lack an element.
     """
-    symbols = [symbol_of(z) for z in dataset.elements]
-    if functions is not None:
-        descriptors = SymmetryFunctions.from_n2p2(functions)
-    else:
-        radius = automatic_cutoff(dataset) if cutoff == "auto" else float(cutoff)
-        angular = radius if angular_cutoff == "full" else angular_cutoff
-        near = closest_contact(dataset) if closest == "auto" else float(closest)
-        descriptors = SymmetryFunctions.default(
-            symbols, radius, size=size, angular_cutoff=angular, cutoff_kind=cutoff_kind, closest=near
-        )
+    near = closest_contact(dataset) if closest == "auto" else float(closest)
+    options = {"size": size, "cutoff_kind": cutoff_kind, "closest": near}
+    descriptors = _functions(dataset, functions, cutoff, angular_cutoff, options)
     scaler = Scaler.fit(descriptors, _feature_batches(descriptors, dataset), mode=scaling)
     reference = _reference(dataset, reference_energies)
     far = build_electrostatics(
@@ -104,6 +97,22 @@ def build_nnp(
         ignore_charge_and_spin=ignore_charge_and_spin,
         name=name,
     )
+
+
+def _functions(
+    dataset: Dataset,
+    given: str | None,
+    cutoff: float | str,
+    angular_cutoff: float | str | None,
+    options: Mapping[str, Any],
+) -> SymmetryFunctions:
+    """Those of an input.nn, else the automatic set of the data's elements."""
+    if given is not None:
+        return SymmetryFunctions.from_n2p2(given)
+    radius = automatic_cutoff(dataset) if cutoff == "auto" else float(cutoff)
+    angular = radius if angular_cutoff == "full" else angular_cutoff
+    symbols = [symbol_of(z) for z in dataset.elements]
+    return SymmetryFunctions.default(symbols, radius, angular_cutoff=angular, **options)
 
 
 def isolated_energies(dataset: Dataset) -> dict[int, float]:

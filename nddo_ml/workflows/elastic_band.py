@@ -19,6 +19,7 @@ from nddo_ml.errors import InputError
 from nddo_ml.models.base import AbstractModel
 from nddo_ml.models.constant import constant_energy
 from nddo_ml.systems import Systems
+from nddo_ml.workflows.model_hessian import model_hessian
 from nddo_ml.workflows.second_derivatives import given
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ SPRING = 2.0  # eV/Å²
 _CLIMB = 0.5  # eV/Å, largest force of a band from which its highest image climbs
 _MAX_STEP = 0.1  # Å, of an atom
 _MEMORY = 25  # steps that the inverse Hessian is made of
-_CURVATURE = 70.0  # eV/Å², before any step, as in ASE
 
 
 @dataclass
@@ -77,20 +77,27 @@ class Band:
             made[k - 1] = force - along + SPRING * (ahead - back) * tangent
         return made
 
-    def move(self, forces: np.ndarray) -> None:
-        """One step of L-BFGS of the whole band (Nocedal & Wright, Algorithm 7.4), each atom at most 0.1 Å."""
+    def move(self, forces: np.ndarray, inverse: np.ndarray) -> None:
+        """One step of L-BFGS of the whole band (Nocedal & Wright, Algorithm 7.4), each atom at most 0.1 Å.
+
+        Args:
+            forces: [images − 2, atoms, 3] eV/Å.
+            inverse: [images − 2, 3 atoms, 3 atoms] Å²/eV, of model Hessians, what is known before any step.
+        """
         flat = forces.reshape(-1)
         x = self.positions[1:-1].reshape(-1)
         if self._last is not None:
             s, y = x - self._last[0], self._last[1] - flat
             if s @ y > 1e-10:
                 self._history.append((s, y))
+            else:  # the band's forces are no gradient: what was learnt no longer holds
+                self._history.clear()
         q, scales = -flat.copy(), []
         for s, y in reversed(self._history):
             scale = (s @ q) / (s @ y)
             scales.append(scale)
             q -= scale * y
-        q /= _CURVATURE
+        q = (inverse @ q.reshape(len(inverse), -1, 1)).reshape(-1)
         for (s, y), scale in zip(self._history, reversed(scales), strict=True):
             q += s * (scale - (y @ q) / (s @ y))
         step = -q.reshape(self.positions[1:-1].shape)
@@ -169,24 +176,24 @@ def relax_bands(
     """
     images = [len(p) for p in paths]
     owner = torch.arange(len(paths)).repeat_interleave(torch.tensor(images))
-    energies, _ = _evaluate(reactions, model, owner, [x for p in paths for x in p])
+    energies, *_ = _evaluate(reactions, model, owner, [x for p in paths for x in p])
     bands = [Band(p.copy(), e) for p, e in zip(paths, np.split(energies, np.cumsum(images)[:-1]), strict=True)]
     for _ in range(max_steps + 1):
         active = [k for k, band in enumerate(bands) if not band.converged]
         if not active:
             break
         inner = torch.tensor([k for k in active for _ in range(images[k] - 2)])
-        found, true = _evaluate(reactions, model, inner, [x for k in active for x in bands[k].positions[1:-1]])
+        found, true, inverse = _evaluate(reactions, model, inner, [x for k in active for x in bands[k].positions[1:-1]])
         first = 0
         for k in active:
             here = slice(first, first + images[k] - 2)
             bands[k].energies[1:-1] = found[here]
-            _advance(bands[k], np.stack(true[here]), fmax, max_steps)
+            _advance(bands[k], np.stack(true[here]), np.stack(inverse[here]), fmax, max_steps)
             first += images[k] - 2
     return bands
 
 
-def _advance(band: Band, true: np.ndarray, fmax: float, max_steps: int) -> None:
+def _advance(band: Band, true: np.ndarray, inverse: np.ndarray, fmax: float, max_steps: int) -> None:
     """Take note of a band's forces, and move it where they are too large."""
     forces = band.forces(true)
     band.force = float(np.linalg.norm(forces, axis=2).max())
@@ -196,16 +203,19 @@ def _advance(band: Band, true: np.ndarray, fmax: float, max_steps: int) -> None:
         band.force = float(np.linalg.norm(forces, axis=2).max())
     band.converged = band.climbing and band.force <= fmax
     if not band.converged and band.steps < max_steps:
-        band.move(forces)
+        band.move(forces, inverse)
 
 
 def _evaluate(
     reactions: Systems, model: AbstractModel, owner: Tensor, positions: list[np.ndarray]
-) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Energies of structures of the reactions ``owner``, without constants that have no force, and forces."""
+) -> tuple[np.ndarray, list[np.ndarray], list[np.ndarray]]:
+    """Energies of structures of the reactions ``owner``, without constants that have no force, forces, and inverse
+    model Hessians."""
     systems = reactions.select(owner).with_positions(torch.as_tensor(np.concatenate(positions)))
-    with torch.no_grad():
-        prediction = model(systems, forces=True)
+    prediction = model(systems, forces=True).detached()
     energy = prediction.energy - constant_energy(model, systems)
-    forces = given(prediction.forces).split([len(x) for x in positions])
-    return energy.numpy(), [f.numpy() for f in forces]
+    sizes = [len(x) for x in positions]
+    forces = given(prediction.forces).split(sizes)
+    inverses = torch.linalg.inv(model_hessian(systems, systems.places, max(sizes))).numpy()
+    cut = [inverse[: 3 * n, : 3 * n] for inverse, n in zip(inverses, sizes, strict=True)]
+    return energy.numpy(), [f.numpy() for f in forces], cut

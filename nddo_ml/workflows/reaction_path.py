@@ -68,8 +68,7 @@ def descend(
             break
         there = torch.cat([torch.as_tensor(branches[k].positions[-1]) for k in active])
         here = both.select(torch.tensor(active)).with_positions(there)
-        with torch.no_grad():
-            prediction = model(here, forces=True)
+        prediction = model(here, forces=True).detached()
         found = (prediction.energy - constant_energy(model, here)).tolist()
         forces = given(prediction.forces).split([sizes[k] for k in active])
         hessians = second_derivatives(model, here)

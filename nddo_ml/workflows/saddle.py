@@ -67,8 +67,7 @@ def find_saddles(
     for _ in range(max_steps):
         active = torch.nonzero(~converged).squeeze(1)
         here = systems.with_positions(torch.cat(positions)).select(active)
-        with torch.no_grad():
-            forces = given(model(here, forces=True).forces).split([sizes[k] for k in active.tolist()])
+        forces = given(model(here, forces=True).forces).detach().split([sizes[k] for k in active.tolist()])
         relaxed = torch.tensor([float(f.norm(dim=1).max()) <= fmax for f in forces])
         converged[active[relaxed]] = True
         left = active[~relaxed]

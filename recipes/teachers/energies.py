@@ -32,9 +32,7 @@ def packed(frames: list[Atoms]) -> dict[str, np.ndarray]:
         "kind": np.array([str(a.info["kind"]) for a in frames]),
         "energy": np.array([a.get_potential_energy() for a in frames]),
         "numbers": np.concatenate([a.numbers for a in frames]).astype(np.uint8),
-        "positions": np.round(np.concatenate([a.positions - a.positions.mean(0) for a in frames]) / UNIT).astype(
-            np.int32
-        ),
+        "positions": np.round(positions / UNIT).astype(np.int32),
     }
 
 

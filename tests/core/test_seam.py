@@ -81,6 +81,17 @@ def test_a_molecule_does_not_know_its_batch() -> None:
     assert torch.equal(batch.forces, torch.cat([p.forces for p in alone]))
 
 
+def test_large_batches_are_worked_on_in_parts() -> None:
+    """Molecules of different sizes and spins, with a start and without."""
+    model, few = NDDO("AM1"), Systems.from_ase([molecule(n) for n in _NAMES])
+    many = few.select(torch.arange(6).repeat(60))
+    expected = model(few, forces=True)
+    for start in (None, expected.scf.density.repeat(60, 1, 1, 1)):
+        found = model(many, forces=True, start=start)
+        torch.testing.assert_close(found.energy, expected.energy.repeat(60), rtol=0, atol=1e-8)
+        torch.testing.assert_close(found.forces, expected.forces.repeat(60, 1), rtol=0, atol=1e-5)
+
+
 def test_start_from_a_density() -> None:
     model, systems = NDDO("AM1"), Systems.from_ase([molecule(n) for n in _NAMES])
     first = model(systems)

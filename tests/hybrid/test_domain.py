@@ -64,24 +64,27 @@ def test_far_outside_it_is_the_parent(faded: AtomFeatures) -> None:
 def test_on_the_way_forces_are_exact(faded: AtomFeatures) -> None:
     model = of(faded)
     partly = 0
-    for x in (0.1, 0.2, 0.3, 0.4, 0.5, 0.6):
+    for x in (0.16, 0.18, 0.2, 0.22, 0.24):
         systems = batch(pulled(x))
         trust = faded(systems).trust
         partly += int(((trust > 0.01) & (trust < 0.99)).sum())
         forces = model(systems, forces=True).forces
         for atom, axis in ((0, 0), (1, 1), (2, 0)):
-            slope = force_from_energies(model, systems, atom, axis)
-            assert float(forces[atom, axis]) == pytest.approx(slope, rel=1e-5, abs=2e-6)
+            slope = force_from_energies(model, systems, atom, axis, step=1e-5)  # it is a steep way
+            assert float(forces[atom, axis]) == pytest.approx(slope, rel=5e-6, abs=5e-6)
     assert partly >= 3
 
 
 def test_the_way_is_smooth(faded: AtomFeatures) -> None:
-    steps = torch.linspace(0, 1.2, 1201, dtype=torch.float64)
-    trust = faded(batch(*(pulled(float(x)) for x in steps))).trust.view(len(steps), -1)
-    assert float(trust[0].min()) == 1
-    assert float(trust.min()) == 0
-    assert float(trust.diff(dim=0).abs().max()) < 0.08
-    assert float(trust.diff(n=2, dim=0).abs().max()) < 0.005
+    def bends(n: int) -> float:
+        """The largest second difference of the trust in steps of 0.6/n Å."""
+        frames = [pulled(0.6 * k / n) for k in range(n + 1)]
+        trust = faded(batch(*frames)).trust.view(len(frames), -1)
+        assert float(trust[0].min()) == 1
+        assert float(trust.min()) == 0
+        return float(trust.diff(n=2, dim=0).abs().max())
+
+    assert bends(1200) < 0.3 * bends(600)  # a quarter where it has a second derivative
 
 
 def test_a_half_broken_bond_of_heavy_atoms_fades_it(faded: AtomFeatures) -> None:

@@ -32,11 +32,14 @@ def model_of(features: AtomFeatures, members: int = 3) -> NDDO:
 def test_it_is_the_standard_deviation_of_the_members(fading: AtomFeatures) -> None:
     model, systems = model_of(fading), batch("H2O", "CH3OH")
     result, parent = model(systems), NDDO("RM1")(systems)
-    members = next(iter(model.corrections)).member_energies(fading(systems))
+    seen = fading(systems)
+    members = next(iter(model.corrections)).member_energies(seen)
     totals = torch.stack([members[:3].sum(0), members[3:].sum(0)])
     torch.testing.assert_close(result.energy - parent.energy, totals.mean(1), rtol=0, atol=1e-9)
-    torch.testing.assert_close(result.energy_spread, A * totals.std(1), rtol=1e-9, atol=0)
-    torch.testing.assert_close(result.atomic_spread, A * members.std(1), rtol=1e-9, atol=0)
+    outside = B * (1 - seen.trust)
+    of_systems = torch.stack([outside[:3].norm(), outside[3:].norm()])
+    torch.testing.assert_close(result.energy_spread, torch.hypot(A * totals.std(1), of_systems), rtol=1e-9, atol=0)
+    torch.testing.assert_close(result.atomic_spread, torch.hypot(A * members.std(1), outside), rtol=1e-9, atol=0)
 
 
 def test_outside_the_data_it_is_that_of_the_parent(fading: AtomFeatures) -> None:

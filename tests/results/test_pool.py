@@ -21,8 +21,7 @@ def test_workers_give_what_one_process_gives(tmp_path):
     source = structures(tmp_path / "in.xyz", 12)
     for workers in (1, 2):
         out = tmp_path / f"{workers}.json"
-        program = [sys.executable, "-m", "nddo_ml", "energy", str(source), "--json", str(out), "-j", str(workers)]
-        subprocess.run(program, check=True, capture_output=True)
+        assert call("energy", source, "--json", out, "--workers", workers) == 0
     same_records(tmp_path / "1.json", tmp_path / "2.json")
 
 

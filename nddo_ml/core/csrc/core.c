@@ -3,23 +3,13 @@
 #include "networks.h"
 #include "newton.h"
 
-#define ABI 2
+#define ABI 3
 #define KEPT_TABLES 65536 /* bytes for tables of pairs of kinds of atoms */
 
 EXPORT int64_t nddo_core_abi(void) { return ABI; }
 
 EXPORT int64_t nddo_core_sizes(int64_t which) {
     return which == 0 ? (int64_t)sizeof(Tables) : which == 1 ? (int64_t)sizeof(MethodTable) : (int64_t)sizeof(Batch);
-}
-
-/* Whether this processor has the instructions of the faster build. */
-EXPORT int64_t nddo_core_has_avx2(void) {
-#if defined(__x86_64__) && defined(__GNUC__)
-    __builtin_cpu_init();
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-#else
-    return 0;
-#endif
 }
 
 static int find_species(Field *f, const int64_t *row) {
