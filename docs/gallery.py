@@ -19,7 +19,6 @@ from matplotlib.figure import Figure
 from bp_descriptors import Cutoff
 from bp_descriptors.functions import angular, g2
 from nddo_ml import NDDO, NNP, NDDOCalculator, Systems, load_model
-from nddo_ml.compare.dimers import dimer_curve
 from nddo_ml.compare.figures import draw_curves
 from nddo_ml.compare.scan import scan
 from nddo_ml.electrostatics.charges import EquilibratedCharges, FixedCharges, Surroundings
@@ -218,18 +217,6 @@ def pm7() -> Figure:
     return figure
 
 
-def dimers() -> Figure:
-    """Two nitrogen atoms by a method, the shipped hybrid and the shipped potential."""
-    figure, (ax,) = panels(1)
-    for name, colour in zip(("RM1", "hybrid-chno", "nnp-chno"), COLOURS, strict=False):
-        curve = dimer_curve(load_model(name), "N", "N", distances=np.linspace(0.5, 6.0, 56))
-        ax.plot(curve.distances, curve.energies, color=colour, lw=1.2, label=name)
-    ax.axhline(0.0, color="0.7", lw=0.6)
-    ax.set(xlabel="N–N distance, Å", ylabel="energy, eV, relative to the atoms", ylim=(-13, 15), title="N–N")
-    ax.legend(frameon=False)
-    return figure
-
-
 def long_range() -> Figure:
     """What charges add to a potential: their screened interaction, and a charge that spreads over a chain."""
     figure, axes = panels(2)
@@ -265,8 +252,7 @@ def long_range() -> Figure:
 
 
 PICTURES = {
-    f.__name__: f
-    for f in (curves, charges, dimers, long_range, infrared, spread, symmetry_functions, silicon, qm_mm, pm7)
+    f.__name__: f for f in (curves, charges, long_range, infrared, spread, symmetry_functions, silicon, qm_mm, pm7)
 }
 
 
