@@ -21,11 +21,16 @@ from bp_descriptors.functions import angular, g2
 from nddo_ml import NDDO, NNP, NDDOCalculator, Systems, load_model
 from nddo_ml.compare.figures import draw_curves
 from nddo_ml.compare.scan import scan
+from nddo_ml.electrostatics.charges import EquilibratedCharges, FixedCharges, Surroundings
+from nddo_ml.electrostatics.coulomb import COULOMB, coulomb_matrices, self_interaction
+from nddo_ml.electrostatics.rows import AtomRows
+from nddo_ml.electrostatics.screening import screened_part
 from nddo_ml.environments.born import GeneralizedBorn
 from nddo_ml.environments.charges import PointCharges
 from nddo_ml.environments.field import UniformField
 from nddo_ml.environments.solvent import Solvent
 from nddo_ml.evaluation.figures import COLOURS
+from nddo_ml.networks import ElementNetworks, NetworkShape
 from nddo_ml.structures.smiles import record_of
 from nddo_ml.workflows.coordinates import Coordinate
 from nddo_ml.workflows.optimize import optimize
@@ -268,9 +273,46 @@ def zwitterion() -> Figure:
     return figure
 
 
+def long_range() -> Figure:
+    """What charges add to a potential: their screened interaction, and a charge that spreads over a chain."""
+    figure, axes = panels(2)
+    r = torch.linspace(0.05, 6.0, 300, dtype=torch.float64)
+    places = torch.zeros(2 * len(r), 3, dtype=torch.float64)
+    places[1::2, 2] = r
+    pair = torch.arange(len(r)).repeat_interleave(2)
+    pairs = Systems.build([6, 1] * len(r), places, pair, charge=1)
+    sigma = torch.tensor([0.77, 0.37], dtype=torch.float64).repeat(len(r))
+    gaussian = coulomb_matrices(pairs, AtomRows.of(pairs), sigma)[:, 0, 1]
+    ones = torch.ones_like(sigma)
+    whole = gaussian + 0.5 * COULOMB * self_interaction(sigma).view(-1, 2).sum(1)
+    screened = whole - screened_part(pairs, ones, sigma, 2.5, 4.2).view(-1, 2).sum(1)
+    for y, label in ((COULOMB / r, "points"), (gaussian, "Gaussian"), (screened, "Gaussian, screened")):
+        axes[0].plot(r, y, label=label, lw=1.2)
+    axes[0].set(xlabel="C–H distance, Å", ylabel="energy of two unit charges, eV", ylim=(0, 15), title="interaction")
+    axes[0].legend(frameon=False)
+    z = torch.arange(24, dtype=torch.float64) * 1.3
+    chain = Systems.build([6] * 24, torch.stack([0 * z, 0 * z, z], 1), charge=1, multiplicity=2)
+    networks = ElementNetworks({6: NetworkShape.uniform(1, ())}, seed=0)
+    rows, widths = AtomRows.of(chain), torch.full((24,), 0.77, dtype=torch.float64)
+    around = Surroundings(chain, torch.zeros(24, 1, dtype=torch.float64), rows, coulomb_matrices(chain, rows, widths))
+    for model, label in (
+        (EquilibratedCharges(networks, {6: 5.0}), "equilibrated"),
+        (FixedCharges({}), "spread evenly"),
+    ):
+        axes[1].plot(z, model(around).detach(), "o-", ms=3, lw=1.0, label=label)
+    axes[1].set(
+        xlabel="place in a chain of 24 atoms, Å", ylabel="charge, e", title="one charge on a chain", ylim=(0, None)
+    )
+    axes[1].legend(frameon=False)
+    return figure
+
+
 PICTURES = {
     f.__name__: f
-    for f in (curves, charges, infrared, spread, symmetry_functions, silicon, surroundings, qm_mm, pm7, zwitterion)
+    for f in (
+        *(curves, charges, long_range, infrared, spread, symmetry_functions, silicon),
+        *(surroundings, qm_mm, pm7, zwitterion),
+    )
 }
 
 
