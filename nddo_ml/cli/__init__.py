@@ -25,6 +25,7 @@ COMMANDS = {
     "evaluate": "Errors of a model or method against reference data.",
     "compare": "Methods, hybrids and potentials side by side on the same structures.",
     "scan": "Curves along a bond, an angle or a torsion.",
+    "dimer": "Two atoms from the wall to the tail.",
     "solid": "Lattice, equation of state, elastic constants, thermal expansion of crystals.",
 }
 

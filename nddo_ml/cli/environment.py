@@ -35,7 +35,7 @@ _SAID: Mapping[str, Callable[[Any], str]] = {  # a part of a record in words
 
 
 def surroundings(
-    field: tuple[float, float, float] | None, charges: str | None, solvent: str | None
+    field: tuple[float, float, float] | None, charges: str | None, solvent: str | None = None
 ) -> Environment | None:
     """What the options ask for, together; None of none.
 

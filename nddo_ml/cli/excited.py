@@ -14,7 +14,7 @@ from rich.table import Table
 
 from nddo_ml.cli import common, environment, output, produce
 from nddo_ml.cli.common import Charge, Files, Json, Model, NoPbc, Smiles
-from nddo_ml.cli.environment import Charges, Field
+from nddo_ml.cli.environment import Charges, Field, Solvent
 from nddo_ml.cli.produce import Scheduler, Workers
 from nddo_ml.evaluation.spectra import Lines, absorption
 from nddo_ml.results.targets import whole
@@ -82,6 +82,7 @@ def excited(
     smiles: Smiles = None,
     field: Field = None,
     charges: Charges = None,
+    solvent: Solvent = None,
     states: States = 10,
     triplets: Triplets = False,
     width: Width = 0.4,
@@ -104,7 +105,7 @@ def excited(
     """
     sources = produce.Sources.given(files, smiles, charge, None, no_pbc)
     targets = produce.checked([*sources.files, model, *filter(None, [charges])], json=json, figure=figure)
-    loaded = common.load_model(model, surroundings=environment.surroundings(field, charges))
+    loaded = common.load_model(model, surroundings=environment.surroundings(field, charges, solvent))
     report = common.Report(common.console(stderr=True))
     options = {"states": states, "triplets": triplets}
     with produce.production(targets, produce.settings_of("excited", [loaded], **options), report) as run:

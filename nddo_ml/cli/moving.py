@@ -72,10 +72,7 @@ class MdRun:
 
     def __call__(self, block: tuple[str, int]) -> list[Outcome]:
         before, count = block
-        if before:
-            state = self._kept(self.journal.read(before))
-        else:
-            state = first_state(self.systems, self.motion, self.stream)
+        state = self._kept(self.journal.read(before)) if before else first_state(self.systems, self.motion, self.stream)
         was = state.moving
         end, samples = run(self.systems, self.model, self.motion, state, self.stream, count, self.every)
         freedom = degrees_of_freedom(self.systems, self.motion).tolist()

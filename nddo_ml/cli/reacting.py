@@ -74,8 +74,10 @@ class Reactions:
 
     def path(self, which: list[int], known: list[Record]) -> list[Record]:
         """Relaxed ends and elastic bands."""
-        ends = [self._systems([self.pairs[k][side] for k in which]) for side in (0, 1)]
-        found = relaxed_paths(*ends, self.model, images=self.images, fmax=self.band_force, max_steps=self.band_steps)
+        before, after = (self._systems([self.pairs[k][side] for k in which]) for side in (0, 1))
+        found = relaxed_paths(
+            before, after, self.model, images=self.images, fmax=self.band_force, max_steps=self.band_steps
+        )
         for record, p in zip(known, found, strict=True):
             record["path"] = {
                 "positions_A": p.positions.tolist(),

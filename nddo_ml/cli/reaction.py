@@ -13,7 +13,7 @@ from rich.table import Table
 
 from nddo_ml.cli import common, environment, output, produce
 from nddo_ml.cli.common import Charge, Json, Model, Multiplicity, NoPbc, Uhf
-from nddo_ml.cli.environment import Charges, Field
+from nddo_ml.cli.environment import Charges, Field, Solvent
 from nddo_ml.cli.frequencies import Pressure, QuasiHarmonic, SymmetryNumber, Temperature
 from nddo_ml.cli.optimize import Fmax
 from nddo_ml.cli.reacting import STAGES, Reactions, path_frames
@@ -57,6 +57,7 @@ def reaction(
     uhf: Uhf = False,
     field: Field = None,
     charges: Charges = None,
+    solvent: Solvent = None,
     images: Images = 11,
     band_force: BandForce = 0.2,
     band_steps: BandSteps = 200,
@@ -87,7 +88,7 @@ def reaction(
     inputs = [reactant, product, model, *filter(None, [charges])]
     targets = produce.checked(inputs, output=output_file, json=json, figure=figure)
     conditions = Conditions(temperatures_of(temperature), pressure, symmetry_number, quasi_harmonic)
-    loaded = common.load_model(model, uhf, surroundings=environment.surroundings(field, charges))
+    loaded = common.load_model(model, uhf, surroundings=environment.surroundings(field, charges, solvent))
     report = common.Report(common.console(stderr=True))
     options: dict[str, Any] = {"images": images, "band_force": band_force, "band_steps": band_steps, "fmax": fmax}
     options |= {"irc_step": irc_step, "irc_steps": irc_steps}

@@ -69,7 +69,8 @@ def ts(
     options: dict[str, Any] = {"uhf": uhf, "fmax": fmax, "max-steps": max_steps, "bonds": targets.wants_bonds}
     with produce.production(targets, produce.settings_of("ts", [loaded], **options, **vars(conditions)), report) as run:
         structures = produce.read(sources, report, targets)
-        work = Vibrating(loaded, conditions, False, Climbing(fmax, max_steps), targets.wants_bonds)  # noqa: FBT003
+        climbing = Climbing(fmax, max_steps)
+        work = Vibrating(loaded, conditions, analytic=False, moving=climbing, bonds=targets.wants_bonds)
         keys = run.compute(structures, work, "saddle points", produce.resources(workers, scheduler))
         run.write_results(keys, targets, vibration_tables, modes=write_all_modes)
     raise typer.Exit(report.exit_code)

@@ -35,8 +35,13 @@ _MODES_SHOWN = 3  # structures up to which every mode has a line
 class Moving(Protocol):
     """How a batch is brought to stationary points."""
 
-    fmax: float
-    imaginary: int | None  # modes that must be imaginary there; None: none is looked at
+    @property
+    def fmax(self) -> float:
+        """eV/Å, the largest force there."""
+
+    @property
+    def imaginary(self) -> int | None:
+        """Modes that must be imaginary there; None: none is looked at."""
 
     def __call__(self, systems: Systems, model: AbstractModel) -> OptimizationResult | Saddles:
         """The batch at stationary points."""

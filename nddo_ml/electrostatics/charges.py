@@ -1,4 +1,4 @@
-"""Charges of atoms: equilibrated, from networks, by element, or of a published model; each sums to the total exactly."""
+"""Charges of atoms: equilibrated, of networks, by element, of a published model; all add up to the total exactly."""
 
 from __future__ import annotations
 

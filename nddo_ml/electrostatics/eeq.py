@@ -24,5 +24,5 @@ def eeq_charges(systems: Systems, rows: AtomRows) -> Tensor:
         raise InputError("EEQ charges need tad-multicharge: pip install 'nddo-ml[eeq]'") from None
     require_molecules(systems, "EEQ")
     numbers, positions = rows.padded(systems.numbers), rows.padded(systems.positions.double()) / BOHR_ANGSTROM
-    charges: Tensor = get_eeq_charges(numbers, positions, systems.charge.to(positions))
+    charges: Tensor = get_eeq_charges(numbers, positions, systems.charge.to(positions)[:, None])
     return charges

@@ -15,8 +15,8 @@ from nddo_ml.systems import Systems
 def screened_part(systems: Systems, charges: Tensor, widths: Tensor, inner: float, outer: float) -> Tensor:
     """What screening takes away, an atom's share of ``½ Σ_ij q_i q_j A_ij [1 − f(r_ij)]``, [atoms] eV.
 
-    f is 0 up to ``inner``, ``½ − ½ cos(π (r − inner)/(outer − inner))``, and 1 from ``outer`` on; of an atom with itself
-    it is 0.
+    f is 0 up to ``inner``, ``½ − ½ cos(π (r − inner)/(outer − inner))``, and 1 from ``outer`` on; of an atom with
+    itself it is 0.
 
     Args:
         systems: the batch, whose positions and cells may have a graph.

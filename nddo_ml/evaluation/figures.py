@@ -63,7 +63,9 @@ def _scaled(ax: Axes) -> None:
     from matplotlib.ticker import MaxNLocator
 
     ax.xaxis.set_major_locator(MaxNLocator(_TICKS, integer=True))
-    values = np.concatenate([np.asarray(line.get_ydata(), dtype=float) for line in ax.lines if line.get_ls() != ":"])
+    values = np.concatenate(
+        [np.asarray(line.get_ydata(), dtype=float) for line in ax.lines if line.get_linestyle() != ":"]
+    )
     values = values[np.isfinite(values)]
     if values.size and values.min() > 0 and values.max() > _FALL * values.min():
         ax.set_yscale("log")

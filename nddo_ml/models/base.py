@@ -220,6 +220,11 @@ class AbstractModel(nn.Module, ABC):
         return None
 
     @property
+    def parts(self) -> dict[str, list[nn.Parameter]]:
+        """Weights that may be trained while others stay, by name; none where there are no such parts."""
+        return {}
+
+    @property
     def device(self) -> torch.device:
         """Where the model's weights are."""
         weight = next(self.parameters(), None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from bp_descriptors import Scaler
@@ -45,3 +46,19 @@ def extrapolations(scaler: Scaler, features: Tensor, systems: Systems, margin: f
         system = int(systems.system_idx[e.atom])
         found.append(SystemExtrapolation(system, int(places[e.atom]), e.element, e.function, e.value, e.low, e.high))
     return found
+
+
+def beyond(report: list[SystemExtrapolation], systems: Systems, name: str, on_failure: str) -> Tensor | None:
+    """Which systems leave the training data's range, [systems] bool; None where there is none.
+
+    Raises:
+        ExtrapolationError: some system does, unless ``on_failure`` is "mask".
+    """
+    if not report:
+        return None
+    if on_failure == "raise":
+        more = f" (and {len(report) - 1} more)" if len(report) > 1 else ""
+        raise ExtrapolationError(f"{name} extrapolates: {report[0]}{more}", report)
+    failed = torch.zeros_like(systems.charge, dtype=torch.bool)
+    failed[[entry.system for entry in report]] = True
+    return failed

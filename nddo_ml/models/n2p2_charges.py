@@ -1,12 +1,10 @@
-"""Electrostatics of n2p2's fourth generation: electronegativities, hardness, widths and screening, read and written.
-
-A hardness.*.data holds the square root of the hardness, so that the hardness is never negative.
-"""
+"""Electrostatics of n2p2's fourth generation: electronegativities, hardness, widths and screening, read and written."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 from bp_descriptors import SymmetryFunctions
 from nddo_ml.electrostatics.charges import EquilibratedCharges
@@ -72,18 +70,17 @@ def write_files(folder: Path, far: Electrostatics, member: int, energy: float) -
     model = _equilibrated(far, member)
     for z in model.networks.shapes:
         n2p2.write_weights(folder / f"weightse.{z:03d}.data", model.networks.of(z), float(model.scale) / energy)
-        root = (float(model.hardness[z].detach()) / energy) ** 0.5
-        (folder / f"hardness.{z:03d}.data").write_text(f"{root:24.16E}\n")
+        hardness = float(model.hardness[z].detach()) / energy
+        (folder / f"hardness.{z:03d}.data").write_text(f"{hardness:24.16E}\n")
 
 
 def _equilibrated(far: Electrostatics, member: int) -> EquilibratedCharges:
-    model = far.models[member]
-    if not isinstance(model, EquilibratedCharges) or not far.as_inputs:
+    if far.kind != "qeq" or not far.as_inputs:
         raise InputError(
             f"n2p2's fourth generation has equilibrated charges that the networks see; got {far.kind!r} with inputs "
             f"{'on' if far.as_inputs else 'off'}"
         )
-    return model
+    return cast(EquilibratedCharges, far.models[member])
 
 
 def _screening(path: Path, lines: Sequence[Sequence[str]] | None, length: float) -> tuple[float, float] | None:

@@ -47,14 +47,14 @@ def read_potential(folder: Path, length_unit: str = "bohr", energy_unit: str = "
         shapes = {z: n2p2.network_shape(settings, z, n) for z, n in inputs.items()}
     except (ValueError, OSError) as error:
         raise InputError(str(error) if str(folder) in str(error) else f"{folder}: {error}") from None
-    networks = ElementNetworks(shapes, seed=0)
-    for z in settings.elements:
-        n2p2.read_weights(folder / f"weights.{z:03d}.data", networks.of(z), may_lack=settings.charges)
-    reference = {z: (settings.atom_energy[z] + settings.mean_energy) * energy for z in settings.elements}
     far = None
     if settings.charges:
         length = _unit(LENGTH_UNITS, "length_unit", length_unit)
         far = n2p2_charges.read_electrostatics(settings, functions, length, energy)
+    networks = ElementNetworks(shapes, seed=0)
+    for z in settings.elements:
+        n2p2.read_weights(folder / f"weights.{z:03d}.data", networks.of(z), may_lack=settings.charges)
+    reference = {z: (settings.atom_energy[z] + settings.mean_energy) * energy for z in settings.elements}
     return Potential(functions, scaler, networks, reference, energy / settings.conv_energy, far)
 
 

@@ -135,7 +135,7 @@ def _fourth_generation(path: Path, keywords: Mapping[str, list[list[str]]]) -> b
     told = next((keywords[key][0] for key in ("nnp_type", "nnp_generation") if keywords.get(key, [[]])[0]), ["2G"])
     if told[0][:1] not in ("2", "4") or told[0] == "4G-HDNNP-Q":
         raise InputError(f"{path}: potentials of the second and fourth generation can be read; got {told[0]!r:.80}")
-    if told[0][:1] == "4" and any(key.startswith("conv_") or key.startswith("mean_") for key in keywords):
+    if told[0][:1] == "4" and any(key.startswith(("conv_", "mean_")) for key in keywords):
         raise InputError(f"{path}: potentials with charges in normalised units (conv_energy, …) cannot be read")
     return told[0][:1] == "4"
 

@@ -16,7 +16,7 @@ from nddo_ml.electrostatics.model import Electrostatics
 from nddo_ml.elements import number_of, symbol_of
 from nddo_ml.errors import InputError
 from nddo_ml.models.base import AbstractModel, Capabilities, Request
-from nddo_ml.models.extrapolation import ExtrapolationError, SystemExtrapolation, extrapolations
+from nddo_ml.models.extrapolation import SystemExtrapolation, beyond, extrapolations
 from nddo_ml.models.n2p2_potential import Potential, read_potential, write_potential
 from nddo_ml.models.nnp_committee import joined
 from nddo_ml.models.nnp_sums import AtomicResults, Slopes, summed
@@ -32,8 +32,8 @@ from nddo_ml.terms.catalog import EnergyTerm, terms_from_config, terms_to_config
 class NNP(AbstractModel):
     """E = Σ_i [E_ref(Z_i) + s ⟨N_Z(G_i)⟩] + terms, ⟨ ⟩ the mean over a committee of sets of element networks.
 
-    With ``anchored``, ``N_Z(G_i) − N_Z(0)`` stands for ``N_Z(G_i)``: an atom alone has E_ref exactly. With electrostatics
-    the Coulomb energy of its charges is added, and networks may see their atom's charge, ``N_Z(G_i, q_i)``.
+    With ``anchored``, ``N_Z(G_i) − N_Z(0)`` stands for ``N_Z(G_i)``: an atom alone has E_ref exactly. With
+    electrostatics the Coulomb energy of its charges is added, and networks may see their atom's charge.
 
     Behler & Parrinello, Phys. Rev. Lett. 98, 146401 (2007). Periodic cells of any shape; forces, stress and
     per-atom virials are exact derivatives (conventions in :mod:`nddo_ml.derivatives`). In training mode
@@ -138,6 +138,12 @@ class NNP(AbstractModel):
         )
 
     @property
+    def parts(self) -> dict[str, list[nn.Parameter]]:
+        """See the base class."""
+        charges = {} if self.electrostatics is None else {"charges": list(self.electrostatics.parameters())}
+        return {"short": list(self.members.parameters()), **charges}
+
+    @property
     def _gives_spread(self) -> bool:
         return self.spread and len(self.members) > 1 and not self.training
 
@@ -145,8 +151,7 @@ class NNP(AbstractModel):
         """Energies [systems] eV; forces [atoms, 3] eV/Å, stress [systems, 3, 3] eV/Å³ and virials if asked.
 
         Raises:
-            InputError: as from a call; a stress without a cell volume.
-            ExtrapolationError: see ``extrapolation_margin``.
+            InputError, ExtrapolationError: as from a call; a stress without a cell volume.
         """
         differentiate = request.forces or request.stress
         wanted_graph = self.training or systems.positions.requires_grad or systems.cell.requires_grad
@@ -165,17 +170,21 @@ class NNP(AbstractModel):
             slopes = None
             if differentiate:
                 wanted = atoms.energies if self._gives_spread else atoms.energies.mean(0, keepdim=True)
-                retain = keep_graph or len(wanted) > 1
-                inputs = [vectors, *apart.inputs]
-                slopes = Slopes.stacked(
-                    [gradient(e, inputs, create_graph=keep_graph, retain_graph=retain) for e in wanted]
-                )
+                how = {"create_graph": keep_graph, "retain_graph": keep_graph or len(wanted) > 1}
+                slopes = Slopes.stacked([gradient(e, [vectors, *apart.inputs], **how) for e in wanted])
             stressed, spread = request.stress, self._gives_spread
             prediction = summed(systems, atoms, slopes, pairs, vectors, stress=stressed, spread=spread)
         if self.terms:
             prediction = with_terms(prediction, self.terms, systems, keep_graph=keep_graph)
         prediction = prediction if keep_graph else prediction.detached()
         return prediction.masked(failed, systems.system_idx) if failed is not None else prediction
+
+    def _beyond_margin(self, features: Tensor, systems: Systems, on_failure: str) -> Tensor | None:
+        """Which systems leave the training data's range, [systems] bool; None where nothing is to be masked."""
+        if self.extrapolation_margin is None:
+            return None
+        report = extrapolations(self.scaler, features.detach(), systems, self.extrapolation_margin)
+        return beyond(report, systems, self.name, on_failure)
 
     def _has_closed_form(self, systems: Systems) -> bool:
         plain = self.electrostatics is None and not self.anchored and self.energy_scale.dtype == torch.float64
@@ -308,7 +317,7 @@ class NNP(AbstractModel):
         energy_unit: str = "hartree",
         name: str | None = None,
     ) -> Self:
-        """Read an n2p2 potential of the second or fourth generation; see :func:`~nddo_ml.models.n2p2_potential.read_potential`.
+        """Read an n2p2 potential; see :func:`~nddo_ml.models.n2p2_potential.read_potential`.
 
         Raises:
             InputError: a missing or unreadable file, or something that the format does not allow.
@@ -346,27 +355,12 @@ class NNP(AbstractModel):
                 float(self.energy_scale),
                 self.electrostatics,
             )
-            write_potential(
-                Path(folder) / f"member_{k + 1}" if several else Path(folder), one, k, length_unit, energy_unit
-            )
+            target = Path(folder, f"member_{k + 1}") if several else Path(folder)
+            write_potential(target, one, k, length_unit, energy_unit)
 
     def _neighbors(self, systems: Systems) -> tuple[Pairs, Tensor]:
         pairs = neighbor_list(systems.positions, self.cutoff, systems.system_idx, systems.cell, systems.pbc)
         return pairs, pair_vectors(systems.positions, pairs, systems.system_idx, systems.cell)
-
-    def _beyond_margin(self, features: Tensor, systems: Systems, on_failure: str) -> Tensor | None:
-        """Which systems leave the training data's range, [systems] bool; None where nothing is to be masked."""
-        if self.extrapolation_margin is None:
-            return None
-        report = extrapolations(self.scaler, features.detach(), systems, self.extrapolation_margin)
-        if not report:
-            return None
-        if on_failure == "raise":
-            more = f" (and {len(report) - 1} more)" if len(report) > 1 else ""
-            raise ExtrapolationError(f"{self.name} extrapolates: {report[0]}{more}", report)
-        failed = torch.zeros_like(systems.charge, dtype=torch.bool)
-        failed[[entry.system for entry in report]] = True
-        return failed
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any) -> None:
         # the name that files of version 0.1 have

@@ -92,7 +92,7 @@ def summed(
 
 
 def charges_and_dipole(systems: Systems, charges: Tensor) -> dict[str, Tensor]:
-    """Fields of a Prediction; a cell's dipole is that of its atoms as they lie, which depends on the choice of images."""
+    """Fields of a Prediction; the dipole of a cell is that of its atoms as they lie, one choice of images of many."""
     masses = atomic_masses(systems.numbers, charges.dtype)
     dipole = point_charge_dipole(systems.positions, charges, masses, systems.system_idx, systems.n_systems)
     return {"charges": charges, "dipole": dipole}

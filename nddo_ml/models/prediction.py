@@ -32,6 +32,7 @@ UNITS = {  # of the fields that have one
     "environment_forces": "eV/Å",
     "shift_size": "",
 }
+_NOISE = 1e-9  # what is smaller is shown as 0
 _FEW = 4  # numbers that are shown one by one
 PER_ATOM = frozenset({"forces", "virials", "charges", "atomic_energies", "atomic_spread", "forces_spread"})
 
@@ -93,6 +94,6 @@ class Prediction:
 def _shown(value: Tensor) -> str:
     """A few numbers, or shape and largest absolute value of many."""
     if value.numel() <= _FEW:
-        numbers = ", ".join(f"{float(x):.6g}" for x in value.detach().reshape(-1))
+        numbers = ", ".join(f"{float(x) if abs(float(x)) > _NOISE else 0:.6g}" for x in value.detach().reshape(-1))
         return numbers if value.numel() == 1 else f"[{numbers}]"
     return f"{list(value.shape)}, up to {float(value.detach().abs().max()):.6g}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -98,7 +99,7 @@ class CachedNNP:
             apart = Strained.of(systems, forces=far, stress=far and stress)
             found = self.model.of_atoms(features, apart.systems)
             atomic = found.energies.mean(0)
-            results: dict[str, Tensor] = {"atomic_energies": atomic}
+            results: dict[str, Any] = {"atomic_energies": atomic}
             results["energy"] = atomic.new_zeros(systems.n_systems).index_add(0, systems.system_idx, atomic)
             if found.charges is not None:
                 results |= charges_and_dipole(systems, found.charges.mean(0))
@@ -111,10 +112,9 @@ class CachedNNP:
                 if direct:
                     results["forces"] = results["forces"] - direct[0]
                 if direct and stress:
-                    results["stress"] = (
-                        results["stress"] + direct[1] / volumes(with_volume(systems).cell)[:, None, None]
-                    )
-        return Prediction(**results), atoms  # type: ignore[arg-type]
+                    volume = volumes(with_volume(systems).cell)
+                    results["stress"] = results["stress"] + direct[1] / volume[:, None, None]
+        return Prediction(**results), atoms
 
     def linear_design(self, k: int, elements: tuple[int, ...]) -> tuple[Tensor, Tensor, Tensor | None]:
         """Energy [P], forces [3 atoms, P] and stress [9, P] of structure ``k`` per unit weight of each element's

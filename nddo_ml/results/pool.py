@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import (
@@ -22,12 +23,17 @@ from importlib.util import find_spec
 from multiprocessing import active_children, get_context, parent_process
 from multiprocessing.process import BaseProcess
 from threading import Thread
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from nddo_ml.errors import InputError
 
+if TYPE_CHECKING:
+    from distributed import Client
+
 T = TypeVar("T")
 R = TypeVar("R")
+PATIENCE = 300.0  # s that work waits for workers of a cluster that has none
+LOOK = 5.0  # s between two looks for them
 
 
 @dataclass(frozen=True)
@@ -69,13 +75,13 @@ def work(
     time has failed. Dask moves the work of a dead worker to others by itself.
 
     Raises:
-        InputError: no Dask, no scheduler at that address, or one that goes away.
+        InputError: no Dask, no scheduler at that address, one that goes away, or whose workers do.
     """
     source, again = iter(items), deque[tuple[T, int]]()
     left = True
     while left or again:
-        with _executor(function, resources, retries) as (submit, slots):
-            left = yield from _drain(source, again, submit, slots, retries)
+        with _executor(function, resources, retries) as (submit, slots, attend):
+            left = yield from _drain(source, again, submit, slots, attend, retries)
 
 
 def _drain(
@@ -83,6 +89,7 @@ def _drain(
     again: deque[tuple[T, int]],
     submit: Callable[[T], Future[R]],
     slots: int,
+    attend: Callable[[bool], None],
     retries: int,
 ) -> Generator[Done[T, R], None, bool]:
     """Work until there is no more (False), or until the pool is broken (True: another is needed)."""
@@ -104,7 +111,9 @@ def _drain(
                 broken = True
         if not running:
             return broken or not exhausted
-        for future in wait(running, return_when=FIRST_COMPLETED).done:
+        finished = wait(running, timeout=LOOK, return_when=FIRST_COMPLETED).done
+        attend(bool(finished))
+        for future in finished:
             item, failed = running.pop(future)
             try:
                 error = future.exception()
@@ -123,11 +132,12 @@ def _drain(
 @contextmanager
 def _executor(
     function: Callable[[T], R], resources: Resources, retries: int
-) -> Iterator[tuple[Callable[[T], Future[R]], int]]:
-    """What submits an item, and the number of items that should be in work; the function travels once."""
+) -> Iterator[tuple[Callable[[T], Future[R]], int, Callable[[bool], None]]]:
+    """What submits an item, the number of items that should be in work, and what is called after every wait with
+    whether something was finished; the function travels once."""
     if resources.scheduler is None:
         with _processes(function, resources) as pool:
-            yield lambda item: pool.submit(_apply_here, item), resources.workers
+            yield lambda item: pool.submit(_apply_here, item), resources.workers, lambda finished: None
         return
     if find_spec("distributed") is None:
         raise InputError("--scheduler needs Dask; install it with: pip install 'nddo-ml[dask]'")
@@ -139,7 +149,34 @@ def _executor(
         raise InputError(f"expected the address of a Dask scheduler; got {resources.scheduler!r}") from error
     with client, client.get_executor(pure=False, retries=retries) as pool:
         held = client.submit(_itself, function, pure=False)  # made again where the worker that holds it dies
-        yield lambda item: pool.submit(_apply, held, item), max(2, 2 * sum(client.nthreads().values()))
+        slots = max(2, 2 * sum(client.nthreads().values()))
+        try:
+            yield lambda item: pool.submit(_apply, held, item), slots, _Attendance(client)
+        except BaseException:
+            pool.shutdown(wait=False)
+            raise
+
+
+class _Attendance:
+    """Whether a cluster still has workers."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._alone: float | None = None  # since when there have been none
+
+    def __call__(self, finished: bool) -> None:
+        """Look for workers where nothing was finished.
+
+        Raises:
+            InputError: there have been none for PATIENCE seconds.
+        """
+        if finished or self._client.nthreads():
+            self._alone = None
+            return
+        now = time.monotonic()
+        self._alone = self._alone or now
+        if now - self._alone > PATIENCE:
+            raise InputError(f"expected workers of the Dask cluster; there have been none for {PATIENCE:.0f} s")
 
 
 def _itself(function: T) -> T:

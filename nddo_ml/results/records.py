@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from nddo_ml.errors import InputError
 from nddo_ml.results.journal import plain_json
 from nddo_ml.results.targets import whole
 
@@ -31,14 +32,24 @@ def write_object(head: Mapping[str, Any], path: Path | None, **arrays: Iterable[
 
 def _write(parts: Iterator[str], path: Path | None) -> None:
     if path is None:
-        for part in parts:
-            sys.stdout.write(part)
-        sys.stdout.write("\n")
+        _print(parts)
         return
     with whole(path) as made, made.open("w", encoding="utf-8", errors="surrogateescape") as file:
         for part in parts:
             file.write(part)
         file.write("\n")
+
+
+def _print(parts: Iterator[str]) -> None:
+    try:
+        for part in parts:
+            sys.stdout.write(part)
+        sys.stdout.write("\n")
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader has seen enough
+        raise
+    except OSError as error:
+        raise InputError(f"standard output: expected room for results; {error.strerror}") from error
 
 
 def _array(records: Iterable[Mapping[str, Any]]) -> Iterator[str]:

@@ -77,11 +77,11 @@ def whole(path: Path) -> Iterator[Path]:
     Raises:
         InputError: the file cannot be written, for example on a full disk.
     """
-    if path.exists() and not path.is_file():
-        yield path
-        return
     temporary = None
     try:
+        if path.exists() and not path.is_file():
+            yield path
+            return
         temporary = path.with_name(f".{path.stem}.unfinished{path.suffix}")
         temporary.touch()
         yield temporary

@@ -9,7 +9,9 @@ from ase import Atoms
 from bp_descriptors import neighbor_list, pair_vectors
 from nddo_ml.elements import covalent_radii
 
-FRACTION = 0.4  # of the sum of the covalent radii: 0.30 Å for H–H, 0.44 Å for O–H, 0.62 Å for C–C
+# Of the sum of the covalent radii: 0.3 Å for H–H, 0.4 for O–H, 0.6 for C–C, 1.1 for I–I, since what is too close for
+# two hydrogens says little of heavy atoms. The shortest bonds are far above: 0.6 of the sum in Cr₂, 0.8 in N₂ and C₂H₂.
+FRACTION = 0.4
 NO_RADIUS = 1.5  # Å, of elements without a radius
 _FOUND = covalent_radii(torch.arange(120), torch.float64).numpy()
 _RADII = np.where(_FOUND > 0, _FOUND, NO_RADIUS)

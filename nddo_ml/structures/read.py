@@ -191,12 +191,8 @@ def _settled(
     remarks = [*record.remarks, *found.remarks]
     if found.assumed and found.multiplicity == 2 and not atoms.pbc.any():
         electrons = int(atoms.numbers.sum()) - found.charge
-        remarks.append(
-            (
-                "doublet",
-                f"charge {signed(found.charge)} leaves {electrons} electrons, an odd number: a doublet is assumed",
-            )
-        )
+        left = f"charge {signed(found.charge)} leaves {electrons} electron{'s' * (electrons > 1)}, an odd number"
+        remarks.append(("doublet", f"{left}: a doublet is assumed"))
     for key in found.used_keys:
         del atoms.info[key]
     atoms.info |= {"charge": found.charge, "multiplicity": found.multiplicity}

@@ -279,16 +279,21 @@ class Systems:
         return frames
 
     def select(self, index: Tensor) -> Systems:
-        """The systems ``index`` ([k] int64, in this order) as a batch; atoms keep their order within a system."""
+        """The systems ``index`` ([k] int64, in this order; or [systems] bool) as a batch, atoms in their order."""
         return self.select_with_atoms(index)[0]
 
     def select_with_atoms(self, index: Tensor) -> tuple[Systems, Tensor]:
         """As :meth:`select`, and the indices [n] of its atoms in this batch; a system may be taken several times.
 
         Raises:
-            InputError: an index beyond the batch, or none.
+            InputError: an index beyond the batch, or none; a mask of another length.
         """
-        index = torch.as_tensor(index, dtype=torch.int64, device=self.numbers.device)
+        index = torch.as_tensor(index, device=self.numbers.device)
+        if index.dtype == torch.bool:
+            if index.shape != self.charge.shape:
+                raise InputError(f"expected a mask of {self.n_systems} systems; got one of shape {list(index.shape)}")
+            index = torch.nonzero(index).squeeze(1)
+        index = index.to(torch.int64)
         self._check_index(index)
         sizes = self.atoms_per_system
         atoms = torch.argsort(self.system_idx, stable=True)  # contiguous by system

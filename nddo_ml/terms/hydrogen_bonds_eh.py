@@ -58,13 +58,20 @@ class HydrogenBondsEH:
         Raises:
             InputError: a periodic system.
         """
+        of_bonds, system = self.bond_energies(systems)
+        return of_bonds.new_zeros(systems.n_systems).index_add(0, system, of_bonds)
+
+    def bond_energies(self, systems: Systems) -> tuple[Tensor, Tensor]:
+        """Energy of every hydrogen bond, [bonds] eV, and the system that it is in, [bonds].
+
+        Raises:
+            InputError: a periodic system.
+        """
         require_molecules(systems, "the EH+ correction")
-        energy = systems.positions.new_zeros(systems.n_systems)
         bonds = _find(systems, self.reach)
         if bonds is None:
-            return energy
-        pair = self._pair_energies(systems, bonds)
-        return energy.index_add(0, systems.system_idx[bonds.hydrogen], pair / EV_KCAL_MOL)
+            return systems.positions.new_zeros(0), systems.system_idx.new_zeros(0)
+        return self._pair_energies(systems, bonds) / EV_KCAL_MOL, systems.system_idx[bonds.hydrogen]
 
     def _pair_energies(self, systems: Systems, bonds: _Bonds) -> Tensor:
         """[bonds] kcal/mol."""

@@ -70,8 +70,10 @@ class LossConfig(Checked):
 
 @dataclass(frozen=True)
 class PhaseConfig(Checked):
-    """One optimiser for some epochs."""
+    """One optimiser for some epochs, of all weights and labels or some of them."""
 
+    part: Literal["all", "short", "charges"] = "all"  # short: networks of energies; charges: what charges come from
+    labels: Annotated[tuple[Label, ...], Strict(strict=False)] = ()  # of the loss only these; none given: all
     optimizer: Literal["adam", "soap", "lbfgs", "kalman"] = "adam"
     epochs: Count = 100
     batch: Count = 8  # structures a step; lbfgs: structures held at once, every step sees all

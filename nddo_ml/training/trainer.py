@@ -51,14 +51,10 @@ class Trainer:
     on_epoch: Callable[[Mapping[str, Any]], None] = lambda entry: None
 
     def __post_init__(self) -> None:
-        weights = {name: getattr(self.config.loss, name) for name in LABELS}
-        huber = {str(name): delta for name, delta in self.config.loss.huber.items()}
-        self.loss_function = Loss(weights, huber, self.config.loss.shifts, self.config.loss.relative)
+        self.all_parameters = all_parameters(self.model)
         self.families = self.train.families if self.config.loss.relative > 0 else None
-        lacking = [n for n in self.loss_function.labels if n not in self.train.present]
-        if len(lacking) == len(self.loss_function.labels):
-            raise InputError(f"the training data have none of the loss's labels ({', '.join(lacking)})")
-        self.parameters = all_parameters(self.model)
+        for phase in self.config.phases:
+            self._enter(phase)
         self.progress = Progress()
         self.average: list[Tensor] = []
         self.best = self._weights()
@@ -77,11 +73,14 @@ class Trainer:
         self.last_save = time.monotonic()
         while self.progress.phase < len(self.config.phases):
             phase = self.config.phases[self.progress.phase]
+            self._enter(phase)
             optimizer = make_optimizer(phase, self.parameters, self, self._labels_in_data())
             if saved:
                 optimizer.load_state_dict(saved)
                 saved = None
             self._run_phase(phase, optimizer)
+        for p in self.all_parameters:
+            p.requires_grad_()
         self.model.load_state_dict(self.best)
         return self.model.eval()
 
@@ -140,6 +139,27 @@ class Trainer:
                 p.grad /= max(sums["count"], 1e-300)
         return scale * sums["total"] / sums["count"] if sums["count"] > 0 else 0.0
 
+    def _enter(self, phase: PhaseConfig) -> None:
+        """Take the phase's part of the weights, and those of the loss's labels that it trains on.
+
+        Raises:
+            InputError: a part that the model does not have, or labels that neither loss nor data have.
+        """
+        parts = self.model.parts
+        if phase.part != "all" and phase.part not in parts:
+            known = ", ".join(["all", *parts])
+            raise InputError(f"phases.part: this model has the parts {known}; got {phase.part!r}")
+        chosen = {id(p) for p in parts.get(phase.part, self.all_parameters)}
+        for p in self.all_parameters:
+            p.requires_grad_(id(p) in chosen)
+        self.parameters = all_parameters(self.model)
+        weights = {n: getattr(self.config.loss, n) for n in LABELS if not phase.labels or n in phase.labels}
+        huber = {str(name): delta for name, delta in self.config.loss.huber.items()}
+        self.loss_function = Loss(weights, huber, self.config.loss.shifts, self.config.loss.relative)
+        lacking = [n for n in self.loss_function.labels if n not in self.train.present]
+        if len(lacking) == len(self.loss_function.labels):
+            raise InputError(f"the training data have none of the loss's labels ({', '.join(lacking)})")
+
     def _run_phase(self, phase: PhaseConfig, optimizer: Optimizer) -> None:
         batch = len(self.train) if optimizer.full_batch else phase.batch
         n_steps = -(-len(self.train) // batch)
@@ -165,6 +185,8 @@ class Trainer:
         self.average = []
         self.model.load_state_dict(self.best)
         following = self.progress.phase < len(self.config.phases)
+        if following and set(self.config.phases[self.progress.phase].labels) != set(phase.labels):
+            self.progress.best_loss = float("inf")  # losses of other labels cannot be compared
         self._save(None if following else optimizer, now=True)
 
     def _end_epoch(self, phase: PhaseConfig, optimizer: Optimizer, n_steps: int) -> None:

@@ -43,8 +43,8 @@ def excited_states(
 ) -> ExcitedStates:
     """The lowest singlets or triplets of one closed shell.
 
-    ``A_ia,jb = δ_ij δ_ab (ε_a − ε_i) + 2 (ia|jb) − (ij|ab)``, without ``2 (ia|jb)`` for triplets; transition dipoles are
-    ``√2 Σ x_ia ⟨i|μ|a⟩`` and ``f = ⅔ ΔE |μ|²`` in atomic units.
+    ``A_ia,jb = δ_ij δ_ab (ε_a − ε_i) + 2 (ia|jb) − (ij|ab)``, without ``2 (ia|jb)`` for triplets; transition dipoles
+    are ``√2 Σ x_ia ⟨i|μ|a⟩`` and ``f = ⅔ ΔE |μ|²`` in atomic units.
 
     Args:
         model: a method or a hybrid.

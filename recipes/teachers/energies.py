@@ -24,7 +24,6 @@ def packed(frames: list[Atoms]) -> dict[str, np.ndarray]:
     """The arrays of structures with ``smiles`` and ``kind``."""
     smiles = list(dict.fromkeys(str(a.info["smiles"]) for a in frames))
     place = {s: k for k, s in enumerate(smiles)}
-    positions = np.concatenate([a.positions - a.positions.mean(0) for a in frames])
     return {
         "smiles": np.array(smiles),
         "atoms": np.array([len(a) for a in frames], dtype=np.int16),

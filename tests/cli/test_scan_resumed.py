@@ -7,15 +7,10 @@ import numpy as np
 import pytest
 from ase.build import molecule
 from ase.io import write
+from command import call
 
-from nddo_ml.cli import curves, main
+from nddo_ml.cli import curves
 from nddo_ml.compare import scan
-
-
-def call(*arguments: object) -> int:
-    with pytest.raises(SystemExit) as left:
-        main([str(a) for a in arguments])
-    return int(left.value.code or 0)
 
 
 def without_times(path: Path) -> str:
@@ -58,5 +53,5 @@ def test_relaxed_scans_by_several_processes(tmp_path):
     for workers in (1, 3):
         out = tmp_path / f"{workers}.json"
         assert call("scan", tmp_path / "in.xyz", *options, "--json", out, "-j", workers) == 0
-        found.append([c["energy_eV"] for c in json.loads(out.read_text())["curves"]])
+        found.append([c["energy_eV"] for c in json.loads(out.read_text())["models"]])
     np.testing.assert_allclose(*found, atol=1e-7)

@@ -219,7 +219,7 @@ def test_command_tells_what_is_wrong(models, tmp_path, capsys):
     captured = capsys.readouterr()
     error = " ".join(captured.err.split())
     assert "a.xyz, frame 0: NNP: atom 1: NNP has no element S" in error
-    assert "b.xyz, frame 0, atom 0 (H)" in error
+    assert "b.xyz, frame 0, atoms 0 (H) and 1 (H)" in error
     assert "H2O" in captured.out
 
 

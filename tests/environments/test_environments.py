@@ -10,6 +10,9 @@ from ase.build import molecule
 from nddo_ml import NDDO, NNP, InputError, Systems, load_model, save_model
 from nddo_ml.environments.charges import PointCharges
 from nddo_ml.environments.field import UniformField
+from nddo_ml.integrals.layout import build_layout
+from nddo_ml.methods.parameters import parameters_of
+from nddo_ml.methods.tables import load_method
 from nddo_ml.units import BOHR_ANGSTROM, HARTREE_EV
 
 FIELD = (0.3, -0.2, 0.5)  # V/Å
@@ -103,6 +106,17 @@ def test_far_charges_are_a_field() -> None:
     found = model(systems, environment=charges)
     assert float(found.energy[0]) == pytest.approx(float(expected.energy[0]), abs=2e-6)
     assert torch.allclose(found.charges, expected.charges, atol=1e-6)
+
+
+def test_a_core_and_a_smeared_charge() -> None:
+    """``q Z e²/√(R² + (ρ_A + ρ)²)`` by hand, ρ_A = e²/(2 g_ss) of hydrogen."""
+    systems = Systems.build(torch.tensor([1]), torch.zeros(1, 3, dtype=torch.float64))
+    parameters = parameters_of(systems, load_method("AM1"))
+    layout = build_layout(systems.system_idx, parameters.width, 1)
+    found = PointCharges.of([0.5], [[0.0, 0.0, 2.0]], radius=0.7).embed(systems, parameters, layout)
+    coulomb = parameters.constants.hartree_ev * parameters.constants.bohr_angstrom  # eV Å
+    radius = 0.5 * coulomb / float(parameters.g_ss[0])
+    assert float(found.energy[0]) == pytest.approx(0.5 * coulomb / (2.0**2 + (radius + 0.7) ** 2) ** 0.5, rel=1e-10)
 
 
 def test_a_neutral_atom_does_not_feel_a_distant_charge() -> None:

@@ -60,7 +60,7 @@ def test_field(method: str, uhf: bool) -> None:
 @pytest.mark.parametrize("uhf", [False, True])
 @pytest.mark.parametrize("method", [m for m in METHODS if "-" not in m and m != "PM7"])
 def test_charges(method: str, uhf: bool) -> None:
-    """Electronic energies, of which MOPAC prints five decimals in eV; it has PM7's sparkles go over to point charges."""
+    """Electronic energies, of which MOPAC prints five decimals; PM7's sparkles go over to point charges in MOPAC."""
     chosen = chosen_of(method, "charge", uhf=uhf)
     model = NDDO(NAMES.get(method, method), uhf=uhf)
     radius, n = 0.5 * model.method.constants.bohr_angstrom, len(chosen)

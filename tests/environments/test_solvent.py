@@ -21,10 +21,12 @@ from nddo_ml.environments.media import PERMITTIVITIES
 from nddo_ml.environments.solvent import Solvent
 from nddo_ml.environments.solvents import named_solvent, of_record
 from nddo_ml.environments.together import Together
-from nddo_ml.units import BOHR_ANGSTROM, HARTREE_EV
+from nddo_ml.units import BOHR_ANGSTROM, EV_KCAL_MOL, HARTREE_EV
 from nddo_ml.workflows.response import hessian
 
-PYSCF = json.loads((Path(__file__).parents[1] / "references" / "continuum.json").read_text())["entries"]
+REFERENCES = Path(__file__).parents[1] / "references"
+OPENMM = {e["name"]: e for e in json.loads((REFERENCES / "born.json").read_text())["entries"]}
+PYSCF = json.loads((REFERENCES / "continuum.json").read_text())["entries"]
 TIGHT = SCFOptions(tolerance=1e-9, solution="first")
 ENVIRONMENTS = [Solvent("water"), Solvent(eps=5.0, points=50), GeneralizedBorn("water")]
 WORDS = ["water", "eps=5", "gb"]
@@ -43,6 +45,17 @@ def test_given_charges_equal_pyscf(entry: dict) -> None:
     assert float(0.5 * charges @ matrix @ charges) == pytest.approx(entry["energy"], abs=1e-10)
     assert float(surface.area.sum()) / BOHR_ANGSTROM**2 == pytest.approx(entry["area"], abs=1e-8)
     assert surface.area.shape[1] == entry["surface_points"]
+
+
+@pytest.mark.parametrize("entry", PYSCF, ids=[e["name"] for e in PYSCF])
+def test_given_charges_equal_openmm(entry: dict) -> None:
+    """The same charges in OpenMM's OBC II (``references/make_born.py``): 1e-9 of the energy."""
+    numbers, charges = torch.tensor(entry["numbers"]), torch.tensor(entry["charges"], dtype=torch.float64)
+    positions = torch.tensor(entry["positions"], dtype=torch.float64)
+    systems = Systems.build(numbers, positions, charge=round(float(charges.sum())))
+    coulomb = HARTREE_EV * BOHR_ANGSTROM * EV_KCAL_MOL * 4.184
+    energy = -0.5 * (1 - 1 / 78.5) * coulomb * charges @ born_interaction(systems)[0] @ charges
+    assert float(energy) == pytest.approx(OPENMM[entry["name"]]["energy_kJ_mol"], rel=1e-9)
 
 
 @pytest.mark.parametrize("eps", [2.0, 78.3553, float("inf")])

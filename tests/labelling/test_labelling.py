@@ -47,7 +47,7 @@ def in_process(function: Callable[[Task], Outcome], resources: Resources, retrie
         future.set_result(function(item))
         return future
 
-    yield submit, 1
+    yield submit, 1, lambda finished: None
 
 
 @contextmanager
@@ -59,7 +59,7 @@ def breaking(function: Callable[[Task], Outcome], resources: Resources, retries:
         future.set_exception(BrokenExecutor("a process was killed"))
         return future
 
-    yield submit, 1
+    yield submit, 1, lambda finished: None
 
 
 def test_published_dipole_and_charges() -> None:

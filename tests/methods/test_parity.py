@@ -106,7 +106,7 @@ def expected(entry: dict) -> dict:
 
 
 def sample(name: str, method: str, uhf: bool) -> list[dict]:
-    """The smallest entries that show every element (of closed shells of s and p every pair of elements), every tenth.
+    """The smallest entries that show every element (in closed shells of small sets every pair of them), every tenth.
 
     Those with another solution as well (of open shells of metals, whose search takes long, every third), nine atoms at
     most where these are enough.
@@ -116,7 +116,7 @@ def sample(name: str, method: str, uhf: bool) -> list[dict]:
         return ordered
     other = [e["id"] for e in ordered if e["id"] in OTHER]
     wanted = set(other[:: 3 if uhf and name in ("pm6", "older_metals") else 1])
-    together = 2 if name == "sp_methods" and not uhf else 1
+    together = 2 if name in ("sp_methods", "mndod") and not uhf else 1
     seen: set[tuple[str, ...]] = set()
     chosen = []
     for k, entry in enumerate(ordered):

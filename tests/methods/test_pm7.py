@@ -1,59 +1,131 @@
-"""Agreement with MOPAC 22.0.6 on tests/references/pm7.json and pm6_dh.json, closed shells."""
+"""Agreement with MOPAC 22.0.6 on tests/references/pm7.json and pm6_dh.json; ``python -m benchmarks.parity pm7``."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
-from reference_data import entries, run, to_systems
+from ase import Atoms
+from reference_data import Deviations, deviations, entries, to_systems
 
-from nddo_ml import NDDO
+from nddo_ml import NDDO, Systems
+from nddo_ml.elements import number_of
+from nddo_ml.methods.tables import load_method
 from nddo_ml.terms.hydrogen_bonds_eh import HydrogenBondsEH
-from nddo_ml.terms.pm6 import FlatNitrogen
 from nddo_ml.units import EV_KCAL_MOL
 
-# another solution of the field, lower than MOPAC's
-LOWER = {"PM7/atom:Mg", "PM7/BiBi@2.8712", "PM7/B-OH1*0.95", "PM7/Bi-OH1", "PM7/Pd(CO)4"}
-# not understood: heat of formation, kcal/mol, of helium at a short distance; gradient, kcal/mol/Å, of a long chain
-UNLIKE = {"PM7/He+H2O~0.05": 0.04}
-STEEP = {"PM6-DH+/hexadecane": 0.12}
-NO_D = "Tl"  # has no complete d orbitals in PM7's table, and is left out
+HEAT, GRADIENT, DIPOLE = 0.005, 0.02, 0.002  # kcal/mol, kcal/mol/Å, D
+WEAK = 0.01  # kcal/mol; MOPAC leaves weaker hydrogen bonds out of gradients, and so does the comparison
+# Gradients, kcal/mol/Å, of linear nitriles with a hydrogen bond: the torsion in it turns within 0.001 Å, so that
+# MOPAC's steps to one side miss the slope, which is 3,600 here.
+TURNING = {"PM7/acetonitrile_water": 100.0, "PM6-DH+/acetonitrile_water": 50.0}
+# MOPAC's overlap jumps at a C–C distance of 1.5351 Å (by 1e-5 kcal/mol), which its difference quotient shows.
+AT_A_JUMP = {"PM6-DH+/hexadecane": 0.15}
+# MOPAC finds another solution of the field, ours is lower by so many kcal/mol.
+LOWER = {
+    "PM7/atom:Mg": 143.0683,
+    "PM7/BiBi@2.8712": 90.3575,
+    "PM7/B-OH1*0.95": 30.9382,
+    "PM7/Bi-OH1": 4.5124,
+    "PM7/Pd(CO)4": 0.8556,
+}
+SETS = [("pm7", "PM7"), ("pm6_dh", "PM6-DH+")]
 
 
-def check(name: str, method: str, step: int) -> None:
-    chosen = [e for e in entries(name) if not e["uhf"] and NO_D not in e["symbols"] and e["id"] not in LOWER][::step]
-    prediction, off = run(chosen, method, uhf=False)
-    systems, model = to_systems(chosen), NDDO(method)
-    # MOPAC differentiates these numerically and drops small parts
-    coarse = torch.zeros(systems.n_systems, dtype=torch.bool)
-    for term in model.all_terms:
-        if isinstance(term, HydrogenBondsEH | FlatNitrogen):
-            coarse |= term.energy(systems).abs() * EV_KCAL_MOL > 1e-6
+def tolerances(entry: dict) -> tuple[float, float, float]:
+    """Of heat of formation, gradient and dipole."""
+    at = TURNING.get(entry["id"], AT_A_JUMP.get(entry["id"], GRADIENT))
+    noise = [1.5 * entry.get(key, 0.0) for key in ("gradient_noise", "dipole_noise")]
+    return HEAT, at + noise[0], DIPOLE + noise[1]
+
+
+def left_out_by_mopac(method: str, systems: Systems) -> torch.Tensor:
+    """Gradients of weak hydrogen bonds, [atoms, 3] kcal/mol/Å."""
+    x = systems.positions.clone().requires_grad_()
+    term = next(t for t in NDDO(method).all_terms if isinstance(t, HydrogenBondsEH))
+    energy = term.bond_energies(systems.with_positions(x))[0] * EV_KCAL_MOL
+    weak = energy[energy > -WEAK]
+    return torch.autograd.grad(weak.sum(), x)[0] if weak.requires_grad else torch.zeros_like(x)
+
+
+def compared(chosen: list[dict], method: str, *, uhf: bool) -> Deviations:
+    """Ours less the reference's."""
+    systems = to_systems(chosen)
+    prediction = NDDO(method, uhf=uhf)(systems, forces=True)
+    forces = prediction.forces + left_out_by_mopac(method, systems) / EV_KCAL_MOL
+    return deviations(chosen, replace(prediction, forces=forces), systems, method)
+
+
+def differing(chosen: list[dict], off: Deviations) -> list:
+    """What deviates: ids and deviations of heat of formation, gradient, dipole."""
     bad = []
-    for k, e in enumerate(chosen):
-        heat, gradient, dipole = (float(t[k]) for t in (off.heat_of_formation, off.gradient, off.dipole))
-        noise = 1.5 * e.get("gradient_noise", 0.0), 1.5 * e.get("dipole_noise", 0.0)
-        if (
-            abs(heat) > UNLIKE.get(e["id"], 0.005)
-            or (not coarse[k] and gradient > STEEP.get(e["id"], 0.02) + noise[0])
-            or dipole > 0.002 + noise[1]
-        ):
-            bad.append((e["id"], heat, gradient, dipole))
-    assert not bad
-    assert prediction.scf is not None
-    assert bool(prediction.scf.converged.all())
+    for k, entry in enumerate(chosen):
+        values = [float(t[k]) for t in (off.heat_of_formation, off.gradient, off.dipole)]
+        if not all(abs(v) <= most for v, most in zip(values, tolerances(entry), strict=True)):
+            bad.append((entry["id"], *values))
+    return bad
 
 
-@pytest.mark.parametrize(("name", "method"), [("pm7", "PM7"), ("pm6_dh", "PM6-DH+")])
-def test_sample_of_the_reference(name: str, method: str) -> None:
-    check(name, method, 4)
+def check_closed(name: str, method: str, step: int) -> None:
+    chosen = [e for e in entries(name) if not e["uhf"] and e["id"] not in LOWER][::step]
+    assert not differing(chosen, compared(chosen, method, uhf=False))
+
+
+def check_open(step: int, least: float) -> None:
+    """Never above MOPAC's solution, and where it is the same, with the same gradient and dipole."""
+    chosen = [e for e in entries("pm7") if e["uhf"]][::step]
+    off = compared(chosen, "PM7", uhf=True)
+    assert float(off.heat_of_formation.max()) < HEAT
+    same = off.heat_of_formation.abs() <= HEAT
+    assert float(same.double().mean()) >= least
+    turned = [name for name, *values in differing(chosen, off) if abs(values[0]) <= HEAT]
+    norms = {e["id"]: (float(off.gradient_norm[k]), float(off.dipole_norm[k])) for k, e in enumerate(chosen)}
+    assert not [t for t in turned if norms[t][0] > GRADIENT or norms[t][1] > DIPOLE]
+
+
+@pytest.mark.parametrize(("name", "method"), SETS)
+def test_sample_of_closed_shells(name: str, method: str) -> None:
+    check_closed(name, method, 8)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "method"), [("pm7", "PM7"), ("pm6_dh", "PM6-DH+")])
-def test_all_of_the_reference(name: str, method: str) -> None:
-    check(name, method, 1)
+@pytest.mark.parametrize(("name", "method"), SETS)
+def test_all_closed_shells(name: str, method: str) -> None:
+    check_closed(name, method, 1)
 
 
-def test_thallium_is_refused_by_name() -> None:
-    assert 81 not in NDDO("PM7").elements
-    assert 81 in NDDO("PM6").elements
+def test_other_solutions_are_lower() -> None:
+    chosen = [e for e in entries("pm7") if LOWER.get(e["id"], 0) > 1]
+    off = compared(chosen, "PM7", uhf=False)
+    for entry, heat in zip(chosen, off.heat_of_formation.tolist(), strict=True):
+        assert -heat == pytest.approx(LOWER[entry["id"]], abs=0.001)
+
+
+def test_sample_of_open_shells() -> None:
+    check_open(12, 0.5)
+
+
+@pytest.mark.slow
+def test_all_open_shells() -> None:
+    check_open(1, 0.72)
+
+
+def test_every_element_is_shown() -> None:
+    shown = {number_of(s) for e in entries("pm7") for s in e["symbols"]}
+    assert shown == load_method("PM7").elements
+    assert len(shown) == 70
+
+
+def test_thallium_has_d_orbitals_that_repel_nothing() -> None:
+    """MOPAC 22.0.6, keywords as in pm7.json: without internal exponents it takes their integrals as zero."""
+    atoms = Atoms("TlF3", [[0, 0, 0], [2.0, 0.1, 0.2], [-1, 1.8, 0.1], [-1, -1.7, 0.3]])
+    prediction = NDDO("PM7")(atoms)
+    assert float(prediction.heat_of_formation[0]) == pytest.approx(-45.44849213, abs=1e-5)
+    assert prediction.scf.density.shape[-1] == 9 + 3 * 4
+
+
+def test_helium_feels_point_charges() -> None:
+    """MOPAC 22.0.6: its p orbitals feel no other core but where integrals go over to those of point charges."""
+    prediction = NDDO("PM7")(Atoms("HeNe", [[0, 0, 0], [0, 0, 2.99]]))
+    assert float(prediction.heat_of_formation[0]) == pytest.approx(-0.999775959, abs=1e-6)

@@ -158,7 +158,8 @@ def test_weights_in_the_files_order(tmp_path):
             lambda d: (d / "weights.014.data").write_text("1.0\nx\n"),
             r"line 2: expected a number first; got 'x'",
         ),
-        (lambda d: _append(d, "nnp_type 4G-HDNNP"), r"only short-range"),
+        (lambda d: _append(d, "nnp_type 3G-HDNNP"), r"second and fourth generation can be read; got '3G-HDNNP'"),
+        (lambda d: _append(d, "nnp_type 4G-HDNNP"), r"expected global_hidden_layers_electrostatic"),
         (
             lambda d: _append(d, "element_activation_short Si t q l"),
             r"activation must be one of .* got 'q' for Si",

@@ -1,8 +1,8 @@
 """Energies of given charges in a conductor-like continuum by PySCF, for ``tests/environments/test_solvent.py``.
 
-``python tests/references/make_continuum.py`` with PySCF installed writes ``continuum.json``. Charges are AM1's, rounded; PySCF
-gets our radii, coordinates in bohr and the same grid ("SWIG"), builds its surface and matrices, and its
-equation for the surface charges is solved for the potential of the charges.
+``python tests/references/make_continuum.py`` with PySCF installed writes ``continuum.json``. Charges are AM1's. PySCF
+gets our radii, coordinates in bohr and the same grid ("SWIG"), builds its surface and matrices, and its equation for
+the surface charges is solved for the potential of the charges.
 """
 
 from __future__ import annotations

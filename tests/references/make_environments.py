@@ -1,8 +1,8 @@
-"""Molecules in MOPAC's electric fields and beside its charged sparkles: ``python tests/references/make_environments.py``.
+"""Molecules in MOPAC's electric fields and beside its charged sparkles (``make_environments.py``, with ``mopac``).
 
-A sparkle (``+``, ``++``, ``-``) is a charge with an additive radius of half a bohr; MOPAC adds a repulsion of the core to
-it, so that the electronic energy is what can be compared. MOPAC's FIELD has the opposite sign of the usual one, and no
-matrix elements between p and d orbitals.
+A sparkle (``+``, ``++``, ``-``) is a charge with an additive radius of half a bohr; MOPAC adds a repulsion of the core
+to it, so that the electronic energy is what can be compared. MOPAC's FIELD has the opposite sign of the usual one, and
+no matrix elements between p and d orbitals.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from make_mopac import KEYWORDS, deck, parse, printed, write
 
 FIELD = (0.3, -0.2, 0.5)  # V/Å, in the usual sign
 SITE = (0.5, 0.3, 3.4)  # Å
+OFF = np.array([0.4, -0.7, 1.1])  # Å, of ions from the origin
 SPARKLES = {"+": 1, "++": 2, "-": -1}
 BESIDE = ("H2O", "SO2", "CH3Cl", "CH3", "ZnH2")
 METHODS = ("MNDO", "AM1", "PM3", "RM1", "PM6", "PM7", "MNDOD", "PM6-D3H4")
@@ -34,7 +35,7 @@ def systems() -> list[Geometry]:
         atoms = molecule(of)
         if first is not None:
             atoms.numbers[0] = first
-        found.append(Geometry(name, tuple(atoms.symbols), (atoms.positions + [0.4, -0.7, 1.1]).round(DIGITS), charge))
+        found.append(Geometry(name, tuple(atoms.symbols), (atoms.positions + OFF).round(DIGITS), charge))
     zinc = np.array([[0, 0, 0], [1.5, 0, 0.1], [-1.45, 0.3, 0]])
     return [*found, Geometry("ZnH2", ("Zn", "H", "H"), zinc), Geometry("TiO", ("Ti", "O"), zinc[:2], 0, 3, True)]
 

@@ -1,8 +1,8 @@
 """Reactants and products of known reactions: ``python tests/references/make_reactions.py``, with RDKit.
 
 Each product has its reactant's atoms in the same order; of sixty conformers of each the two that are nearest to one
-another are taken. Then, with ``mopac`` on the PATH, the saddle point that ``nddo-ml reaction`` finds with AM1 is displaced
-at random by 0.03 Å and given to MOPAC's TS and FORCE.
+another are taken. Then, with ``mopac`` on the PATH, the saddle point that ``nddo-ml reaction`` finds with AM1 is
+displaced at random by 0.03 Å and given to MOPAC's TS and FORCE.
 """
 
 from __future__ import annotations

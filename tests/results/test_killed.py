@@ -24,11 +24,11 @@ def killed(command: list[object], grows: Path, kills: list[tuple[int, float]], *
     return json.loads(done.stdout.splitlines()[-1]), " ".join(done.stderr.split())
 
 
-@pytest.mark.parametrize("command", ["energy", "optimize"])
-def test_killed_three_times(tmp_path, command):
-    source, out, rng = structures(tmp_path / "in.xyz", 60), tmp_path / "out.xyz", np.random.default_rng(1)
+@pytest.mark.parametrize(("command", "pause"), [("energy", 0.02), ("optimize", 0.001)])
+def test_killed_three_times(tmp_path, command, pause):
+    source, out, rng = structures(tmp_path / "in.xyz", 24), tmp_path / "out.xyz", np.random.default_rng(1)
     arguments = [command, source, "--json", tmp_path / "out.json"]
-    plan = {"pause": 0.01, "pairs": 60}
+    plan = {"pause": pause, "pairs": 20}
     assert killed([*arguments, "--output", tmp_path / "whole.xyz"], tmp_path / "no", [], **plan)[0] == [0]
     out.write_text("old")
     kills = [(n, float(rng.uniform(0, 0.05))) for n in (signal.SIGKILL, signal.SIGINT, signal.SIGKILL)]

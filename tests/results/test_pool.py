@@ -14,14 +14,14 @@ from places import ROOT, TESTS
 from small_jobs import structures
 
 from nddo_ml.cli import common
+from nddo_ml.results import pool
 
 
 def test_workers_give_what_one_process_gives(tmp_path):
     source = structures(tmp_path / "in.xyz", 12)
     for workers in (1, 2):
         out = tmp_path / f"{workers}.json"
-        program = [sys.executable, "-m", "nddo_ml", "energy", str(source), "--json", str(out), "-j", str(workers)]
-        subprocess.run(program, check=True, capture_output=True)
+        assert call("energy", source, "--json", out, "--workers", workers) == 0
     same_records(tmp_path / "1.json", tmp_path / "2.json")
 
 
@@ -42,6 +42,19 @@ def test_a_cluster_that_loses_a_worker_gives_the_same(tmp_path):
     done = subprocess.run(program, capture_output=True, text=True, check=True, timeout=1200, env={**os.environ, **path})
     assert "killed" in done.stdout
     same_records(tmp_path / "1.json", tmp_path / "2.json")
+
+
+@pytest.mark.slow
+def test_a_cluster_without_workers_is_not_waited_for_for_ever(tmp_path, monkeypatch, capsys):
+    distributed = pytest.importorskip("distributed")
+    monkeypatch.setattr(pool, "PATIENCE", 2.0)
+    monkeypatch.setattr(pool, "LOOK", 0.5)
+    options = {"n_workers": 0, "processes": False, "dashboard_address": None, "silence_logs": 50}
+    with distributed.LocalCluster(**options) as cluster:
+        source = structures(tmp_path / "in.xyz", 3)
+        command = ["energy", source, "--json", tmp_path / "o.json", "--scheduler", cluster.scheduler_address]
+        assert call(*command) == 2
+    assert "there have been none for 2 s" in " ".join(capsys.readouterr().err.split())
 
 
 @pytest.fixture

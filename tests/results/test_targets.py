@@ -1,6 +1,8 @@
 """Outputs that are refused before any work, and whole or not there."""
 
+import contextlib
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ from small_jobs import structures
 
 from nddo_ml import InputError
 from nddo_ml.cli import common
+from nddo_ml.results.records import write_records
 from nddo_ml.results.targets import check_targets
 
 
@@ -59,3 +62,15 @@ def test_commands_refuse_before_any_work(tmp_path, monkeypatch, capsys, options,
     assert call("energy", "in.xyz", *options) == 2
     assert message in " ".join(capsys.readouterr().err.split())
     assert Path("in.xyz").read_bytes() == before
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_a_full_device_or_standard_output_is_a_sentence(monkeypatch):
+    with pytest.raises(InputError, match="No space left on device"):
+        write_records([{"a": 1}], Path("/dev/full"))
+    full = open("/dev/full", "w")  # noqa: SIM115  closing it fails
+    monkeypatch.setattr(sys, "stdout", full)
+    with pytest.raises(InputError, match="standard output: expected room"):
+        write_records([{"a": 1}], None)
+    with contextlib.suppress(OSError):
+        full.close()

@@ -251,3 +251,50 @@ def test_freeze_codes_and_commas_of_gaussian(tmp_path):
     wanted = [[0.1, 0.2, 0.3], [1.1, 0.2, 0.3], [0.0, 1.2, 0.3], [0.0, 0.0, -0.8], [-0.5, -0.5, 1.0]]
     np.testing.assert_allclose(found.atoms.positions, wanted)
     assert found.atoms.constraints[0].index.tolist() == [1]
+
+
+# What other programs and people write, as their documents have it: file, content, formula, charge, multiplicity
+FLAVOURS = [
+    ("a.com", "! by hand\n# pm6 ! route\n\nt\n\n-1 1 ! charge\nO 0 0 0 ! oxygen\nH 0 0 .97\n\n", "HO", -1, 1),
+    ("b.com", "# pm6\n\nt\n\n0 1\nC(Fragment=1,Iso=13,Spin=1) 0 0 0\nO 1.13 0 0\n\n", "CO", 0, 1),
+    ("c.com", "# pm6 counterpoise=2\n\nt\n\n1,1 1,1 0,1\nO(Fragment=1) 0 0 0\nH(Fragment=1) .98 0 0\n"
+     "H(Fragment=2) 0 3 0\n\n", "H2O", 1, 2),
+    ("d.com", "# oniom(b3lyp:amber)\n\nt\n\n0 1\nO-OW--0.834 0 0 0 0 H\nH-HW-0.417 0 .96 0 0 L\n"
+     "H-HW-0.417 0 -.24 .93 0 L\n\n", "H2O", 0, 1),
+    ("a.mop", "PM6\nt\n\nO(HOH 1) 0 1 0 1 0 1\nH(HOH 1) .96 1 0 1 0 1\nH(HOH 1) -.24 1 .93 1 0 1\n", "H2O", 0, 1),
+    ("b.mop", "PM7 MOZYME EPS=78.4 +\nCHARGE=-1 +\nLET\nname\ncomment\nO 0 0 0\nH .97 0 0\n", "HO", -1, 1),
+    ("c.arc", "\n\n    SUMMARY OF  PM7 CALCULATION\n\n   Empirical Formula: H O  =     2 atoms\n\n PM7 CHARGE=-1\n"
+     " hydroxide\n\n\n   HEAT OF FORMATION  = -33.85 KCAL/MOL\n\n    FINAL GEOMETRY OBTAINED\n PM7 CHARGE=-1\n"
+     " hydroxide\n\n  O     0.04367161 +1   0.00000000 +1   0.00000000 +1\n"
+     "  H     0.92632839 +1   0.00000000 +1   0.00000000 +1\n\n", "HO", -1, 1),
+    ("a.extxyz", "2\nProperties=species:I:1:pos:R:3 charge=-1\n8 0 0 0\n1 0 0 .97\n", "HO", -1, 1),
+    ("b.extxyz", "2\nProperties=pos:R:3:forces:R:3:species:S:1 total_charge=-1 spin=1\n0 0 0 1 2 3 O\n"
+     "0 0 .97 1 2 3 H\n", "HO", -1, 1),
+    ("a.xyz", '2\n{"charge": -1, "mult": 1}\nO 0 0 0\nH 0 0 .97\n', "HO", -1, 1),
+    ("b.xyz", "2\nanion (charge \u22121, singlet)\nO 0 0 0\nH 0 0 .97\n", "HO", -1, 1),
+    ("a.inp", "! PM3\n%Coords\n CTyp = xyz\n Charge = -1\n Mult = 1\n Coords\n O 0 0 0\n H 0 0 .97\n End\nEnd\n",
+     "HO", -1, 1),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "text", "formula", "charge", "multiplicity"), FLAVOURS)
+def test_flavours_of_input(name, text, formula, charge, multiplicity, tmp_path):
+    (tmp_path / name).write_text(text)
+    (found,) = structures(tmp_path / name)
+    assert (found.atoms.get_chemical_formula(), found.charge, found.multiplicity) == (formula, charge, multiplicity)
+
+
+def test_potentials_around_a_molecule_are_refused(tmp_path):
+    text = "! PM3\n* xyz 0 1\nO 0 0 0\nH .96 0 0\nH -.24 .93 0\nZr> 4.0 0 0 5\n*\n"
+    (tmp_path / "a.inp").write_text(text)
+    assert "point charge or potential (Zr>)" in refusal(tmp_path / "a.inp")
+
+
+def test_extended_smiles_as_rdkit_reads_them(tmp_path):
+    chem = pytest.importorskip("rdkit.Chem")
+    (tmp_path / "a.smi").write_text("CC[CH2] |^1:2| propyl\nC[N+](C)(C)C |$;;;;$|\n[O-]C=O formate ion\n")
+    found = structures(tmp_path / "a.smi")
+    molecules = [chem.MolFromSmiles(s) for s in ("CC[CH2] |^1:2|", "C[N+](C)(C)C", "[O-]C=O")]
+    assert [s.charge for s in found] == [chem.GetFormalCharge(m) for m in molecules]
+    assert [s.multiplicity for s in found] == [2, 1, 1]
+    assert (found[0].name, found[2].name) == ("propyl", "formate ion")

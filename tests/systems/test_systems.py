@@ -112,7 +112,7 @@ def test_atoms_on_one_spot_are_found_far_along_x_and_only_within_a_system():
     rng = np.random.default_rng(0)
     x = rng.uniform(0, 50, (200, 3))
     x[150] = x[20] + [0.0, 0.0, 0.01]
-    with pytest.raises(InputError, match=r"system 1, atom 20 .* and system 1, atom 150 "):
+    with pytest.raises(InputError, match=r"system 1, atoms 20 .* and 150 "):
         Systems.from_ase([WATER, Atoms("H200", x)])
     Systems.from_ase([WATER, WATER])  # the same place in another system is no matter
 
@@ -132,6 +132,9 @@ def test_a_system_may_be_selected_several_times():
     assert torch.equal(chosen.positions, systems.positions[atoms])
     single = NDDO("AM1")(systems).energy
     torch.testing.assert_close(NDDO("AM1")(chosen).energy, single[[2, 0, 2]], rtol=0, atol=1e-8)
+    assert systems.select(torch.tensor([False, True, True])).atoms_per_system.tolist() == [4, 5]
+    with pytest.raises(InputError, match="a mask of 3 systems"):
+        systems.select(torch.tensor([True, True]))
 
 
 @pytest.mark.parametrize("index", [[], [3], [-1], [[0]]])
