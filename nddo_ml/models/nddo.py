@@ -149,13 +149,13 @@ class NDDO(AbstractModel):
         share = Share.of(systems, self.method, self.scf_options, open_shell)
         if share is None:
             return []
-        recipe, asked = self._recipe, {"forces": request.forces, "start": request.start}
-        return map_threads(
-            lambda part: solved_by_core(systems, part, recipe, n_occupied, open_shell, **asked),
-            share.parts(systems),
-            systems.positions.device,
-            large=True,
-        )
+        recipe = self._recipe
+
+        def solved(part: Share) -> ChunkResult:
+            forces, start = request.forces, request.start
+            return solved_by_core(systems, part, recipe, n_occupied, open_shell, forces=forces, start=start)
+
+        return map_threads(solved, share.parts(systems), systems.positions.device, large=True)
 
     @property
     def _recipe(self) -> Recipe:
