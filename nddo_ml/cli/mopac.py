@@ -112,11 +112,10 @@ def _task(name: str) -> Callable[..., None]:
 
 def _arguments(job: Job, file: str) -> dict[str, Any]:
     path = Path(file)
-    written = {"json": str(path.with_suffix(".json"))}
+    arguments = {"files": [file], **dict(_taken(job)), "json": str(path.with_suffix(".json"))}
     if job.task != "excited":
-        written["output_file"] = path.with_name(f"{path.stem}.out.xyz")
-    taken = dict(_taken(job))
-    return {"files": [file], **taken, **{k: Path(v) if k == "output_file" else v for k, v in written.items()}}
+        arguments["output_file"] = path.with_name(f"{path.stem}.out.xyz")
+    return arguments
 
 
 def _taken(job: Job) -> Iterator[tuple[str, Any]]:

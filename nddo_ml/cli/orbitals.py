@@ -144,7 +144,8 @@ def _field_of(model: AbstractModel, structures: Sequence[Structure], what: str) 
 def _write_molden(model: AbstractModel, structures: Sequence[Structure], _: object, path: Path) -> None:
     structure, found = _field_of(model, structures, "molden")
     bases = [Basis(shells) for shells in found.basis()]
-    lines = orbitals_text(structure.atoms, bases, found.slater, found.energies, found.occupations)
+    of_spins = (list(values) for values in (found.slater, found.energies, found.occupations))
+    lines = orbitals_text(structure.atoms, bases, *of_spins)
     with whole(path) as made:
         made.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
