@@ -242,7 +242,9 @@ def zwitterion() -> Figure:
     return figure
 
 
-PICTURES = {f.__name__: f for f in (curves, charges, infrared, spread, symmetry_functions, silicon, qm_mm, pm7, zwitterion)}
+PICTURES = {
+    f.__name__: f for f in (curves, charges, infrared, spread, symmetry_functions, silicon, qm_mm, pm7, zwitterion)
+}
 
 
 def main(names: list[str]) -> None:
