@@ -63,10 +63,10 @@ class Interrupting(MorseModel):
         super().__init__()
         self.at = at
 
-    def forward(self, systems, **options):
+    def forward(self, systems, *request):
         if len(self.calls) == self.at:
             raise KeyboardInterrupt
-        return super().forward(systems, **options)
+        return super().forward(systems, *request)
 
 
 def test_dynamics_go_on_as_they_would_have(water, tmp_path, monkeypatch, capsys):
