@@ -60,6 +60,7 @@ docs: $(VENV)/.installed-docs
 gallery: $(VENV)/.installed
 	$(BIN)/python docs/gallery.py
 	$(BIN)/nddo-ml compare examples/molecules/displaced.extxyz --summary --figures docs/images
+	$(BIN)/nddo-ml dimer N N --figure docs/images/dimers.png
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

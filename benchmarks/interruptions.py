@@ -1,7 +1,8 @@
 """Commands that are killed at random moments and started again: what is lost, doubled or different at the end.
 
 Every command runs once undisturbed and once with SIGKILL at random moments, by forks of one process, so that imports
-are paid once. Outputs must be the same to the byte, but for the times that `compare` and `scan` report.
+are paid once (of `label`, which starts processes, tests/results/test_killed.py). Outputs must be the same to the byte,
+but for the times that `compare` and `scan` report.
 """
 
 from __future__ import annotations
@@ -24,12 +25,10 @@ from benchmarks.common import finish, note, parser
 
 NAMES = ["H2O", "CH4", "H2", "CH3OH", "NH3"]
 SCAN = ["--torsion", "2", "0", "1", "3", "--from", "90", "--to", "150", "--steps", "13", "--relaxed"]
-LABEL = ["--calculator", "ase.calculators.morse:MorsePotential", "--workers", "1"]
 LONGEST = 20.0  # s before a kill
 OUTPUTS = {
     "energy": ["--json", "out.json", "--output", "out.xyz"],
     "optimize": ["--json", "out.json", "--output", "out.xyz"],
-    "label": ["--output", "out.extxyz", *LABEL],
     "compare": ["--json", "out.json", "-m", "AM1", "-m", "PM3", "--summary"],
     "scan": ["--json", "out.json", "--output", "out.xyz", *SCAN, "-m", "AM1", "-m", "PM3"],
 }

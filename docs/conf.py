@@ -63,7 +63,7 @@ reference_pages = {
         ["nddo_ml.structures"],
     ),
     "results": ("Results", "Results as they come, kept and written whole.", ["nddo_ml.results"]),
-    "environments": ("Environments", "Fields and point charges around a molecule.", ["nddo_ml.environments"]),
+    "environments": ("Environments", "Fields, point charges and solvents around a molecule.", ["nddo_ml.environments"]),
     "generate": ("Molecules by rules", "Structures for training data.", ["nddo_ml.generate"]),
     "labelling": ("Reference labels", "Calculations with PySCF.", ["nddo_ml.labelling"]),
     "methods": ("Methods", "The published methods and their parameters.", ["nddo_ml.methods"]),

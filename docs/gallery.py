@@ -21,7 +21,17 @@ from bp_descriptors.functions import angular, g2
 from nddo_ml import NDDO, NNP, NDDOCalculator, Systems, load_model
 from nddo_ml.compare.figures import draw_curves
 from nddo_ml.compare.scan import scan
+from nddo_ml.electrostatics.charges import EquilibratedCharges, FixedCharges, Surroundings
+from nddo_ml.electrostatics.coulomb import COULOMB, coulomb_matrices, self_interaction
+from nddo_ml.electrostatics.rows import AtomRows
+from nddo_ml.electrostatics.screening import screened_part
+from nddo_ml.environments.born import GeneralizedBorn
+from nddo_ml.environments.charges import PointCharges
+from nddo_ml.environments.field import UniformField
+from nddo_ml.environments.solvent import Solvent
 from nddo_ml.evaluation.figures import COLOURS
+from nddo_ml.networks import ElementNetworks, NetworkShape
+from nddo_ml.structures.smiles import record_of
 from nddo_ml.workflows.coordinates import Coordinate
 from nddo_ml.workflows.optimize import optimize
 from nddo_ml.workflows.response import vibrations
@@ -155,6 +165,30 @@ def silicon() -> Figure:
     return figure
 
 
+def surroundings() -> Figure:
+    """Formaldehyde in fields along its axis, and water before a charge with what its dipole moment alone says."""
+    figure, axes = panels(2)
+    fields, distances = np.linspace(-1, 1, 21), np.linspace(2.2, 9, 35)
+    for k, name in enumerate(("AM1", "PM7")):
+        along = np.zeros((21, 3))
+        along[:, 2] = fields
+        found = NDDO(name)([molecule("H2CO")] * 21, environment=UniformField.of(along))
+        axes[0].plot(fields, found.dipole[:, 2] / units.Debye, color=COLOURS[k], label=name)
+        n, model, water = len(distances), NDDO(name), molecule("H2O")
+        sites = np.array([[0, 0, water.positions[0, 2] + r] for r in distances])
+        alone = model(water)
+        found = model([water] * n, environment=PointCharges.of(np.ones(n), sites, range(n)))
+        axes[1].plot(distances, (found.heat_of_formation - alone.heat_of_formation), color=COLOURS[k], label=name)
+        limit = 332.06 * float(alone.dipole[0, 2]) / (sites[:, 2]) ** 2
+        axes[1].plot(distances, limit, color=COLOURS[k], ls=":", lw=1.2)
+    axes[0].set(xlabel="field along the axis, V/Å", ylabel="dipole moment, D", title="formaldehyde in a field")
+    axes[1].set(xlabel="O–charge distance, Å", ylabel="energy, kcal/mol", title="water and a charge of 1 e")
+    axes[1].set_ylim(-35, 2)
+    for ax in axes:
+        ax.legend(frameon=False)
+    return figure
+
+
 def qm_mm() -> Figure:
     """Formaldehyde in a droplet of TIP3P water: the code of the page on surroundings, run on for 50 fs."""
     text = (ROOT / "docs" / "environments.md").read_text(encoding="utf-8")
@@ -212,7 +246,74 @@ def pm7() -> Figure:
     return figure
 
 
-PICTURES = {f.__name__: f for f in (curves, charges, infrared, spread, symmetry_functions, silicon, qm_mm, pm7)}
+def zwitterion() -> Figure:
+    """Glycine's proton on its way from nitrogen to oxygen, the rest as in the zwitterion in water, by AM1."""
+    wet = Solvent("water")
+    start = optimize(Systems.from_ase(record_of("[NH3+]CC(=O)[O-]").atoms), NDDO("AM1", environment=wet)).systems
+    atoms = start.to_ase()[0]
+    numbers, distance = atoms.numbers, atoms.get_all_distances()
+    nitrogen = int(np.flatnonzero(numbers == 7)[0])
+    pairs = [(o, h) for o in np.flatnonzero(numbers == 8) for h in np.flatnonzero(numbers == 1)]
+    oxygen, proton = min(pairs, key=lambda pair: distance[pair])
+    way = np.linspace(0, 1, 15)[:, None]
+    to, line = atoms.positions[oxygen] - atoms.positions[nitrogen], atoms.positions[nitrogen]
+    length = np.linalg.norm(to)
+    frames = []
+    for fraction in (0.98 + way * (length - 0.95 - 0.98)) / length:
+        frames.append(atoms.copy())
+        frames[-1].positions[proton] = line + fraction * to
+    figure, (ax,) = panels(1, 5.6, 3.4)
+    around = {"gas": None, "water, C-PCM": wet, "water, generalised Born": GeneralizedBorn("water")}
+    for k, (label, environment) in enumerate(around.items()):
+        heat = NDDO("AM1")(frames, environment=environment).heat_of_formation.numpy()
+        bond = [frame.get_distance(nitrogen, proton) for frame in frames]
+        ax.plot(bond, heat, color=COLOURS[k], label=label)
+    ax.set(xlabel="N–H distance, Å", ylabel="heat of formation, kcal/mol", title="glycine, AM1")
+    ax.legend(frameon=False)
+    return figure
+
+
+def long_range() -> Figure:
+    """What charges add to a potential: their screened interaction, and a charge that spreads over a chain."""
+    figure, axes = panels(2)
+    r = torch.linspace(0.05, 6.0, 300, dtype=torch.float64)
+    places = torch.zeros(2 * len(r), 3, dtype=torch.float64)
+    places[1::2, 2] = r
+    pair = torch.arange(len(r)).repeat_interleave(2)
+    pairs = Systems.build([6, 1] * len(r), places, pair, charge=1)
+    sigma = torch.tensor([0.77, 0.37], dtype=torch.float64).repeat(len(r))
+    gaussian = coulomb_matrices(pairs, AtomRows.of(pairs), sigma)[:, 0, 1]
+    ones = torch.ones_like(sigma)
+    whole = gaussian + 0.5 * COULOMB * self_interaction(sigma).view(-1, 2).sum(1)
+    screened = whole - screened_part(pairs, ones, sigma, 2.5, 4.2).view(-1, 2).sum(1)
+    for y, label in ((COULOMB / r, "points"), (gaussian, "Gaussian"), (screened, "Gaussian, screened")):
+        axes[0].plot(r, y, label=label, lw=1.2)
+    axes[0].set(xlabel="C–H distance, Å", ylabel="energy of two unit charges, eV", ylim=(0, 15), title="interaction")
+    axes[0].legend(frameon=False)
+    z = torch.arange(24, dtype=torch.float64) * 1.3
+    chain = Systems.build([6] * 24, torch.stack([0 * z, 0 * z, z], 1), charge=1, multiplicity=2)
+    networks = ElementNetworks({6: NetworkShape.uniform(1, ())}, seed=0)
+    rows, widths = AtomRows.of(chain), torch.full((24,), 0.77, dtype=torch.float64)
+    around = Surroundings(chain, torch.zeros(24, 1, dtype=torch.float64), rows, coulomb_matrices(chain, rows, widths))
+    for model, label in (
+        (EquilibratedCharges(networks, {6: 5.0}), "equilibrated"),
+        (FixedCharges({}), "spread evenly"),
+    ):
+        axes[1].plot(z, model(around).detach(), "o-", ms=3, lw=1.0, label=label)
+    axes[1].set(
+        xlabel="place in a chain of 24 atoms, Å", ylabel="charge, e", title="one charge on a chain", ylim=(0, None)
+    )
+    axes[1].legend(frameon=False)
+    return figure
+
+
+PICTURES = {
+    f.__name__: f
+    for f in (
+        *(curves, charges, long_range, infrared, spread, symmetry_functions, silicon),
+        *(surroundings, qm_mm, pm7, zwitterion),
+    )
+}
 
 
 def main(names: list[str]) -> None:

@@ -14,8 +14,8 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ("nddo_ml", "bp_descriptors")
 # who may call autograd.grad: everybody else asks nddo_ml/derivatives.py
 DIFFERENTIATE = {"nddo_ml/derivatives.py", "bp_descriptors/fast.py"}
-# names of Python, notebooks and ASE that are public in spite of their looks
-ALLOWED = {"_repr_html_", "_exit", "_replace", "_asdict", "_fields", "_hbar", "_e", "_amu"}
+# names of Python, notebooks, ASE and PySCF that are public in spite of their looks
+ALLOWED = {"_intermediates", "_repr_html_", "_exit", "_replace", "_asdict", "_fields", "_hbar", "_e", "_amu"}
 
 
 @cache

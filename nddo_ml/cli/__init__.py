@@ -19,6 +19,8 @@ COMMANDS = {
     "reaction": "Barriers and paths from reactants to products.",
     "ts": "Saddle points from guesses.",
     "excited": "Excited states and absorption spectra.",
+    "orbitals": "Orbitals, bond orders, densities and potentials, as tables and files.",
+    "mopac": "Inputs of MOPAC as they are.",
     "models": "Methods and shipped models, their elements and references.",
     "train": "Train a model from a configuration and data.",
     "label": "Reference energies and forces of structures, by density functional theory.",

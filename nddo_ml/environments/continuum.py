@@ -14,7 +14,8 @@ from nddo_ml.integrals.packing import packed_pairs
 from nddo_ml.integrals.potential import multipole_potential
 from nddo_ml.methods.parameters import Parameters
 
-_NEAR = 1e-6  # (ζ r)² below which the interaction of two Gaussians is a series
+_NEAREST = 1e-14  # Å²; the interaction of two Gaussians that are nearer to one another is constant
+_NOTHING = 1e-30  # F of what is no point
 
 
 def reaction_matrix(surface: Surface, sources: Tensor, factor: float, coulomb: float) -> Tensor:
@@ -22,8 +23,7 @@ def reaction_matrix(surface: Surface, sources: Tensor, factor: float, coulomb: f
 
     The charges q of the surface solve ``A q = −f Φ``, ``A_ij = erf(ζ_ij r_ij)/r_ij``, ``A_ii = ζ_i √(2/π)/F_i``,
     ``ζ_ij = ζ_i ζ_j/√(ζ_i² + ζ_j²)``, and the energy of a charge distribution p is ``½ Φ·q = ½ p·M p`` with Φ = B p.
-    Rows and columns are scaled by √F here, so that a point without weight has no part. Source: Lange & Herbert,
-    J. Chem. Phys. 133, 244111 (2010).
+    What is no point has no F, and no charge. Source: Lange & Herbert, J. Chem. Phys. 133, 244111 (2010).
 
     Args:
         surface: of the cavities.
@@ -31,14 +31,11 @@ def reaction_matrix(surface: Surface, sources: Tensor, factor: float, coulomb: f
         factor: f of the dielectric.
         coulomb: e²/(4π ε_0) in eV Å.
     """
-    scale = torch.where(surface.switch > 0, surface.switch, 1.0).sqrt() * (surface.switch > 0)
-    right = sources * scale[:, :, None]
-    own = surface.exponent * (2 / pi) ** 0.5
-    matrix = _Gaussians.apply(surface.positions, surface.exponent) * scale[:, :, None] * scale[:, None, :]
-    matrix = matrix + torch.diag_embed(own * (1 - scale**2))
+    own = surface.exponent * (2 / pi) ** 0.5 / surface.switch.clamp(min=_NOTHING)
+    matrix = _Gaussians.apply(surface.positions, surface.exponent, own)
     with torch.no_grad():
         root = torch.linalg.cholesky(matrix)
-    return (-factor * coulomb) * right.transpose(1, 2) @ _Solve.apply(matrix, right, root)
+    return (-factor * coulomb) * sources.transpose(1, 2) @ _Solve.apply(matrix, sources, root)
 
 
 def surface_potential(surface: Surface, positions: Tensor, parameters: Parameters, layout: OrbitalLayout) -> Tensor:
@@ -60,40 +57,37 @@ def surface_potential(surface: Surface, positions: Tensor, parameters: Parameter
 
 
 class _Gaussians(torch.autograd.Function):
-    """``erf(ζ_ij r_ij)/r_ij`` of points [systems, n, 3] with exponents [systems, n], ``2 ζ_ij/√π`` where r is zero.
+    """``erf(ζ_ij r_ij)/r_ij`` of points [systems, n, 3] with exponents [systems, n], and a diagonal [systems, n].
 
     The derivative is a matrix product with the points; nothing but the result is kept for it.
     """
 
     @staticmethod
-    def forward(ctx: Any, points: Tensor, exponent: Tensor) -> Tensor:
-        r2, z2 = _distances(points, exponent)
-        far = r2 * z2 > _NEAR
-        r = torch.where(far, r2, 1.0).sqrt()
-        series = (4 / pi * z2).sqrt() * (1 - r2 * z2 / 3)
-        value = torch.where(far, torch.erf(z2.sqrt() * r) / r, series)
+    def forward(ctx: Any, points: Tensor, exponent: Tensor, diagonal: Tensor) -> Tensor:
+        r2, zeta = _distances(points, exponent)
+        r = r2.sqrt()
+        value = zeta.mul_(r).erf_().div_(r)
+        value.diagonal(dim1=1, dim2=2).copy_(diagonal)
         ctx.save_for_backward(points, exponent, value)
         return value
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, Tensor]:
         points, exponent, value = ctx.saved_tensors
-        r2, z2 = _distances(points, exponent)
-        far = r2 * z2 > _NEAR
-        safe = torch.where(far, r2, 1.0)
-        series = -2 / (3 * pi**0.5) * z2**1.5 * (1 - 0.6 * r2 * z2)
-        slope = torch.where(far, ((4 / pi * z2).sqrt() * torch.exp(-z2 * safe) - value) / (2 * safe), series)
-        weight = grad * slope
+        r2, zeta = _distances(points, exponent)
+        slope = (2 / pi**0.5 * zeta * torch.exp(-(zeta * zeta) * r2) - value) / (2 * r2)  # ∂A/∂r²
+        here = torch.eye(grad.shape[1], dtype=torch.bool, device=grad.device)
+        weight = (grad * slope).masked_fill(here, 0.0)
         weight = 2 * (weight + weight.transpose(1, 2))
-        return weight.sum(dim=2, keepdim=True) * points - weight @ points, None
+        by_points = weight.sum(dim=2, keepdim=True) * points - weight @ points
+        return by_points, None, grad.diagonal(dim1=1, dim2=2)
 
 
 def _distances(points: Tensor, exponent: Tensor) -> tuple[Tensor, Tensor]:
-    """Squares of distances and of ζ_ij, [systems, n, n]."""
-    r2 = sum((x[:, :, None] - x[:, None, :]).square() for x in points.unbind(dim=2))
+    """Squares of distances, but for the smallest, and ζ_ij, [systems, n, n]."""
+    x, y, z = ((u[:, :, None] - u[:, None, :]).square() for u in points.unbind(dim=2))
     width = exponent**-2
-    assert isinstance(r2, Tensor)
-    return r2, 1 / (width[:, :, None] + width[:, None, :])
+    return (x + y + z).clamp(min=_NEAREST), (width[:, :, None] + width[:, None, :]).rsqrt()
 
 
 class _Solve(torch.autograd.Function):

@@ -62,6 +62,26 @@ def build_integrals(
     )
 
 
+def overlap_matrix(positions: Tensor, layout: OrbitalLayout, p: Parameters) -> Tensor:
+    """Overlaps of the Slater orbitals, [systems, M, M], one on the diagonal, padded rows too.
+
+    Args:
+        positions: [atoms, 3] Å.
+        layout: of the batch.
+        p: [atoms] each.
+    """
+    square = positions.new_zeros(layout.n_systems * layout.size**2)
+    zeta = torch.stack((p.zeta_s, p.zeta_p, p.zeta_d), dim=1)
+    for pair in layout.pair_groups:
+        widths, vector = (pair.width_a, pair.width_b), positions[pair.b] - positions[pair.a]
+        r = vector.norm(dim=1)
+        ends = zeta[pair.a], zeta[pair.b], p.principal[pair.a], p.principal[pair.b]
+        local = local_overlap(r / p.constants.bohr_angstrom, *ends, *widths)
+        square[pair.block] = rotate_blocks(local, vector / r[:, None], widths, products=False)
+    square = square.view(layout.n_systems, layout.size, layout.size)
+    return square + square.transpose(1, 2) + torch.eye(layout.size).to(square)
+
+
 def core_rows(block: Tensor, pair: PairGroup) -> tuple[int, int]:
     """Row of A's core and column of B's in a two-centre block: the last, or that of (ss| where cores have none."""
     own_a = block.shape[1] > len(packed_pairs(pair.width_a))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from functools import partial
 from typing import Any, final
 
 import torch
@@ -150,13 +149,13 @@ class NDDO(AbstractModel):
         share = Share.of(systems, self.method, self.scf_options, open_shell)
         if share is None:
             return []
-        solved = partial(solved_by_core, recipe=self._recipe, n_occupied=n_occupied, open_shell=open_shell)
-        return map_threads(
-            lambda part: solved(systems, part, forces=request.forces, start=request.start),
-            share.parts(systems),
-            systems.positions.device,
-            large=True,
-        )
+        recipe = self._recipe
+
+        def solved(part: Share) -> ChunkResult:
+            forces, start = request.forces, request.start
+            return solved_by_core(systems, part, recipe, n_occupied, open_shell, forces=forces, start=start)
+
+        return map_threads(solved, share.parts(systems), systems.positions.device, large=True)
 
     @property
     def _recipe(self) -> Recipe:

@@ -30,7 +30,17 @@ def open_nddo(name: str | Path) -> NDDO:
     Raises:
         InputError: another kind of model; as :func:`open_model`.
     """
-    model = open_model(name)
+    return as_nddo(open_model(name))
+
+
+def as_nddo(model: AbstractModel) -> NDDO:
+    """The model, which must be a method or a hybrid.
+
+    Raises:
+        InputError: another kind of model, which has no orbitals.
+    """
     if not isinstance(model, NDDO):
-        raise InputError(f"expected a method or a hybrid; {name} is a {type(model).__name__}")
+        raise InputError(
+            f"expected a method or a hybrid; {model.name}, of the class {type(model).__name__}, is neither"
+        )
     return model

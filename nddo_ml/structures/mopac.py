@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -118,6 +119,26 @@ def parse(chunk: Chunk) -> Record:
         atoms.pbc = [k < len(lattice) for k in range(3)]
     _state(record, keywords, chunk)
     return record
+
+
+def keywords_of(path: str | Path) -> list[list[str]]:
+    """The keywords of each calculation of an input file, in capitals.
+
+    Raises:
+        InputError: the file cannot be read, or has no keywords of MOPAC.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise InputError(f"{path}: expected an input of MOPAC; {error.strerror}") from None
+    chunks = list(split(Lines(line for line in text.splitlines())))
+    if not chunks or not looks_like(chunks[0].lines):
+        raise InputError(f"{path}: expected an input of MOPAC, keywords first")
+    jobs = []
+    for chunk in chunks:
+        count, _ = _heading(chunk.lines)
+        jobs.append([word for line in chunk.lines[:count] for word in line.upper().split() if word not in ("+", "&")])
+    return jobs
 
 
 def _heading(lines: Sequence[str]) -> tuple[int, int]:

@@ -36,15 +36,16 @@ _NAMES = ("name", "title", "label", "id")
 
 
 def split(lines: Lines) -> Iterator[Chunk]:
-    """The frames of a file; blank lines between them do not count. What is no frame is a chunk of its own, up to the
-    next line that may begin one."""
+    """The frames of a file; blank lines between them do not count. What is no frame, or none that is whole, is a chunk
+    up to the next line that may begin one."""
     for line in lines:
         if not line.strip():
             continue
         first = lines.number
-        match = _COUNT.fullmatch(line)
-        yield Chunk([line] if match is None else _frame(lines, line, int(match[1])), first)
-        if match is None:
+        count = int(line) if _COUNT.fullmatch(line) else 0
+        frame = _frame(lines, line, count) if _COUNT.fullmatch(line) else [line]
+        yield Chunk(frame, first)
+        if len(frame) < count + 2:
             _go_on(lines)
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from nddo_ml.errors import InputError, ResponseError
 from nddo_ml.models.base import AbstractModel
-from nddo_ml.models.nddo import NDDO
+from nddo_ml.models.open import as_nddo
 from nddo_ml.scf.fock import FockBuilder
 from nddo_ml.scf.fock_many import coulomb, exchange
 from nddo_ml.systems import Systems
@@ -60,13 +60,12 @@ def excited_states(
     """
     if systems.n_systems != 1:
         raise InputError(f"excited states are of one molecule at a time; got {systems.n_systems} systems")
-    if not isinstance(model, NDDO):
-        raise InputError(f"{model.name} has no orbitals; expected a method or a hybrid")
+    method = as_nddo(model)
     with torch.no_grad():
-        scf = given(model(systems).scf)
+        scf = given(method(systems).scf)
         if scf.density.shape[1] != 1:
             raise InputError(f"{systems.formula(0)}: excited states are of closed shells; this is an open one")
-        hamiltonian = model.hamiltonian(systems)
+        hamiltonian = method.hamiltonian(systems)
         space = _Singles.of(
             FockBuilder.from_integrals(hamiltonian.integrals),
             scf.orbitals[0, 0],

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ase import Atoms
 
 END_FORCE = 0.005  # eV/Å, of relaxed reactants and products
+FIRST_STEPS = 40  # after which a band that has not converged is refined around its highest image
 SAME_SHAPE = 0.3  # Å, root mean square deviation within which an end is the one that was given
 
 
@@ -56,7 +57,17 @@ def relaxed_paths(
         optimize(side, model, fmax=END_FORCE, max_steps=500).systems.to_ase() for side in (reactants, products)
     )
     paths = [first_path(a, b, images) for a, b in zip(starts, ends, strict=True)]
-    return [_path(band) for band in relax_bands(reactants, model, paths, fmax=fmax, max_steps=max_steps)]
+    bands = relax_bands(reactants, model, paths, fmax=fmax, max_steps=min(FIRST_STEPS, max_steps))
+    found = [_path(band) for band in bands]
+    left = [k for k, band in enumerate(bands) if not band.converged]
+    if left and max_steps > FIRST_STEPS:
+        zoomed = [_around_highest(bands[k], starts[k], images) for k in left]
+        closer = relax_bands(
+            reactants.select(torch.tensor(left)), model, zoomed, fmax=fmax, max_steps=max_steps - FIRST_STEPS
+        )
+        for k, band in zip(left, closer, strict=True):
+            found[k] = _joined(bands[k], _path(band))
+    return found
 
 
 def saddles_on(reactions: Systems, model: AbstractModel, paths: Sequence[Path], *, fmax: float) -> Saddles:
@@ -98,6 +109,33 @@ def _deviation(atoms: Atoms, other: Atoms) -> float:
     moved = atoms.copy()
     minimize_rotation_and_translation(other, moved)
     return float(np.sqrt(((moved.positions - other.positions) ** 2).sum(axis=1).mean()))
+
+
+def _around_highest(band: Band, atoms: Atoms, images: int) -> np.ndarray:
+    """A path between the neighbours of a band's highest image, through it."""
+    frames = []
+    for x in band.positions[band.highest - 1 : band.highest + 2]:
+        frame = atoms.copy()
+        frame.set_positions(x, apply_constraint=False)
+        frames.append(frame)
+    half = images // 2 + 1
+    before = first_path(frames[0], frames[1], half)
+    frames[1].set_positions(before[-1], apply_constraint=False)  # as it was laid on its neighbour
+    return np.concatenate([before, first_path(frames[1], frames[2], half)[1:]])
+
+
+def _joined(band: Band, closer: Path) -> Path:
+    """The band with the refined path in place of its highest image and what is between its neighbours."""
+    k = band.highest
+    return Path(
+        np.concatenate([band.positions[: k - 1], closer.positions, band.positions[k + 2 :]]),
+        np.concatenate([band.energies[: k - 1], closer.energies, band.energies[k + 2 :]]),
+        closer.tangent,
+        k - 1 + closer.highest,
+        closer.force,
+        closer.converged,
+        band.steps + closer.steps,
+    )
 
 
 def _path(band: Band) -> Path:

@@ -18,7 +18,7 @@ FILES = {
     "infinite": ("2\n\nH 0 0 0\nH 0 inf 1\n", ["frame 0, atom 1 (H)", "finite", "inf"]),
     "one spot": (
         "3\n\nH 0 0 0\nO 0 0 1\nH 0 0 0.01\n",
-        ["frame 0, atom 0 (H)", "frame 0, atom 2 (H)", "one spot", "at least 0.05"],
+        ["frame 0, atoms 0 (H) and 2 (H)", "one spot", "at least 0.05"],
     ),
     "periodic": ('1\nLattice="5 0 0 0 5 0 0 0 5"\nH 0 0 0\n', ["frame 0", "pbc"]),
     "multiplicity": (GOOD.replace("\n\n", "\nmultiplicity=2\n"), ["frame 0", "multiplicity", "2"]),

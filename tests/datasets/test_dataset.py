@@ -183,7 +183,7 @@ def test_files_that_cannot_be_read(tmp_path):
     with pytest.raises(InputError, match=r"nowhere.xyz: no such file"):
         load_dataset([tmp_path / "nowhere.xyz"])
     (tmp_path / "broken.xyz").write_text("3\nProperties=species:S:1:pos:R:3\nH 0 0 0\n")
-    with pytest.raises(InputError, match=r"broken.xyz, frame 0: cannot be read"):
+    with pytest.raises(InputError, match=r"broken.xyz, frame 0: line 3: expected a structure of 3 atoms; got 1"):
         load_dataset([tmp_path / "broken.xyz"])
     (tmp_path / "broken.h5").write_text("not HDF5")
     with pytest.raises(InputError, match=r"broken.h5: cannot be read as HDF5"):

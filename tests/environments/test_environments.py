@@ -113,7 +113,8 @@ def test_a_core_and_a_smeared_charge() -> None:
     systems = Systems.build(torch.tensor([1]), torch.zeros(1, 3, dtype=torch.float64))
     parameters = parameters_of(systems, load_method("AM1"))
     layout = build_layout(systems.system_idx, parameters.width, 1)
-    found = PointCharges.of([0.5], [[0.0, 0.0, 2.0]], radius=0.7).embed(systems, parameters, layout)
+    charge = PointCharges.of([0.5], [[0.0, 0.0, 2.0]], radius=0.7).over(1)
+    found = charge.embed(systems, parameters, layout)
     coulomb = parameters.constants.hartree_ev * parameters.constants.bohr_angstrom  # eV Å
     radius = 0.5 * coulomb / float(parameters.g_ss[0])
     assert float(found.energy[0]) == pytest.approx(0.5 * coulomb / (2.0**2 + (radius + 0.7) ** 2) ** 0.5, rel=1e-10)

@@ -7,7 +7,18 @@ from dataclasses import replace
 import pytest
 import torch
 from ase import Atoms
-from reference_data import Deviations, deviations, entries, to_systems
+from reference_data import (
+    Deviations,
+    deviations,
+    entries,
+    expected,
+    other_solutions,
+    padded,
+    rows,
+    run,
+    square,
+    to_systems,
+)
 
 from nddo_ml import NDDO, Systems
 from nddo_ml.elements import number_of
@@ -15,27 +26,22 @@ from nddo_ml.methods.tables import load_method
 from nddo_ml.terms.hydrogen_bonds_eh import HydrogenBondsEH
 from nddo_ml.units import EV_KCAL_MOL
 
-HEAT, GRADIENT, DIPOLE = 0.005, 0.02, 0.002  # kcal/mol, kcal/mol/Å, D
+HEAT, GRADIENT, DIPOLE = 0.002, 0.005, 0.002  # kcal/mol, kcal/mol/Å, D
+OF_OPEN = 0.02  # kcal/mol/Å
 WEAK = 0.01  # kcal/mol; MOPAC leaves weaker hydrogen bonds out of gradients, and so does the comparison
-# Gradients, kcal/mol/Å, of linear nitriles with a hydrogen bond: the torsion in it turns within 0.001 Å, so that
-# MOPAC's steps to one side miss the slope, which is 3,600 here.
-TURNING = {"PM7/acetonitrile_water": 100.0, "PM6-DH+/acetonitrile_water": 50.0}
+# Where hydrogen bonds have no slope: the torsion in them turns within 0.001 Å (linear acetonitrile and CO2, by up
+# to 3,600 kcal/mol/Å), or stands at a kink between two lone pairs (planar dimers). MOPAC steps by 1e-5 Å to one side.
+NOT_SMOOTH = {"acetonitrile_water": 100.0, "CO2_water": 4.0, "s22:Formic_acid_dimer": 1.0}
+NOT_SMOOTH |= {"s22:Formamide_dimer": 6.0, "s22:Uracil_dimer_h-bonded": 6.0}
 # MOPAC's overlap jumps at a C–C distance of 1.5351 Å (by 1e-5 kcal/mol), which its difference quotient shows.
 AT_A_JUMP = {"PM6-DH+/hexadecane": 0.15}
-# MOPAC finds another solution of the field, ours is lower by so many kcal/mol.
-LOWER = {
-    "PM7/atom:Mg": 143.0683,
-    "PM7/BiBi@2.8712": 90.3575,
-    "PM7/B-OH1*0.95": 30.9382,
-    "PM7/Bi-OH1": 4.5124,
-    "PM7/Pd(CO)4": 0.8556,
-}
 SETS = [("pm7", "PM7"), ("pm6_dh", "PM6-DH+")]
 
 
 def tolerances(entry: dict) -> tuple[float, float, float]:
     """Of heat of formation, gradient and dipole."""
-    at = TURNING.get(entry["id"], AT_A_JUMP.get(entry["id"], GRADIENT))
+    at = AT_A_JUMP.get(entry["id"], OF_OPEN if entry["uhf"] else GRADIENT)
+    at = NOT_SMOOTH.get(entry["id"].partition("/")[2], at)
     noise = [1.5 * entry.get(key, 0.0) for key in ("gradient_noise", "dipole_noise")]
     return HEAT, at + noise[0], DIPOLE + noise[1]
 
@@ -68,20 +74,20 @@ def differing(chosen: list[dict], off: Deviations) -> list:
 
 
 def check_closed(name: str, method: str, step: int) -> None:
-    chosen = [e for e in entries(name) if not e["uhf"] and e["id"] not in LOWER][::step]
+    """Where MOPAC finds a higher solution, its numbers of ours, to which it comes from our density, are expected."""
+    chosen = [expected(e) for e in entries(name) if not e["uhf"]][::step]
     assert not differing(chosen, compared(chosen, method, uhf=False))
 
 
-def check_open(step: int, least: float) -> None:
+def check_open(chosen: list[dict], least: float) -> None:
     """Never above MOPAC's solution, and where it is the same, with the same gradient and dipole."""
-    chosen = [e for e in entries("pm7") if e["uhf"]][::step]
     off = compared(chosen, "PM7", uhf=True)
     assert float(off.heat_of_formation.max()) < HEAT
     same = off.heat_of_formation.abs() <= HEAT
     assert float(same.double().mean()) >= least
     turned = [name for name, *values in differing(chosen, off) if abs(values[0]) <= HEAT]
     norms = {e["id"]: (float(off.gradient_norm[k]), float(off.dipole_norm[k])) for k, e in enumerate(chosen)}
-    assert not [t for t in turned if norms[t][0] > GRADIENT or norms[t][1] > DIPOLE]
+    assert not [t for t in turned if norms[t][0] > OF_OPEN or norms[t][1] > DIPOLE]
 
 
 @pytest.mark.parametrize(("name", "method"), SETS)
@@ -95,20 +101,24 @@ def test_all_closed_shells(name: str, method: str) -> None:
     check_closed(name, method, 1)
 
 
-def test_other_solutions_are_lower() -> None:
-    chosen = [e for e in entries("pm7") if LOWER.get(e["id"], 0) > 1]
-    off = compared(chosen, "PM7", uhf=False)
-    for entry, heat in zip(chosen, off.heat_of_formation.tolist(), strict=True):
-        assert -heat == pytest.approx(LOWER[entry["id"]], abs=0.001)
+def test_other_solutions() -> None:
+    """All five of closed shells: MOPAC's numbers of ours, and ours of its solution, from its density."""
+    known = {e["id"]: e for e in entries("pm7") if not e["uhf"] and e["id"] in other_solutions()}
+    chosen = [*known.values()]
+    assert len(chosen) == 5
+    assert not differing([expected(e) for e in chosen], compared([expected(e) for e in chosen], "PM7", uhf=False))
+    starts = [square(other_solutions()[e["id"]]["start"], rows(e, "PM7")) for e in chosen]
+    _, there = run(chosen, "PM7", False, "first", padded(starts))
+    assert float(there.heat_of_formation.abs().max()) < HEAT
 
 
 def test_sample_of_open_shells() -> None:
-    check_open(12, 0.5)
+    check_open([e for e in entries("pm7") if e["uhf"] and len(e["symbols"]) <= 2][::15], 0.5)
 
 
 @pytest.mark.slow
 def test_all_open_shells() -> None:
-    check_open(1, 0.72)
+    check_open([e for e in entries("pm7") if e["uhf"]], 0.72)
 
 
 def test_every_element_is_shown() -> None:

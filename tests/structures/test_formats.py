@@ -257,7 +257,7 @@ def test_freeze_codes_and_commas_of_gaussian(tmp_path):
 FLAVOURS = [
     ("a.com", "! by hand\n# pm6 ! route\n\nt\n\n-1 1 ! charge\nO 0 0 0 ! oxygen\nH 0 0 .97\n\n", "HO", -1, 1),
     ("b.com", "# pm6\n\nt\n\n0 1\nC(Fragment=1,Iso=13,Spin=1) 0 0 0\nO 1.13 0 0\n\n", "CO", 0, 1),
-    ("c.com", "# pm6 counterpoise=2\n\nt\n\n1,1 1,1 0,1\nO(Fragment=1) 0 0 0\nH(Fragment=1) .98 0 0\n"
+    ("c.com", "# pm6 counterpoise=2\n\nt\n\n1,2 1,2 0,1\nO(Fragment=1) 0 0 0\nH(Fragment=1) .98 0 0\n"
      "H(Fragment=2) 0 3 0\n\n", "H2O", 1, 2),
     ("d.com", "# oniom(b3lyp:amber)\n\nt\n\n0 1\nO-OW--0.834 0 0 0 0 H\nH-HW-0.417 0 .96 0 0 L\n"
      "H-HW-0.417 0 -.24 .93 0 L\n\n", "H2O", 0, 1),
@@ -287,7 +287,7 @@ def test_flavours_of_input(name, text, formula, charge, multiplicity, tmp_path):
 def test_potentials_around_a_molecule_are_refused(tmp_path):
     text = "! PM3\n* xyz 0 1\nO 0 0 0\nH .96 0 0\nH -.24 .93 0\nZr> 4.0 0 0 5\n*\n"
     (tmp_path / "a.inp").write_text(text)
-    assert "point charge or potential (Zr>)" in refusal(tmp_path / "a.inp")
+    assert "potential (Zr>) among the atoms" in refusal(tmp_path / "a.inp")
 
 
 def test_extended_smiles_as_rdkit_reads_them(tmp_path):

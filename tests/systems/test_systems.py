@@ -112,7 +112,7 @@ def test_atoms_on_one_spot_are_found_far_along_x_and_only_within_a_system():
     rng = np.random.default_rng(0)
     x = rng.uniform(0, 50, (200, 3))
     x[150] = x[20] + [0.0, 0.0, 0.01]
-    with pytest.raises(InputError, match=r"system 1, atoms 20 .* and 150 "):
+    with pytest.raises(InputError, match=r"system 1, atoms 20 \(H\) and 150 \(H\) are"):
         Systems.from_ase([WATER, Atoms("H200", x)])
     Systems.from_ase([WATER, WATER])  # the same place in another system is no matter
 

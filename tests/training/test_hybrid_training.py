@@ -210,3 +210,24 @@ def test_bounds_of_the_configuration_replace_single_ones() -> None:
     assert bounds["U_ss"] == 0.01
     assert "K" not in bounds
     assert "L" in bounds
+
+
+def test_pm7_as_parent(tmp_path) -> None:
+    """Its two-centre integrals go over to point charges, its pairs have parameters of their own: both follow shifts."""
+    write(tmp_path / "train.extxyz", labelled(4))
+    text = CONFIG.format(folder=tmp_path).replace('kind = "nddo"', 'kind = "nddo"\nmethod = "PM7"')
+    (tmp_path / "config.toml").write_text(text)
+    model = train(read_config(tmp_path / "config.toml")).model
+    assert isinstance(model, NDDO)
+    assert (model.method.name, len(model.corrections)) == ("PM7", 2)
+    frames = labelled(4)
+    target = torch.cat([torch.from_numpy(a.get_forces()) for a in frames])
+    error, before = ((m(batch(*frames), forces=True).forces - target).abs().mean() for m in (model, NDDO("PM7")))
+    assert float(error) < 0.9 * float(before)
+    shifts, step = load_model(tmp_path / "run" / "model.pt"), 1e-4
+    systems = batch(rattled("CH4", 50))
+    force = float(shifts(systems, forces=True).forces[1, 0])
+    shift = torch.zeros_like(systems.positions)
+    shift[1, 0] = step
+    up, down = (float(shifts(systems.with_positions(systems.positions + s * shift)).energy[0]) for s in (1, -1))
+    assert force == pytest.approx((down - up) / (2 * step), abs=1e-5)
