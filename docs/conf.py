@@ -64,6 +64,11 @@ reference_pages = {
     ),
     "results": ("Results", "Results as they come, kept and written whole.", ["nddo_ml.results"]),
     "environments": ("Environments", "Fields, point charges and solvents around a molecule.", ["nddo_ml.environments"]),
+    "electrostatics": (
+        "Electrostatics",
+        "Charges and their Coulomb energy beside a potential.",
+        ["nddo_ml.electrostatics"],
+    ),
     "generate": ("Molecules by rules", "Structures for training data.", ["nddo_ml.generate"]),
     "labelling": ("Reference labels", "Calculations with PySCF.", ["nddo_ml.labelling"]),
     "methods": ("Methods", "The published methods and their parameters.", ["nddo_ml.methods"]),

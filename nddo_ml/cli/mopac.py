@@ -44,9 +44,9 @@ def mopac(files: Jobs) -> None:
     there is and would change results is named. FILE.json has the results,
     FILE.out.xyz the structures. All calculations of a file must ask for the same.
 
-    Example:
+    Examples:
 
-      nddo-ml mopac job.mop
+      nddo-ml mopac examples/water.mop
     """
     report = common.Report(common.console(stderr=True))
     for file in files:

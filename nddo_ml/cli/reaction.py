@@ -81,9 +81,9 @@ def reaction(
     in OUT.part: the same command goes on where it stopped. Gibbs energies are
     electronic energies with those of the rigid rotor and harmonic oscillator.
 
-    Example:
+    Examples:
 
-      nddo-ml reaction hcn.xyz hnc.xyz --model PM6 --output path.xyz --figure path.png
+      nddo-ml reaction examples/reactions/hcn.xyz examples/reactions/hnc.xyz -m PM6 -o path.xyz
     """
     inputs = [reactant, product, model, *filter(None, [charges])]
     targets = produce.checked(inputs, output=output_file, json=json, figure=figure)

@@ -54,9 +54,9 @@ def ts(
     vibrations are computed at the end: exactly one should be imaginary. For
     a reaction of which reactant and product are known, take nddo-ml reaction.
 
-    Example:
+    Examples:
 
-      nddo-ml ts guess.xyz --model PM6 --output saddle.xyz --modes saddle.molden
+      nddo-ml ts examples/reactions/hcn_saddle.xyz --model PM6 --output saddle.xyz --modes saddle.molden
     """
     sources = produce.Sources.given(files, None, charge, multiplicity, no_pbc)
     inputs = [*sources.files, model, *filter(None, [charges])]

@@ -72,8 +72,6 @@ class LossConfig(Checked):
 class PhaseConfig(Checked):
     """One optimiser for some epochs, of all weights and labels or some of them."""
 
-    part: Literal["all", "short", "charges"] = "all"  # short: networks of energies; charges: what charges come from
-    labels: Annotated[tuple[Label, ...], Strict(strict=False)] = ()  # of the loss only these; none given: all
     optimizer: Literal["adam", "soap", "lbfgs", "kalman"] = "adam"
     epochs: Count = 100
     batch: Count = 8  # structures a step; lbfgs: structures held at once, every step sees all
@@ -89,6 +87,8 @@ class PhaseConfig(Checked):
     inner: Annotated[int, Field(ge=1, le=1000)] = 20  # lbfgs: iterations an epoch
     force_updates: Annotated[int, Field(ge=0, le=1000)] = 4  # kalman: updates by forces a batch
     covariance: Positive = 1.0  # kalman: of the weights at the start; small for weights that are already good
+    part: Literal["all", "short", "charges"] = "all"  # short: networks of energies; charges: what charges come from
+    labels: Annotated[tuple[Label, ...], Strict(strict=False)] = ()  # of the loss only these; none given: all
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,12 @@
 """Minimum-energy paths: nudged elastic bands of many reactions, all images of all of them one batch.
 
 Improved tangents: Henkelman & Jónsson, J. Chem. Phys. 113, 9978 (2000); climbing image: Henkelman, Uberuaga & Jónsson,
-J. Chem. Phys. 113, 9901 (2000); first path: Smidstrup, Pedersen, Stokbro & Jónsson, J. Chem. Phys. 140, 214106 (2014).
+J. Chem. Phys. 113, 9901 (2000); first path: Smidstrup, Pedersen, Stokbro & Jónsson, J. Chem. Phys. 140, 214106 (2014);
+optimiser: Bitzek, Koskinen, Gähler, Moseler & Gumbsch, Phys. Rev. Lett. 97, 170201 (2006).
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -19,7 +19,6 @@ from nddo_ml.errors import InputError
 from nddo_ml.models.base import AbstractModel
 from nddo_ml.models.constant import constant_energy
 from nddo_ml.systems import Systems
-from nddo_ml.workflows.model_hessian import model_hessian
 from nddo_ml.workflows.second_derivatives import given
 
 if TYPE_CHECKING:
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 SPRING = 2.0  # eV/Å²
 _CLIMB = 0.5  # eV/Å, largest force of a band from which its highest image climbs
 _MAX_STEP = 0.1  # Å, of an atom
-_MEMORY = 25  # steps that the inverse Hessian is made of
+_PATIENCE, _LONGEST, _MIXING = 5, 0.6, 0.1  # of FIRE: downhill steps before longer ones, longest Δt, first α
 
 
 @dataclass
@@ -41,8 +40,13 @@ class Band:
     converged: bool = False
     climbing: bool = False
     steps: int = 0
-    _last: tuple[np.ndarray, np.ndarray] | None = None
-    _history: deque[tuple[np.ndarray, np.ndarray]] = field(default_factory=lambda: deque(maxlen=_MEMORY))
+    _timestep: float = 0.1
+    _mixing: float = 0.1
+    _downhill: int = 0  # steps since the power was negative
+    _velocity: np.ndarray = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._velocity = np.zeros_like(self.positions[1:-1])
 
     @property
     def highest(self) -> int:
@@ -77,39 +81,34 @@ class Band:
             made[k - 1] = force - along + SPRING * (ahead - back) * tangent
         return made
 
-    def move(self, forces: np.ndarray, inverse: np.ndarray) -> None:
-        """One step of L-BFGS of the whole band (Nocedal & Wright, Algorithm 7.4), each atom at most 0.1 Å.
+    def move(self, forces: np.ndarray) -> None:
+        """One step of FIRE of the whole band, each atom at most 0.1 Å: ``v ← (1 − α) v + α |v| F/|F| + Δt F``.
+
+        The forces of a band are no gradient, which a method that learns curvatures takes amiss.
 
         Args:
             forces: [images − 2, atoms, 3] eV/Å.
-            inverse: [images − 2, 3 atoms, 3 atoms] Å²/eV, of model Hessians, what is known before any step.
         """
-        flat = forces.reshape(-1)
-        x = self.positions[1:-1].reshape(-1)
-        if self._last is not None:
-            s, y = x - self._last[0], self._last[1] - flat
-            if s @ y > 1e-10:
-                self._history.append((s, y))
-            else:  # the band's forces are no gradient: what was learnt no longer holds
-                self._history.clear()
-        q, scales = -flat.copy(), []
-        for s, y in reversed(self._history):
-            scale = (s @ q) / (s @ y)
-            scales.append(scale)
-            q -= scale * y
-        q = (inverse @ q.reshape(len(inverse), -1, 1)).reshape(-1)
-        for (s, y), scale in zip(self._history, reversed(scales), strict=True):
-            q += s * (scale - (y @ q) / (s @ y))
-        step = -q.reshape(self.positions[1:-1].shape)
-        longest = np.linalg.norm(step, axis=2).max()
-        self._last = (x.copy(), flat.copy())
-        self.positions[1:-1] += step * min(1.0, _MAX_STEP / longest)
+        power = float((forces * self._velocity).sum())
+        if power > 0:
+            self._downhill += 1
+            length = np.linalg.norm(self._velocity) / np.linalg.norm(forces)
+            self._velocity = (1 - self._mixing) * self._velocity + self._mixing * length * forces
+            if self._downhill > _PATIENCE:
+                self._timestep = min(1.1 * self._timestep, _LONGEST)
+                self._mixing *= 0.99
+        else:
+            self._downhill, self._velocity, self._mixing = 0, np.zeros_like(forces), _MIXING
+            self._timestep *= 0.5
+        self._velocity = self._velocity + self._timestep * forces
+        step = self._timestep * self._velocity
+        self.positions[1:-1] += step * min(1.0, _MAX_STEP / max(np.linalg.norm(step, axis=2).max(), 1e-12))
         self.steps += 1
 
     def climb(self) -> None:
-        """Have the highest image climb from here; what was learnt of the band's curvature is forgotten."""
-        self.climbing, self._last = True, None
-        self._history.clear()
+        """Have the highest image climb from here, and the band start from rest."""
+        self.climbing = True
+        self._velocity = np.zeros_like(self._velocity)
 
 
 def first_path(reactant: Atoms, product: Atoms, images: int) -> np.ndarray:
@@ -176,24 +175,24 @@ def relax_bands(
     """
     images = [len(p) for p in paths]
     owner = torch.arange(len(paths)).repeat_interleave(torch.tensor(images))
-    energies, *_ = _evaluate(reactions, model, owner, [x for p in paths for x in p])
+    energies, _ = _evaluate(reactions, model, owner, [x for p in paths for x in p])
     bands = [Band(p.copy(), e) for p, e in zip(paths, np.split(energies, np.cumsum(images)[:-1]), strict=True)]
     for _ in range(max_steps + 1):
         active = [k for k, band in enumerate(bands) if not band.converged]
         if not active:
             break
         inner = torch.tensor([k for k in active for _ in range(images[k] - 2)])
-        found, true, inverse = _evaluate(reactions, model, inner, [x for k in active for x in bands[k].positions[1:-1]])
+        found, true = _evaluate(reactions, model, inner, [x for k in active for x in bands[k].positions[1:-1]])
         first = 0
         for k in active:
             here = slice(first, first + images[k] - 2)
             bands[k].energies[1:-1] = found[here]
-            _advance(bands[k], np.stack(true[here]), np.stack(inverse[here]), fmax, max_steps)
+            _advance(bands[k], np.stack(true[here]), fmax, max_steps)
             first += images[k] - 2
     return bands
 
 
-def _advance(band: Band, true: np.ndarray, inverse: np.ndarray, fmax: float, max_steps: int) -> None:
+def _advance(band: Band, true: np.ndarray, fmax: float, max_steps: int) -> None:
     """Take note of a band's forces, and move it where they are too large."""
     forces = band.forces(true)
     band.force = float(np.linalg.norm(forces, axis=2).max())
@@ -203,19 +202,15 @@ def _advance(band: Band, true: np.ndarray, inverse: np.ndarray, fmax: float, max
         band.force = float(np.linalg.norm(forces, axis=2).max())
     band.converged = band.climbing and band.force <= fmax
     if not band.converged and band.steps < max_steps:
-        band.move(forces, inverse)
+        band.move(forces)
 
 
 def _evaluate(
     reactions: Systems, model: AbstractModel, owner: Tensor, positions: list[np.ndarray]
-) -> tuple[np.ndarray, list[np.ndarray], list[np.ndarray]]:
-    """Energies of structures of the reactions ``owner``, without constants that have no force, forces, and inverse
-    model Hessians."""
+) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Energies of structures of the reactions ``owner``, without constants that have no force, and forces."""
     systems = reactions.select(owner).with_positions(torch.as_tensor(np.concatenate(positions)))
     prediction = model(systems, forces=True).detached()
     energy = prediction.energy - constant_energy(model, systems)
-    sizes = [len(x) for x in positions]
-    forces = given(prediction.forces).split(sizes)
-    inverses = torch.linalg.inv(model_hessian(systems, systems.places, max(sizes))).numpy()
-    cut = [inverse[: 3 * n, : 3 * n] for inverse, n in zip(inverses, sizes, strict=True)]
-    return energy.numpy(), [f.numpy() for f in forces], cut
+    forces = given(prediction.forces).split([len(x) for x in positions])
+    return energy.numpy(), [f.numpy() for f in forces]

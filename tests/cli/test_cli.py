@@ -38,7 +38,7 @@ def files(tmp_path: Path) -> list[Path]:
 def fake(monkeypatch: pytest.MonkeyPatch) -> MorseModel:
     """The commands with a cheap model."""
     model = MorseModel()
-    monkeypatch.setattr(common, "load_model", lambda *options: model)
+    monkeypatch.setattr(common, "load_model", lambda *given, **more: model)
     return model
 
 
@@ -124,7 +124,7 @@ def test_scf_failure_is_reported_and_the_rest_is_done(monkeypatch, files, capsys
     def failing(call: int, systems: Systems) -> list[int]:
         return systems.system_idx[(systems.numbers == 8)].unique().tolist()
 
-    monkeypatch.setattr(common, "load_model", lambda *options: MorseModel(failing=failing))
+    monkeypatch.setattr(common, "load_model", lambda *given, **more: MorseModel(failing=failing))
     assert call("energy", *files, "--json", "-") == 1
     captured = capsys.readouterr()
     assert [r["formula"] for r in json.loads(captured.out)] == ["CH4", "CH3"]

@@ -178,7 +178,7 @@ def test_dipole_and_charges_by_positions(features: AtomFeatures) -> None:
 def test_an_energy_loss_needs_no_response(features: AtomFeatures) -> None:
     model = hybrid(features, response=ResponseOptions(max_iterations=0)).train()
     prediction = model(batch("H2O"))
-    torch.autograd.grad(prediction.energy.sum(), list(model.parameters()), allow_unused=True)
+    torch.autograd.grad(prediction.energy.sum(), list(model.parameters()), allow_unused=True, retain_graph=True)
     with pytest.raises(ResponseError, match=r"systems \[0\]"):
         torch.autograd.grad(prediction.charges.square().sum(), list(model.parameters()), allow_unused=True)
 

@@ -23,6 +23,11 @@ FIELD, SITE = (0.3, -0.2, 0.5), (0.5, 0.3, 3.4)  # V/Å, Å
 METHODS = sorted({e["method"] for e in entries("environments")})
 
 
+# kcal/mol/Å where MOPAC's overlaps jump between series nearby; ours is the derivative of our energy there (differences
+# of 1e-4 Å give −7.80365 and −2.94255, MOPAC −7.77907 and −2.94759).
+JUMPS = {"MNDO/ZnH2": 0.03}
+
+
 @dataclass(frozen=True)
 class MopacField(UniformField):
     """A field without matrix elements between p and d orbitals, as MOPAC's."""
@@ -54,7 +59,9 @@ def test_field(method: str, uhf: bool) -> None:
     heat = torch.tensor([e["heat_of_formation"] for e in chosen], dtype=torch.float64)
     assert float((prediction.heat_of_formation - heat).abs().max()) < 1e-4
     gradients = torch.tensor([g for e in chosen for g in e["gradients"]], dtype=torch.float64)
-    assert float((-prediction.forces * EV_KCAL_MOL - gradients).abs().max()) < (0.2 if "-" in method else 0.01)
+    off = (-prediction.forces * EV_KCAL_MOL - gradients).abs().amax(1)
+    limits = [JUMPS.get(e["id"], 0.2 if "-" in method else 0.01) for e in chosen]
+    assert bool((off < torch.tensor(limits, dtype=torch.float64)[systems.system_idx]).all())
 
 
 @pytest.mark.parametrize("uhf", [False, True])

@@ -27,7 +27,7 @@ def energy(numbers: list[int], positions: list[list[float]], charges: list[float
     system.addForce(force)
     context = openmm.Context(system, openmm.VerletIntegrator(0.001), openmm.Platform.getPlatformByName("Reference"))
     context.setPositions([[0.1 * x for x in row] for row in positions])
-    return context.getState(getEnergy=True).getPotentialEnergy()._value
+    return context.getState(getEnergy=True).getPotentialEnergy().value_in_unit(openmm.unit.kilojoule_per_mole)
 
 
 if __name__ == "__main__":
