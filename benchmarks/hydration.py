@@ -6,7 +6,8 @@ that of the gas. ``--mopac`` and ``--xtb`` run these programs on the same geomet
 Experiment, kcal/mol, 1 mol/l in both phases: FreeSolv 0.52 (Duarte Ramos Matos et al., J. Chem. Eng. Data 62, 1559
 (2017)) for molecules. For ions the cycle of gas-phase basicities or acidities (NIST), pK_a, and FreeSolv's value of the
 neutral form, with -265.9 for the proton (Tissandier et al., J. Phys. Chem. A 102, 7787 (1998)); these agree within 0.7
-with Kelly, Cramer & Truhlar, J. Phys. Chem. B 110, 16066 (2006), whose chloride is taken. They are good to 2 or 3.
+with Kelly, Cramer & Truhlar, J. Phys. Chem. B 110, 16066 (2006), whose chloride is taken. They are good to 2 or 3, and
+their terms have not been checked entry by entry against these sources.
 """
 
 from __future__ import annotations
