@@ -101,7 +101,7 @@ class Compiled:
             raise MemoryError("not enough memory for the neighbours of an atom")
 
 
-class Environment:
+class Neighborhood:
     """What the kernels need beside the vectors: elements of centres and neighbours, rows sorted by centre."""
 
     def __init__(self, compiled: Compiled, element: Tensor, i: Tensor, j: Tensor) -> None:
@@ -139,7 +139,7 @@ class FastG(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, vectors: Tensor, environment: Environment, definition: Definition) -> Tensor:
+    def forward(ctx: Any, vectors: Tensor, environment: Neighborhood, definition: Definition) -> Tensor:
         ctx.save_for_backward(vectors)
         ctx.environment, ctx.definition = environment, definition
         return environment.forward(vectors)
@@ -158,7 +158,7 @@ class _Pull(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, g: Tensor, vectors: tuple[Tensor], environment: Environment, definition: Definition
+        ctx: Any, g: Tensor, vectors: tuple[Tensor], environment: Neighborhood, definition: Definition
     ) -> Tensor:
         ctx.vectors, ctx.environment, ctx.definition = vectors[0], environment, definition
         return environment.pull(vectors[0], g)

@@ -13,7 +13,7 @@ from ase.data import atomic_numbers
 from torch import Tensor, nn
 
 from bp_descriptors import functions as terms
-from bp_descriptors.fast import Compiled, Environment, FastG, library
+from bp_descriptors.fast import Compiled, FastG, Neighborhood, library
 from bp_descriptors.geometry import norm, pair_vectors
 from bp_descriptors.neighbors import Pairs, neighbor_list
 from bp_descriptors.presets import default_functions, read_n2p2, write_n2p2
@@ -123,7 +123,7 @@ class SymmetryFunctions(nn.Module):
             order = torch.argsort(pairs.i, stable=True)
             vectors = vectors[order]
             pairs = Pairs(pairs.i[order], pairs.j[order], pairs.shift[order], pairs.half)
-        environment = Environment(self.compiled, element, pairs.i, pairs.j)
+        environment = Neighborhood(self.compiled, element, pairs.i, pairs.j)
         return FastG.apply(vectors, environment, lambda v: self.definition(numbers, element, v, pairs))
 
     def definition(self, numbers: Tensor, element: Tensor, vectors: Tensor, pairs: Pairs) -> Tensor:

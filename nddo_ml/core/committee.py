@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from bp_descriptors import Pairs, Scaler, SymmetryFunctions
-from bp_descriptors.fast import Environment
+from bp_descriptors.fast import Neighborhood
 from bp_descriptors.fast import library as functions_library
 from nddo_ml.core.library import library
 from nddo_ml.core.networks import Networks, versions
@@ -38,13 +38,13 @@ class ClosedCommittee:
     def _known(self) -> bool:
         return None not in (library(), functions_library()) and Networks.serve(self._networks)
 
-    def features(self, numbers: Tensor, vectors: Tensor, pairs: Pairs) -> tuple[Tensor, Environment]:
+    def features(self, numbers: Tensor, vectors: Tensor, pairs: Pairs) -> tuple[Tensor, Neighborhood]:
         """Symmetry functions [atoms, F], and what their derivatives need."""
-        around = Environment(self.functions.compiled, self.functions.element_index(numbers), pairs.i, pairs.j)
+        around = Neighborhood(self.functions.compiled, self.functions.element_index(numbers), pairs.i, pairs.j)
         return around.forward(vectors), around
 
     def outputs(
-        self, numbers: Tensor, features: Tensor, vectors: Tensor, around: Environment, *, slopes: str | None
+        self, numbers: Tensor, features: Tensor, vectors: Tensor, around: Neighborhood, *, slopes: str | None
     ) -> tuple[Tensor, Tensor | None]:
         """Outputs [members, atoms] and their derivatives by the vectors, [members or one, pairs, 3].
 

@@ -6,7 +6,7 @@ from ase.build import bulk
 
 from bp_descriptors import Cutoff, Function, Pairs, SymmetryFunctions
 from bp_descriptors.cutoffs import CUTOFF_KINDS
-from bp_descriptors.fast import Environment
+from bp_descriptors.fast import Neighborhood
 
 CLOSE = {"rtol": 1e-10, "atol": 1e-11}
 
@@ -132,7 +132,7 @@ def test_threads_give_the_same(describe_inputs):
 def test_environment_needs_no_pairs():
     sf = SymmetryFunctions.default(["C"], size="small")
     nothing = torch.zeros(0, dtype=torch.int64)
-    environment = Environment(sf.compiled, torch.zeros(3, dtype=torch.int64), nothing, nothing)
+    environment = Neighborhood(sf.compiled, torch.zeros(3, dtype=torch.int64), nothing, nothing)
     assert environment.forward(torch.zeros(0, 3)).shape == (3, sf.n_features)
     assert environment.pull(torch.zeros(0, 3), torch.ones(3, sf.n_features)).shape == (0, 3)
 
