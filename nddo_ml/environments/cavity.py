@@ -8,7 +8,6 @@ from math import log
 
 import torch
 from ase.data import vdw_radii
-from scipy.integrate import lebedev_rule
 from torch import Tensor
 
 from nddo_ml.errors import InputError
@@ -60,6 +59,8 @@ def sphere(points: int) -> tuple[Tensor, Tensor, float]:
     """
     if points not in _GRIDS:
         raise InputError(f"the points of a sphere must be one of {', '.join(map(str, POINTS))}; got {points}")
+    from scipy.integrate import lebedev_rule
+
     degree, exponent = _GRIDS[points]
     at, weights = lebedev_rule(degree)
     return torch.from_numpy(at.T.copy()), torch.from_numpy(weights), exponent
