@@ -166,3 +166,13 @@ def test_qm_mm_forces_are_derivatives() -> None:
 def test_vacuum_around_nothing() -> None:
     with pytest.raises(InputError, match="at least one environment"):
         Together.of([])
+
+
+def test_charges_in_two_parts_are_those_in_one() -> None:
+    at, q = torch.tensor([[0.5, 2.8, 0.3], [-3.0, 0.2, 1.1]], dtype=torch.float64), torch.tensor([0.7, -0.4])
+    one = PointCharges.of(q.double(), at)
+    two = Together.of([PointCharges.of(q[k : k + 1].double(), at[k : k + 1]) for k in range(2)])
+    found = [NDDO("AM1", scf=TIGHT)(molecule("H2O"), forces=True, environment=around) for around in (one, two)]
+    torch.testing.assert_close(found[1].energy, found[0].energy, rtol=0, atol=1e-9)
+    torch.testing.assert_close(found[1].forces, found[0].forces, rtol=0, atol=1e-7)
+    torch.testing.assert_close(found[1].environment_forces, found[0].environment_forces, rtol=0, atol=1e-7)
