@@ -135,6 +135,16 @@ def test_reference_energies_of_several_levels():
     np.testing.assert_allclose(common.labels.values["energy"][5:], data.labels.values["energy"][:5])
 
 
+def test_zeros_weigh_structures_by_one_over_their_size():
+    """Of H2 at −1 eV an atom and H4 at −2 eV an atom: Σ E / Σ N."""
+    frames = [Atoms("H2", [[0, 0, 0], [0, 0, 0.8]]), Atoms("H4", [[0, 0, k] for k in range(4)])]
+    for frame, energy in zip(frames, (-2.0, -8.0), strict=True):
+        frame.calc = SinglePointCalculator(frame, energy=energy)
+    data = from_frames(frames)
+    (found,) = fit_zeros(data, data.labels.values["energy"]).values()
+    assert found == pytest.approx({1: -10 / 6})
+
+
 def _bad(change, tmp_path, frame=1):
     frames = [labelled(seed=k) for k in range(3)]
     change(frames[frame])

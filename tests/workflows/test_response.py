@@ -8,7 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from ase import Atoms
+from ase import Atoms, units
+from ase.build import molecule
 from hybrid_models import batch, hybrid, rattled
 from places import REFERENCES
 
@@ -73,6 +74,17 @@ def test_frequencies_are_those_of_mopac(formula: str) -> None:
     positions, expected = FREQUENCIES[formula]
     found = vibrations(NDDO("AM1"), Systems.from_ase(Atoms(formula, positions))).frequencies
     torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float64), rtol=0, atol=0.8)
+
+
+def test_intensities_are_slopes_of_the_dipole() -> None:
+    """42.2561 km/mol for each (D/Å)²/u, as ASE's ``Infrared`` has it."""
+    model, systems = NDDO("AM1"), Systems.from_ase(molecule("H2O"))
+    found = vibrations(model, systems, intensities=True)
+    assert found.intensities is not None
+    for mode, intensity in zip(found.modes, found.intensities.tolist(), strict=True):
+        ends = [model(systems.with_positions(systems.positions + s * 1e-3 * mode)).dipole for s in (1, -1)]
+        slope = (ends[0] - ends[1])[0] / 2e-3 / units.Debye
+        assert intensity == pytest.approx(42.2561 * float(slope.square().sum()), rel=1e-4)
 
 
 def test_vibrations_do_not_depend_on_orientation() -> None:
