@@ -8,6 +8,7 @@ from pathlib import Path
 
 from setuptools import Extension, setup
 
+SHARED = Path("bp_descriptors/csrc")  # headers of both
 SOURCES = {"nddo_ml.core": Path("nddo_ml/core/csrc/core.c"), "bp_descriptors": Path("bp_descriptors/csrc/functions.c")}
 FLAGS = [
     *("-std=c11", "-O3", "-fno-math-errno", "-fno-trapping-math"),
@@ -22,7 +23,10 @@ setup(
         Extension(
             f"{package}._{name}",
             [str(source)],
-            depends=[str(header) for header in sorted(source.parent.glob("*.h"))],
+            include_dirs=[str(SHARED)],
+            depends=[
+                str(header) for folder in sorted({source.parent, SHARED}) for header in sorted(folder.glob("*.h"))
+            ],
             extra_compile_args=[*FLAGS, *options],
             optional=True,
         )

@@ -7,35 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define INLINE static inline __attribute__((always_inline))
-#define PI 3.141592653589793
+#include "common.h"
 
-/* exp(x) for x ≤ 0; relative error below 1e-15 (1 + |x|/10) */
-INLINE double exponential(double x) {
-    const double magic = 6755399441055744.0;
-    x = x < -700.0 ? -700.0 : x;
-    double shifted = x * 1.4426950408889634 + magic, k = shifted - magic;
-    double f = (x - k * 0.693145751953125) - k * 1.42860682030941723e-6, p = 1.0 / 6227020800.0;
-    p = p * f + 1.0 / 479001600.0;
-    p = p * f + 1.0 / 39916800.0;
-    p = p * f + 1.0 / 3628800.0;
-    p = p * f + 1.0 / 362880.0;
-    p = p * f + 1.0 / 40320.0;
-    p = p * f + 1.0 / 5040.0;
-    p = p * f + 1.0 / 720.0;
-    p = p * f + 1.0 / 120.0;
-    p = p * f + 1.0 / 24.0;
-    p = p * f + 1.0 / 6.0;
-    p = p * f + 0.5;
-    p = p * f + 1.0;
-    p = p * f + 1.0;
-    int64_t bits;
-    double scale;
-    memcpy(&bits, &shifted, 8);
-    bits = (bits + 1023) << 52;
-    memcpy(&scale, &bits, 8);
-    return p * scale;
-}
+#define PI 3.141592653589793
 
 INLINE double inside(double x) { return x < 0.0 ? 0.0 : x > 1.0 ? 1.0 : x; }
 
@@ -125,7 +99,7 @@ static void factors(const double *cutoffs, int64_t count, const double *rows, co
         last = c;
         double eta = row[1], shift = row[2], kappa = row[3];
         for (int64_t k = 0; k < n; k++) {
-            double d = r[k] - shift, g = exponential(-eta * d * d);
+            double d = r[k] - shift, g = fast_exp(-eta * d * d);
             value[k] = g * cut[k];
             slope[k] = g * (cut[stride + k] - 2.0 * eta * d * cut[k]);
         }

@@ -2,11 +2,6 @@
  * its change by a displacement. The definition is SymmetryFunctions.definition. */
 #include "factors.h"
 
-#if defined(_WIN32)
-#define EXPORT __declspec(dllexport)
-#else
-#define EXPORT __attribute__((visibility("default")))
-#endif
 #define ABI 1
 #define RUN 256 /* triples worked on together */
 

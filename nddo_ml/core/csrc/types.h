@@ -11,12 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#if defined(_WIN32)
-#define EXPORT __declspec(dllexport)
-#else
-#define EXPORT __attribute__((visibility("default")))
-#endif
-#define INLINE static inline __attribute__((always_inline))
+#include "common.h"
 
 #define MAX_WIDTH 9
 #define MAX_ROWS 46  /* products of an atom with d orbitals, and its core */
@@ -122,32 +117,4 @@ INLINE int64_t padded(int64_t n) { return (n + 3) & ~(int64_t)3; }
 INLINE int n_products(int width) { return width * (width + 1) / 2; }
 INLINE int n_shells(int width) { return width == 1 ? 1 : width == 4 ? 2 : 3; }
 INLINE double square(double x) { return x * x; }
-
-/* exp to a unit in the last place or two, in a form that the compiler turns into vector instructions */
-INLINE double fast_exp(double x) {
-    const double magic = 6755399441055744.0;
-    x = x < -700.0 ? -700.0 : x;
-    double shifted = x * 1.4426950408889634 + magic, k = shifted - magic;
-    double r = (x - k * 6.93147180369123816490e-01) - k * 1.90821492927058770002e-10;
-    double p = 1.0 / 6227020800.0;
-    p = p * r + 1.0 / 479001600.0;
-    p = p * r + 1.0 / 39916800.0;
-    p = p * r + 1.0 / 3628800.0;
-    p = p * r + 1.0 / 362880.0;
-    p = p * r + 1.0 / 40320.0;
-    p = p * r + 1.0 / 5040.0;
-    p = p * r + 1.0 / 720.0;
-    p = p * r + 1.0 / 120.0;
-    p = p * r + 1.0 / 24.0;
-    p = p * r + 1.0 / 6.0;
-    p = p * r + 0.5;
-    p = p * r + 1.0;
-    p = p * r + 1.0;
-    int64_t bits;
-    double scale;
-    memcpy(&bits, &shifted, 8);
-    bits = (bits + 1023) << 52;
-    memcpy(&scale, &bits, 8);
-    return p * scale;
-}
 #endif
