@@ -38,4 +38,11 @@ INLINE double fast_exp(double x) {
     memcpy(&scale, &bits, 8);
     return p * scale;
 }
+
+INLINE double dot(int64_t n, const double *x, const double *y) {
+    double sum = 0.0;
+#pragma omp simd reduction(+ : sum)
+    for (int64_t k = 0; k < n; k++) sum += x[k] * y[k];
+    return sum;
+}
 #endif

@@ -56,7 +56,7 @@ static void cutoff(int kind, double inner, double radius, int64_t n, const doubl
 }
 
 /* 2^(1−ζ) (1 + λ c)^ζ and its slope in c */
-static void power(double zeta, double lambda, int64_t n, const double *c, double *value, double *slope) {
+static void angular_power(double zeta, double lambda, int64_t n, const double *c, double *value, double *slope) {
     int exponent = (int)zeta - 1;
     if (exponent + 1 != zeta || zeta < 1.0) {
         for (int64_t k = 0; k < n; k++) {
@@ -110,12 +110,5 @@ static void factors(const double *cutoffs, int64_t count, const double *rows, co
                 value[k] *= cosine;
             }
     }
-}
-
-INLINE double dot(int64_t n, const double *a, const double *b) {
-    double sum = 0.0;
-#pragma omp simd reduction(+ : sum)
-    for (int64_t k = 0; k < n; k++) sum += a[k] * b[k];
-    return sum;
 }
 #endif

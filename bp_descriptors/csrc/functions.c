@@ -37,13 +37,13 @@ typedef struct { /* of one centre's neighbours and one run of triples; arrays of
 
 EXPORT int64_t bp_functions_abi(void) { return ABI; }
 
-static double *take(double **at, int64_t count) {
+static double *part(double **at, int64_t count) {
     double *found = *at;
     *at += count;
     return found;
 }
 
-static void *lay_out(Work *w, const Plan *p, int64_t n) {
+static void *lay_out_work(Work *w, const Plan *p, int64_t n) {
     int64_t reals = n * (5 + 2 + 2 * p->n_radial + 2 * p->n_parts) +
                     RUN * (2 + 2 + 2 * p->n_parts + 2 * p->n_angles + 2 * p->n_parts + 4 + 1);
     int64_t integers = n + p->n_elements + 1 + 2 * RUN + 2 * (RUN + 1);
@@ -51,13 +51,13 @@ static void *lay_out(Work *w, const Plan *p, int64_t n) {
     if (!memory) return NULL;
     double *at = (double *)memory;
     w->size = n;
-    w->r = take(&at, n);
-    for (int x = 0; x < 3; x++) w->unit[x] = take(&at, n);
-    w->along = take(&at, n), w->cut = take(&at, 2 * n);
-    w->radial = take(&at, 2 * p->n_radial * n), w->pair = take(&at, 2 * p->n_parts * n);
-    w->cosine = take(&at, RUN), w->r_ab = take(&at, RUN), w->cut_ab = take(&at, 2 * RUN);
-    w->pair_ab = take(&at, 2 * p->n_parts * RUN), w->angle = take(&at, 2 * p->n_angles * RUN);
-    w->product = take(&at, 2 * p->n_parts * RUN), w->out = take(&at, 4 * RUN), w->weight = take(&at, RUN);
+    w->r = part(&at, n);
+    for (int x = 0; x < 3; x++) w->unit[x] = part(&at, n);
+    w->along = part(&at, n), w->cut = part(&at, 2 * n);
+    w->radial = part(&at, 2 * p->n_radial * n), w->pair = part(&at, 2 * p->n_parts * n);
+    w->cosine = part(&at, RUN), w->r_ab = part(&at, RUN), w->cut_ab = part(&at, 2 * RUN);
+    w->pair_ab = part(&at, 2 * p->n_parts * RUN), w->angle = part(&at, 2 * p->n_angles * RUN);
+    w->product = part(&at, 2 * p->n_parts * RUN), w->out = part(&at, 4 * RUN), w->weight = part(&at, RUN);
     int64_t *whole = (int64_t *)at;
     w->row = whole, w->block = w->row + n, w->a = w->block + p->n_elements + 1, w->b = w->a + RUN;
     w->segment = w->b + RUN, w->channel = w->segment + RUN + 1;
@@ -207,7 +207,7 @@ static void finish_run(const Plan *p, Work *w, const Atoms *s, int mode, int64_t
     double *g = s->g + i * p->n_features;
     w->segment[segments] = n;
     for (int64_t k = 0; k < p->n_angles; k++)
-        power(p->angles[2 * k], p->angles[2 * k + 1], n, w->cosine, w->angle + k * RUN,
+        angular_power(p->angles[2 * k], p->angles[2 * k + 1], n, w->cosine, w->angle + k * RUN,
               w->angle + (p->n_angles + k) * RUN);
     factors(p->cutoffs, p->n_parts, p->parts, p->narrow, n, w->r_ab, RUN, w->cut_ab, w->pair_ab);
     if (mode == PULL) collect_segments(p, w, segments, g);
@@ -254,7 +254,7 @@ EXPORT int64_t bp_functions_run(const Plan *p, const Atoms *s, int64_t mode, int
         most = n > most ? n : most;
     }
     Work work, *w = &work;
-    void *memory = lay_out(w, p, most);
+    void *memory = lay_out_work(w, p, most);
     if (!memory) return -1;
     for (int64_t i = start; i < stop; i++) {
         int64_t n = gather(p, w, s, i, p->radii[0]);

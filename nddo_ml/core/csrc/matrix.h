@@ -57,13 +57,6 @@ static void multiply(int64_t m, int64_t n, int64_t k, const double *a, int64_t r
     }
 }
 
-INLINE double dot(int64_t n, const double *x, const double *y) {
-    double sum = 0.0;
-#pragma omp simd reduction(+ : sum)
-    for (int64_t k = 0; k < n; k++) sum += x[k] * y[k];
-    return sum;
-}
-
 INLINE void axpy(int64_t n, double f, const double *restrict x, double *restrict y) {
     for (int64_t k = 0; k < n; k++) y[k] += f * x[k];
 }
