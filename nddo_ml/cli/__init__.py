@@ -10,6 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
+from nddo_ml.cli.groups import expanded
+
 COMMANDS = {
     "energy": "Energies, forces, charges and dipoles of the molecules in files.",
     "optimize": "Relax the molecules in files, all of them at once.",
@@ -76,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _load(name: str) -> Callable[..., None]:
     """A command's function, which Ctrl-C ends with a word and exit code 130."""
-    function = getattr(import_module(f"nddo_ml.cli.{name}"), name)
+    function = expanded(getattr(import_module(f"nddo_ml.cli.{name}"), name))
 
     @wraps(function)
     def interruptible(*arguments: Any, **options: Any) -> None:

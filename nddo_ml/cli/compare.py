@@ -13,9 +13,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from nddo_ml.cli import answering, common, environment, output, produce
-from nddo_ml.cli.common import Charge, Files, Ignore, Json, Models, Multiplicity, NoPbc, Smiles, Uhf
-from nddo_ml.cli.environment import Charges, Field, Solvent
-from nddo_ml.cli.produce import Scheduler, Workers
+from nddo_ml.cli.common import Ignore, Json, Models, Uhf
+from nddo_ml.cli.environment import Around
+from nddo_ml.cli.produce import Sources, Workforce
 from nddo_ml.compare.answers import extrapolates_at_atoms, pyscf_atom_energies
 from nddo_ml.compare.comparison import ZEROS
 from nddo_ml.compare.streamed import LABELS, Kept, StreamedComparison
@@ -49,26 +49,20 @@ Figures = Annotated[Path | None, typer.Option("--figures", metavar="FOLDER", hel
 
 
 def compare(
-    files: Files = None,
+    *,
+    sources: Sources,
     models: Models = None,
     relative_to: RelativeTo = None,
     pyscf: PySCF = False,
     functional: Functional = DEFAULT.functional,
     basis: Basis = DEFAULT.basis,
-    charge: Charge = None,
-    multiplicity: Multiplicity = None,
-    no_pbc: NoPbc = False,
-    smiles: Smiles = None,
     uhf: Uhf = False,
     ignore_charge_and_spin: Ignore = False,
-    field: Field = None,
-    charges: Charges = None,
-    solvent: Solvent = None,
+    around: Around,
     summary: Summary = False,
     json: Json = None,
     figures: Figures = None,
-    workers: Workers = 1,
-    scheduler: Scheduler = None,
+    workforce: Workforce,
 ) -> None:
     """Methods, hybrids and potentials side by side on the same structures.
 
@@ -88,11 +82,10 @@ def compare(
 
       nddo-ml compare examples/water_dimer.xyz --model PM3 --model hybrid-chno --pyscf
     """
-    sources = produce.Sources.given(files, smiles, charge, multiplicity, no_pbc)
-    targets = produce.checked([*sources.files, *(models or ()), *filter(None, [charges])], json=json)
+    targets = produce.checked([*sources.paths, *(models or ()), *around.files], json=json)
     if relative_to is not None and relative_to not in ZEROS:
         raise InputError(f"energies may be relative to {', '.join(ZEROS)}; got {relative_to!r}")
-    surroundings = environment.surroundings(field, charges, solvent)
+    surroundings = around.environment()
     if pyscf and surroundings is not None:
         raise InputError("--pyscf is of molecules alone; expected no --field, --charges or --solvent beside it")
     loaded = tuple(common.open_models(models, uhf, surroundings, ignore_charge_and_spin))
@@ -103,7 +96,7 @@ def compare(
         structures = produce.read(sources, report, targets)
         work = answering.Answering(loaded, level)
         most = answering.CHUNK if level is None else 1
-        keys = run.compute(structures, work, "structures", produce.resources(workers, scheduler), most)
+        keys = run.compute(structures, work, "structures", workforce.resources, most)
         comparison = compared(partial(run.blocks, keys), loaded, level, relative_to)
         if comparison is None:
             raise typer.Exit(report.exit_code)

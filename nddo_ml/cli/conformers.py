@@ -12,10 +12,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from nddo_ml.cli import common, environment, output, produce
-from nddo_ml.cli.common import Charge, Files, Json, Model, Multiplicity, NoPbc, Smiles, Uhf
-from nddo_ml.cli.environment import Charges, Field, Solvent
+from nddo_ml.cli.common import Json, Model, Uhf
+from nddo_ml.cli.environment import Around
 from nddo_ml.cli.optimize import Fmax, Steps
-from nddo_ml.cli.produce import Scheduler, Workers
+from nddo_ml.cli.produce import Sources, Workforce
 from nddo_ml.results.frames import write_frames
 from nddo_ml.results.run import NOT_CONVERGED
 from nddo_ml.units import EV_KCAL_MOL
@@ -106,16 +106,11 @@ class Search:
 
 
 def conformers(
-    files: Files = None,
+    *,
+    sources: Sources,
     model: Model = "AM1",
-    charge: Charge = None,
-    multiplicity: Multiplicity = None,
-    no_pbc: NoPbc = False,
-    smiles: Smiles = None,
     uhf: Uhf = False,
-    field: Field = None,
-    charges: Charges = None,
-    solvent: Solvent = None,
+    around: Around,
     starts: Starts = None,
     fmax: Fmax = 0.002,
     max_steps: Steps = 500,
@@ -124,8 +119,7 @@ def conformers(
     seed: Seed = 61_453,
     json: Json = None,
     output_file: Output = None,
-    workers: Workers = 1,
-    scheduler: Scheduler = None,
+    workforce: Workforce,
 ) -> None:
     """Conformers of the molecules in files, lowest first, with Boltzmann weights.
 
@@ -140,11 +134,10 @@ def conformers(
 
       nddo-ml conformers examples/molecules/ibuprofen.xyz --model PM6-D3H4 --window 5 --json ibuprofen.json
     """
-    sources = produce.Sources.given(files, smiles, charge, multiplicity, no_pbc)
-    inputs = [*sources.files, model, *filter(None, [charges])]
+    inputs = [*sources.paths, model, *around.files]
     targets = produce.checked(inputs, output=output_file, json=json)
     check_limits(fmax, max_steps)
-    loaded = common.load_model(model, uhf, surroundings=environment.surroundings(field, charges, solvent))
+    loaded = common.load_model(model, uhf, surroundings=around.environment())
     report = common.Report(common.console(stderr=True))
     options: dict[str, Any] = {"starts": starts, "fmax": fmax, "max_steps": max_steps}
     options |= {"window": window, "temperature": temperature, "seed": seed}
@@ -152,7 +145,7 @@ def conformers(
     with produce.production(targets, settings, report) as run:
         structures = produce.read(sources, report, targets)
         work = Search(loaded, **options)
-        keys = run.compute(structures, work, "molecules", produce.resources(workers, scheduler), most=1)
+        keys = run.compute(structures, work, "molecules", workforce.resources, most=1)
         run.write_results(keys, targets, _tables, output=_write)
     raise typer.Exit(report.exit_code)
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nddo_ml.cli import common, environment, produce
-from nddo_ml.cli.common import Charge, Files, Ignore, Json, Model, Multiplicity, NoPbc, Smiles, Solution, Uhf
-from nddo_ml.cli.environment import Charges, Field, Solvent
-from nddo_ml.cli.produce import Scheduler, Workers
+from nddo_ml.cli import common, produce
+from nddo_ml.cli.common import Ignore, Json, Model, Solution, Uhf
+from nddo_ml.cli.environment import Around
+from nddo_ml.cli.produce import Sources, Workforce
 
 if TYPE_CHECKING:
     from nddo_ml.models.base import AbstractModel
@@ -42,23 +42,17 @@ class SinglePoints:
 
 
 def energy(
-    files: Files = None,
+    *,
+    sources: Sources,
     model: Model = "AM1",
-    charge: Charge = None,
-    multiplicity: Multiplicity = None,
-    no_pbc: NoPbc = False,
-    smiles: Smiles = None,
     uhf: Uhf = False,
     ignore_charge_and_spin: Ignore = False,
     solution: Solution = "lowest",
-    field: Field = None,
-    charges: Charges = None,
-    solvent: Solvent = None,
+    around: Around,
     forces: Forces = False,
     json: Json = None,
     output_file: Output = None,
-    workers: Workers = 1,
-    scheduler: Scheduler = None,
+    workforce: Workforce,
 ) -> None:
     """Energies, forces, charges and dipoles of the molecules in files.
 
@@ -78,15 +72,14 @@ def energy(
 
       nddo-ml energy examples/molecules/water.xyz --model PM7 --field 0 0 0.5
     """
-    sources = produce.Sources.given(files, smiles, charge, multiplicity, no_pbc)
-    targets = produce.checked([*sources.files, model, *filter(None, [charges])], output=output_file, json=json)
-    surroundings = environment.surroundings(field, charges, solvent)
+    targets = produce.checked([*sources.paths, model, *around.files], output=output_file, json=json)
+    surroundings = around.environment()
     loaded = common.load_model(model, uhf, solution, surroundings, ignore_charge_and_spin)
     options = {"uhf": uhf, "solution": solution, "forces": forces, "bonds": targets.wants_bonds}
     report = common.Report(common.console(stderr=True))
     with produce.production(targets, produce.settings_of("energy", [loaded], **options), report) as run:
         structures = produce.read(sources, report, targets)
         work = SinglePoints(loaded, forces, targets.wants_bonds)
-        keys = run.compute(structures, work, "energies", produce.resources(workers, scheduler))
+        keys = run.compute(structures, work, "energies", workforce.resources)
         run.write_results(keys, targets)
     raise typer.Exit(report.exit_code)

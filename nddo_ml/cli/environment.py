@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -19,7 +20,7 @@ Charges = Annotated[
     typer.Option(
         "--charges",
         metavar="FILE",
-        help="Point charges around every structure: lines of x y z charge [radius] (Å, e), pqr, or a file of ASE.",
+        help="Point charges around every structure: lines of x y z charge \\[radius] (Å, e), pqr, or a file of ASE.",
     ),
 ]
 Solvent = Annotated[
@@ -34,27 +35,38 @@ _SAID: Mapping[str, Callable[[Any], str]] = {  # a part of a record in words
 }
 
 
-def surroundings(
-    field: tuple[float, float, float] | None, charges: str | None, solvent: str | None = None
-) -> Environment | None:
-    """What the options ask for, together; None of none.
+@dataclass(frozen=True)
+class Around:
+    """What surrounds the molecules, a group of options."""
 
-    Raises:
-        InputError: numbers that are not finite; as :func:`read_charges` and :func:`named_solvent`.
-    """
-    from nddo_ml.environments.field import UniformField
-    from nddo_ml.environments.files import read_charges
-    from nddo_ml.environments.solvents import named_solvent
-    from nddo_ml.environments.together import Together
+    field: Field = None
+    charges: Charges = None
+    solvent: Solvent = None
 
-    parts: list[Environment] = []
-    if field is not None:
-        parts.append(UniformField.of(field))
-    if charges is not None:
-        parts.append(read_charges(charges))
-    if solvent is not None:
-        parts.append(named_solvent(solvent))
-    return Together.of(parts) if parts else None
+    @property
+    def files(self) -> list[str]:
+        """Files that are read."""
+        return [] if self.charges is None else [self.charges]
+
+    def environment(self) -> Environment | None:
+        """What the options ask for, together; None of none.
+
+        Raises:
+            InputError: numbers that are not finite; as :func:`read_charges` and :func:`named_solvent`.
+        """
+        from nddo_ml.environments.field import UniformField
+        from nddo_ml.environments.files import read_charges
+        from nddo_ml.environments.solvents import named_solvent
+        from nddo_ml.environments.together import Together
+
+        parts: list[Environment] = []
+        if self.field is not None:
+            parts.append(UniformField.of(self.field))
+        if self.charges is not None:
+            parts.append(read_charges(self.charges))
+        if self.solvent is not None:
+            parts.append(named_solvent(self.solvent))
+        return Together.of(parts) if parts else None
 
 
 def record(environment: Environment | None) -> dict[str, Any] | None:

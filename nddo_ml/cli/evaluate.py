@@ -10,7 +10,7 @@ from rich.table import Table
 
 from nddo_ml.cli import common, environment, produce
 from nddo_ml.cli.common import Ignore, NamedModel
-from nddo_ml.cli.environment import Charges, Field, Solvent
+from nddo_ml.cli.environment import Around
 from nddo_ml.results.records import write_object
 
 DataFiles = Annotated[
@@ -32,6 +32,7 @@ Batch = Annotated[int, typer.Option("--batch", min=1, help="Structures computed 
 
 
 def evaluate(
+    *,
     given: DataFiles,
     name: NamedModel = None,
     json: Json = None,
@@ -39,9 +40,7 @@ def evaluate(
     fit_zero: ShiftZero = False,
     batch: Batch = 16,
     ignore_charge_and_spin: Ignore = False,
-    field: Field = None,
-    charges: Charges = None,
-    solvent: Solvent = None,
+    around: Around,
     energy_unit: EnergyUnit = "eV",
     length_unit: LengthUnit = "angstrom",
 ) -> None:
@@ -62,11 +61,11 @@ def evaluate(
       nddo-ml evaluate model.pt input.data --energy-unit hartree --length-unit bohr
     """
     model, files = common.model_and_files(given, name)
-    targets = produce.checked([*files, model, *filter(None, [charges])], json=json, plot=plot)
+    targets = produce.checked([*files, model, *around.files], json=json, plot=plot)
     from nddo_ml.datasets.dataset import Source, load_dataset
     from nddo_ml.evaluation.tables import check_elements, summarize, tabulate, with_fitted_zero, zero_fitted_errors
 
-    surroundings = environment.surroundings(field, charges, solvent)
+    surroundings = around.environment()
     loaded = common.load_model(model, surroundings=surroundings, ignore=ignore_charge_and_spin)
     data = load_dataset(Source(str(f), energy_unit=energy_unit, length_unit=length_unit) for f in files)
     check_elements(loaded, data)

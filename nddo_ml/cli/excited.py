@@ -13,9 +13,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from nddo_ml.cli import common, environment, output, produce
-from nddo_ml.cli.common import Charge, Files, Json, Model, NoPbc, Smiles
-from nddo_ml.cli.environment import Charges, Field, Solvent
-from nddo_ml.cli.produce import Scheduler, Workers
+from nddo_ml.cli.common import Json, Model
+from nddo_ml.cli.environment import Around
+from nddo_ml.cli.produce import Sources, Workforce
 from nddo_ml.evaluation.spectra import Lines, absorption
 from nddo_ml.results.targets import whole
 from nddo_ml.units import EV_NM
@@ -75,21 +75,16 @@ def _state(states: ExcitedStates, n: int, multiplicity: str) -> Record:
 
 
 def excited(
-    files: Files = None,
+    *,
+    sources: Sources,
     model: Model = "AM1",
-    charge: Charge = None,
-    no_pbc: NoPbc = False,
-    smiles: Smiles = None,
-    field: Field = None,
-    charges: Charges = None,
-    solvent: Solvent = None,
+    around: Around,
     states: States = 10,
     triplets: Triplets = False,
     width: Width = 0.4,
     json: Json = None,
     figure: Figure = None,
-    workers: Workers = 1,
-    scheduler: Scheduler = None,
+    workforce: Workforce,
 ) -> None:
     """Excited states of closed shells, and their absorption spectra.
 
@@ -103,15 +98,14 @@ def excited(
 
       nddo-ml excited examples/molecules/*.xyz --model PM6 --figure absorption.png --json states.json
     """
-    sources = produce.Sources.given(files, smiles, charge, None, no_pbc)
-    targets = produce.checked([*sources.files, model, *filter(None, [charges])], json=json, figure=figure)
-    loaded = common.load_model(model, surroundings=environment.surroundings(field, charges, solvent))
+    targets = produce.checked([*sources.paths, model, *around.files], json=json, figure=figure)
+    loaded = common.load_model(model, surroundings=around.environment())
     report = common.Report(common.console(stderr=True))
     options = {"states": states, "triplets": triplets}
     with produce.production(targets, produce.settings_of("excited", [loaded], **options), report) as run:
         structures = produce.read(sources, report, targets)
         work = Excited(loaded, states, triplets)
-        keys = run.compute(structures, work, "molecules", produce.resources(workers, scheduler))
+        keys = run.compute(structures, work, "molecules", workforce.resources)
 
         def draw(outcomes: Iterable[Outcome], path: Path) -> None:
             _draw(outcomes, path, width)

@@ -7,30 +7,19 @@ from typing import Annotated, Any
 
 import typer
 
-from nddo_ml.cli import common, environment, produce
-from nddo_ml.cli.common import Charge, Files, Json, Model, Multiplicity, NoPbc, Smiles, Uhf
-from nddo_ml.cli.environment import Charges, Field, Solvent
+from nddo_ml.cli import common, produce
+from nddo_ml.cli.common import Json, Model, Uhf
+from nddo_ml.cli.environment import Around
 from nddo_ml.cli.optimize import Fmax, Steps
-from nddo_ml.cli.produce import Scheduler, Workers
-from nddo_ml.cli.thermal import Conditions, temperatures_of
+from nddo_ml.cli.produce import Sources, Workforce
+from nddo_ml.cli.thermal import Gas
 from nddo_ml.cli.vibrating import Relaxing, Vibrating, draw_infrared, vibration_tables, write_all_modes
 from nddo_ml.results.modes import check_modes
 from nddo_ml.workflows.optimize import check_limits
-from nddo_ml.workflows.thermochemistry import ATMOSPHERE
 
 Relax = Annotated[bool, typer.Option("--relax", "-r", help="Relax first, to --fmax.")]
 Analytic = Annotated[
     bool, typer.Option("--analytic", help="Hessian by the density's response; else by differences of forces, faster.")
-]
-Temperature = Annotated[
-    str, typer.Option("--temperature", "-t", metavar="K", help="One temperature, or FROM:TO:STEP, in K.")
-]
-Pressure = Annotated[float, typer.Option("--pressure", help="Pressure, Pa; 101325 is one atmosphere.")]
-SymmetryNumber = Annotated[
-    int | None, typer.Option("--symmetry-number", help="Rotational symmetry number of all; else detected.")
-]
-QuasiHarmonic = Annotated[
-    bool, typer.Option("--quasi-harmonic", help="Grimme's entropy of modes below about 100 cm⁻¹.")
 ]
 Output = Annotated[
     Path | None, typer.Option("--output", "-o", metavar="OUT", help="Structures; the suffix is the format.")
@@ -42,30 +31,21 @@ Figure = Annotated[Path | None, typer.Option("--figure", metavar="PNG", help="In
 
 
 def frequencies(
-    files: Files = None,
+    *,
+    sources: Sources,
     model: Model = "AM1",
-    charge: Charge = None,
-    multiplicity: Multiplicity = None,
-    no_pbc: NoPbc = False,
-    smiles: Smiles = None,
     uhf: Uhf = False,
-    field: Field = None,
-    charges: Charges = None,
-    solvent: Solvent = None,
+    around: Around,
     relaxed: Relax = False,
     fmax: Fmax = 0.002,
     max_steps: Steps = 500,
     analytic: Analytic = False,
-    temperature: Temperature = "298.15",
-    pressure: Pressure = ATMOSPHERE,
-    symmetry_number: SymmetryNumber = None,
-    quasi_harmonic: QuasiHarmonic = False,
+    gas: Gas,
     json: Json = None,
     output_file: Output = None,
     modes: ModesFile = None,
     figure: Figure = None,
-    workers: Workers = 1,
-    scheduler: Scheduler = None,
+    workforce: Workforce,
 ) -> None:
     """Vibrations, infrared spectra and thermochemistry of the molecules in files.
 
@@ -84,14 +64,13 @@ def frequencies(
 
       nddo-ml frequencies --smiles CCO --relax --figure infrared.png --modes ethanol.molden
     """
-    sources = produce.Sources.given(files, smiles, charge, multiplicity, no_pbc)
     targets = produce.checked(
-        [*sources.files, model, *filter(None, [charges])], output=output_file, json=json, modes=modes, figure=figure
+        [*sources.paths, model, *around.files], output=output_file, json=json, modes=modes, figure=figure
     )
     check_limits(fmax, max_steps)
     check_modes(modes)
-    conditions = Conditions(temperatures_of(temperature), pressure, symmetry_number, quasi_harmonic)
-    loaded = common.load_model(model, uhf, surroundings=environment.surroundings(field, charges, solvent))
+    conditions = gas.conditions()
+    loaded = common.load_model(model, uhf, surroundings=around.environment())
     report = common.Report(common.console(stderr=True))
     options: dict[str, Any] = {"uhf": uhf, "analytic": analytic, "bonds": targets.wants_bonds, **vars(conditions)}
     options |= {"relax": relaxed, **({"fmax": fmax, "max-steps": max_steps} if relaxed else {})}
@@ -99,6 +78,6 @@ def frequencies(
         structures = produce.read(sources, report, targets)
         go = Relaxing(fmax, max_steps) if relaxed else None
         work = Vibrating(loaded, conditions, analytic, go, targets.wants_bonds)
-        keys = run.compute(structures, work, "vibrating molecules", produce.resources(workers, scheduler))
+        keys = run.compute(structures, work, "vibrating molecules", workforce.resources)
         run.write_results(keys, targets, vibration_tables, modes=write_all_modes, figure=draw_infrared)
     raise typer.Exit(report.exit_code)

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from nddo_ml.cli import common, produce
-from nddo_ml.cli.common import Charge, Files, Multiplicity, NoPbc, Smiles
+from nddo_ml.cli.produce import Sources
 from nddo_ml.errors import InputError
 from nddo_ml.labelling.level import Level
 from nddo_ml.labelling.run import Outcome, Task, prepare
@@ -56,8 +56,9 @@ Retry = Annotated[bool, typer.Option("--retry-failed", help="Try again what fail
 
 
 def label(
+    *,
     output: Output,
-    files: Files = None,
+    sources: Sources,
     functional: Functional = DEFAULT.functional,
     basis: Basis = DEFAULT.basis,
     density_fitting: Fitting = DEFAULT.auxiliary_basis or "none",
@@ -72,10 +73,6 @@ def label(
     command: Command = None,
     level: LevelName = None,
     reads_state: ReadsState = False,
-    charge: Charge = None,
-    multiplicity: Multiplicity = None,
-    no_pbc: NoPbc = False,
-    smiles: Smiles = None,
     workers: Workers = None,
     threads: Threads = 1,
     scheduler: Scheduler = None,
@@ -109,8 +106,7 @@ def label(
     pyscf = Level(functional, basis, fitting, *numerics, dispersion, charges, convergence)
     source = _source(pyscf, calculator, calculator_args, command, level, reads_state)
     source.check()
-    sources = produce.Sources.given(files, smiles, charge, multiplicity, no_pbc)
-    targets = produce.checked(sources.files, output=output)
+    targets = produce.checked(sources.paths, output=output)
     if output.suffix not in (".xyz", ".extxyz"):
         raise InputError(f"--output {output}: expected .xyz or .extxyz, to which labels can be appended")
     resources = Resources(workers or max(1, (os.cpu_count() or 1) // threads), threads, scheduler, batch)

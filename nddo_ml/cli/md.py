@@ -7,10 +7,11 @@ from typing import Annotated
 
 import typer
 
-from nddo_ml.cli import common, environment, produce
-from nddo_ml.cli.common import Charge, Files, Json, Model, Multiplicity, NoPbc, Smiles, Uhf
-from nddo_ml.cli.environment import Charges, Field, Solvent
+from nddo_ml.cli import common, produce
+from nddo_ml.cli.common import Json, Model, Uhf
+from nddo_ml.cli.environment import Around
 from nddo_ml.cli.moving import MdRun, write_md
+from nddo_ml.cli.produce import Sources
 from nddo_ml.results.pool import Resources
 from nddo_ml.workflows.dynamics import Motion
 
@@ -33,16 +34,11 @@ Figure = Annotated[Path | None, typer.Option("--figure", metavar="PNG", help="En
 
 
 def md(
-    files: Files = None,
+    *,
+    sources: Sources,
     model: Model = "AM1",
-    charge: Charge = None,
-    multiplicity: Multiplicity = None,
-    no_pbc: NoPbc = False,
-    smiles: Smiles = None,
     uhf: Uhf = False,
-    field: Field = None,
-    charges: Charges = None,
-    solvent: Solvent = None,
+    around: Around,
     steps: Steps = 1000,
     timestep: Timestep = 0.5,
     temperature: Temperature = 300.0,
@@ -69,16 +65,15 @@ def md(
 
       nddo-ml md examples/water_dimer.xyz --friction 5 --temperature 200 --replicas 4 --figure energies.png
     """
-    sources = produce.Sources.given(files, smiles, charge, multiplicity, no_pbc)
     targets = produce.checked(
-        [*sources.files, model, *filter(None, [charges])],
+        [*sources.paths, model, *around.files],
         output=output_file,
         json=json,
         trajectory=trajectory,
         figure=figure,
     )
     motion = Motion(timestep, temperature, friction, seed)
-    loaded = common.load_model(model, uhf, surroundings=environment.surroundings(field, charges, solvent))
+    loaded = common.load_model(model, uhf, surroundings=around.environment())
     report = common.Report(common.console(stderr=True))
     options = {"uhf": uhf, "replicas": replicas, "every": every, **vars(motion)}
     with produce.production(targets, produce.settings_of("md", [loaded], **options), report) as run:

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from nddo_ml.cli import common
+from nddo_ml.cli.groups import expanded
 from nddo_ml.errors import InputError
 from nddo_ml.structures.mopac import SPINS, keywords_of
 from nddo_ml.units import EV_KCAL_MOL
@@ -78,7 +79,7 @@ def read_keywords(words: Sequence[str], known: Sequence[str]) -> Job:
         elif key == "EPS":
             job.options["solvent"] = f"eps={value}"
         elif key == "GNORM":
-            job.options["fmax"] = float(value) / EV_KCAL_MOL
+            job.options["fmax"] = _number(word, value) / EV_KCAL_MOL
         elif word == "UHF":
             job.options["uhf"] = True
         elif not NOTHING.fullmatch(word):
@@ -95,10 +96,17 @@ def _job(file: str) -> Job:
     return jobs[0]
 
 
+def _number(word: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise InputError(f"{word}: expected a number; got {text!r}") from None
+
+
 def _temperatures(word: str) -> dict[str, str]:
     """``THERMO(298,400,10)`` as a range."""
     found = re.search(r"\((.*)\)", word)
-    values = [float(v) for v in found[1].split(",")] if found else [200.0, 400.0, 10.0]
+    values = [_number(word, v) for v in found[1].split(",")] if found else [200.0, 400.0, 10.0]
     first, last, step = values if len(values) == 3 else (values[0], max(values[0], 400.0), 10.0)
     return {"temperature": f"{first:g}:{last:g}:{step:g}"}
 
@@ -106,8 +114,7 @@ def _temperatures(word: str) -> dict[str, str]:
 def _task(name: str) -> Callable[..., None]:
     from importlib import import_module
 
-    function: Callable[..., None] = getattr(import_module(f"nddo_ml.cli.{name}"), name)
-    return function
+    return expanded(getattr(import_module(f"nddo_ml.cli.{name}"), name))
 
 
 def _arguments(job: Job, file: str) -> dict[str, Any]:

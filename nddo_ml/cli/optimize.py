@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nddo_ml.cli import common, environment, output, produce
-from nddo_ml.cli.common import Charge, Files, Ignore, Json, Model, Multiplicity, NoPbc, Smiles, Uhf
-from nddo_ml.cli.environment import Charges, Field, Solvent
-from nddo_ml.cli.produce import Scheduler, Workers
+from nddo_ml.cli import common, output, produce
+from nddo_ml.cli.common import Ignore, Json, Model, Uhf
+from nddo_ml.cli.environment import Around
+from nddo_ml.cli.produce import Sources, Workforce
 from nddo_ml.results.run import NOT_CONVERGED
 from nddo_ml.workflows.optimize import OptimizationResult, check_limits
 from nddo_ml.workflows.optimize import optimize as relax
@@ -78,24 +78,18 @@ def note_steps(
 
 
 def optimize(
+    *,
     output_file: Output,
-    files: Files = None,
+    sources: Sources,
     model: Model = "AM1",
-    charge: Charge = None,
-    multiplicity: Multiplicity = None,
-    no_pbc: NoPbc = False,
-    smiles: Smiles = None,
     uhf: Uhf = False,
     ignore_charge_and_spin: Ignore = False,
-    field: Field = None,
-    charges: Charges = None,
-    solvent: Solvent = None,
+    around: Around,
     fmax: Fmax = 0.05,
     max_steps: Steps = 500,
     json: Json = None,
     trajectory: Trajectory = None,
-    workers: Workers = 1,
-    scheduler: Scheduler = None,
+    workforce: Workforce,
 ) -> None:
     """Relax the molecules in files, many at once.
 
@@ -111,11 +105,10 @@ def optimize(
 
       nddo-ml optimize examples/molecules/*.xyz --model PM3 --fmax 0.01 --output relaxed.sdf --workers 2
     """
-    sources = produce.Sources.given(files, smiles, charge, multiplicity, no_pbc)
-    inputs = [*sources.files, model, *filter(None, [charges])]
+    inputs = [*sources.paths, model, *around.files]
     targets = produce.checked(inputs, output=output_file, json=json, trajectory=trajectory)
     check_limits(fmax, max_steps)
-    surroundings = environment.surroundings(field, charges, solvent)
+    surroundings = around.environment()
     loaded = common.load_model(model, uhf, surroundings=surroundings, ignore=ignore_charge_and_spin)
     report = common.Report(common.console(stderr=True))
     options = {"uhf": uhf, "fmax": fmax, "max-steps": max_steps, "trajectory": trajectory is not None}
@@ -123,6 +116,6 @@ def optimize(
     with produce.production(targets, produce.settings_of("optimize", [loaded], **options), report) as run:
         structures = produce.read(sources, report, targets)
         work = Relaxations(loaded, fmax, max_steps, trajectory is not None, targets.wants_bonds)
-        keys = run.compute(structures, work, "relaxed structures", produce.resources(workers, scheduler))
+        keys = run.compute(structures, work, "relaxed structures", workforce.resources)
         run.write_results(keys, targets)
     raise typer.Exit(report.exit_code)

@@ -14,8 +14,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from nddo_ml.cli import common, environment, output, produce
-from nddo_ml.cli.common import Charge, Files, Json, Model, Multiplicity, NoPbc, Smiles, Uhf
-from nddo_ml.cli.environment import Charges, Field, Solvent
+from nddo_ml.cli.common import Json, Model, Uhf
+from nddo_ml.cli.environment import Around
+from nddo_ml.cli.produce import Sources, Workforce
 from nddo_ml.errors import InputError
 from nddo_ml.models.open import as_nddo
 from nddo_ml.results.molden import Basis, orbitals_text
@@ -69,16 +70,11 @@ class Fields:
 
 
 def orbitals(
-    files: Files = None,
+    *,
+    sources: Sources,
     model: Model = "AM1",
-    charge: Charge = None,
-    multiplicity: Multiplicity = None,
-    no_pbc: NoPbc = False,
-    smiles: Smiles = None,
     uhf: Uhf = False,
-    field: Field = None,
-    charges: Charges = None,
-    solvent: Solvent = None,
+    around: Around,
     molden: Molden = None,
     cube: Cube = None,
     of: Quantity = "homo",
@@ -97,14 +93,13 @@ def orbitals(
 
       nddo-ml orbitals examples/molecules/water.xyz --model PM6 --cube potential.cube --of esp
     """
-    sources = produce.Sources.given(files, smiles, charge, multiplicity, no_pbc)
-    inputs = [*sources.files, model, *filter(None, [charges])]
+    inputs = [*sources.paths, model, *around.files]
     targets = produce.checked(inputs, json=json, molden=molden, cube=cube)
-    loaded = common.load_model(model, uhf, surroundings=environment.surroundings(field, charges, solvent))
+    loaded = common.load_model(model, uhf, surroundings=around.environment())
     report = common.Report(common.console(stderr=True))
     with produce.production(targets, produce.settings_of("orbitals", [loaded], uhf=uhf), report) as run:
         structures = list(produce.read(sources, report, targets))
-        keys = run.compute(structures, Fields(loaded), "molecules", produce.resources(1, None))
+        keys = run.compute(structures, Fields(loaded), "molecules", Workforce().resources)
         writers = {
             "molden": partial(_write_molden, loaded, structures),
             "cube": partial(_write_cube, loaded, structures, of, spacing),

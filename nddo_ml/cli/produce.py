@@ -7,13 +7,13 @@ import json
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -39,6 +39,19 @@ Scheduler = Annotated[
     typer.Option("--scheduler", metavar="ADDRESS", help="Work on a Dask cluster: tcp://host:8786."),
 ]
 INTERRUPTED = 130  # exit code of a shell's command that Ctrl-C ended
+
+
+@dataclass(frozen=True)
+class Workforce:
+    """Who computes, a group of options."""
+
+    workers: Workers = 1
+    scheduler: Scheduler = None
+
+    @property
+    def resources(self) -> Resources:
+        """Processes that share this machine's cores, or a cluster."""
+        return Resources(self.workers, max(1, (os.cpu_count() or 1) // self.workers), self.scheduler)
 
 
 def checked(inputs: Iterable[str | Path], **options: str | Path | None) -> Targets:
@@ -207,43 +220,44 @@ def interruptible(report: common.Report) -> Iterator[Held]:
 
 
 @dataclass(frozen=True)
-class Sources:
-    """Where structures come from, and what is said of all of them."""
+class Said:
+    """What options say of every structure, a group of options."""
 
-    files: tuple[str, ...]
-    smiles: tuple[str, ...]
-    charge: int | None
-    multiplicity: int | None
-    no_pbc: bool
+    charge: common.Charge = None
+    multiplicity: common.Multiplicity = None
+    no_pbc: common.NoPbc = False
 
-    @classmethod
-    def given(
-        cls,
-        files: Sequence[str | Path] | None,
-        smiles: Sequence[str] | None,
-        charge: int | None,
-        multiplicity: int | None,
-        no_pbc: bool,
-    ) -> Self:
-        """Those of a command line.
 
-        Raises:
-            InputError: neither files nor SMILES.
-        """
-        if not files and not smiles:
+@dataclass(frozen=True)
+class Sources(Said):
+    """Where structures come from, and what is said of all of them, a group of options.
+
+    Raises:
+        InputError: neither files nor SMILES.
+    """
+
+    files: common.Files = None
+    smiles: common.Smiles = None
+
+    def __post_init__(self) -> None:
+        if not self.files and not self.smiles:
             raise InputError("expected structure files, - for standard input, or --smiles; got none of them")
-        return cls(tuple(str(f) for f in files or ()), tuple(smiles or ()), charge, multiplicity, no_pbc)
+
+    @property
+    def paths(self) -> list[str]:
+        """The files."""
+        return list(self.files or ())
 
     def structures(self) -> Iterator[Structure | Refused]:
         """As they are read."""
         from nddo_ml.structures.read import read_structures
 
         return read_structures(
-            self.files,
+            self.paths,
             charge=self.charge,
             multiplicity=self.multiplicity,
             pbc=False if self.no_pbc else None,
-            smiles=self.smiles,
+            smiles=self.smiles or (),
         )
 
 
@@ -271,11 +285,6 @@ def _read(sources: Sources, report: common.Report) -> Iterator[Structure]:
             for remark in found.remarks:
                 report.note(f"{found.address}: {remark}")
             yield found
-
-
-def resources(workers: int, scheduler: str | None) -> Resources:
-    """Processes that share this machine's cores, or a cluster."""
-    return Resources(workers, max(1, (os.cpu_count() or 1) // workers), scheduler)
 
 
 def settings_of(command: str, models: Iterable[AbstractModel], **options: Any) -> dict[str, Any]:

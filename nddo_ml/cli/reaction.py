@@ -12,19 +12,18 @@ from rich.markup import escape
 from rich.table import Table
 
 from nddo_ml.cli import common, environment, output, produce
-from nddo_ml.cli.common import Charge, Json, Model, Multiplicity, NoPbc, Uhf
-from nddo_ml.cli.environment import Charges, Field, Solvent
-from nddo_ml.cli.frequencies import Pressure, QuasiHarmonic, SymmetryNumber, Temperature
+from nddo_ml.cli.common import Json, Model, Uhf
+from nddo_ml.cli.environment import Around
 from nddo_ml.cli.optimize import Fmax
+from nddo_ml.cli.produce import Said, Sources
 from nddo_ml.cli.reacting import STAGES, Reactions, path_frames
-from nddo_ml.cli.thermal import Conditions, temperatures_of
+from nddo_ml.cli.thermal import Gas
 from nddo_ml.errors import InputError
 from nddo_ml.evaluation.paths import Profile, draw_profiles
 from nddo_ml.results.frames import write_frames
 from nddo_ml.results.pool import Resources
 from nddo_ml.results.targets import whole
 from nddo_ml.workflows.elastic_band import check_atoms
-from nddo_ml.workflows.thermochemistry import ATMOSPHERE
 
 if TYPE_CHECKING:
     from nddo_ml.results.run import Outcome
@@ -48,26 +47,20 @@ Figure = Annotated[Path | None, typer.Option("--figure", metavar="PNG", help="En
 
 
 def reaction(
+    *,
     reactant: Reactant,
     product: Product,
     model: Model = "AM1",
-    charge: Charge = None,
-    multiplicity: Multiplicity = None,
-    no_pbc: NoPbc = False,
+    said: Said,
     uhf: Uhf = False,
-    field: Field = None,
-    charges: Charges = None,
-    solvent: Solvent = None,
+    around: Around,
     images: Images = 11,
     band_force: BandForce = 0.2,
     band_steps: BandSteps = 200,
     fmax: Fmax = 0.005,
     irc_step: IrcStep = 0.15,
     irc_steps: IrcSteps = 60,
-    temperature: Temperature = "298.15",
-    pressure: Pressure = ATMOSPHERE,
-    symmetry_number: SymmetryNumber = None,
-    quasi_harmonic: QuasiHarmonic = False,
+    gas: Gas,
     json: Json = None,
     output_file: Output = None,
     figure: Figure = None,
@@ -85,18 +78,17 @@ def reaction(
 
       nddo-ml reaction examples/reactions/hcn.xyz examples/reactions/hnc.xyz -m PM6 -o path.xyz
     """
-    inputs = [reactant, product, model, *filter(None, [charges])]
+    inputs = [reactant, product, model, *around.files]
     targets = produce.checked(inputs, output=output_file, json=json, figure=figure)
-    conditions = Conditions(temperatures_of(temperature), pressure, symmetry_number, quasi_harmonic)
-    loaded = common.load_model(model, uhf, surroundings=environment.surroundings(field, charges, solvent))
+    conditions = gas.conditions()
+    loaded = common.load_model(model, uhf, surroundings=around.environment())
     report = common.Report(common.console(stderr=True))
     options: dict[str, Any] = {"images": images, "band_force": band_force, "band_steps": band_steps, "fmax": fmax}
     options |= {"irc_step": irc_step, "irc_steps": irc_steps}
     settings = produce.settings_of("reaction", [loaded], uhf=uhf, **options, **vars(conditions))
     with produce.production(targets, settings, report) as run:
         sides = [
-            list(produce.read(produce.Sources.given([file], None, charge, multiplicity, no_pbc), report, targets))
-            for file in (reactant, product)
+            list(produce.read(Sources(**vars(said), files=[file]), report, targets)) for file in (reactant, product)
         ]
         work = Reactions(loaded, _paired(*sides), **options, conditions=conditions, journal=run.journal)
         keys = run.work(work.pieces(), work, f"stages of {len(STAGES)} a reaction", Resources())

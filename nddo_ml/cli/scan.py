@@ -14,10 +14,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from nddo_ml.cli import common, environment, output, produce
-from nddo_ml.cli.common import Charge, Ignore, Json, Models, Multiplicity, NoPbc, Uhf
+from nddo_ml.cli.common import Ignore, Json, Models, Uhf
 from nddo_ml.cli.curves import CurveOf, pieces_of, read_curve
-from nddo_ml.cli.environment import Charges, Field, Solvent
-from nddo_ml.cli.produce import Scheduler, Workers
+from nddo_ml.cli.environment import Around
+from nddo_ml.cli.produce import Said, Sources, Workforce
 from nddo_ml.compare.comparison import ZEROS
 from nddo_ml.compare.scan import SCAN_ZEROS, Curve, check_zero, fragments, rigid_scan
 from nddo_ml.errors import InputError
@@ -55,6 +55,7 @@ Figure = Annotated[Path | None, typer.Option("--figure", metavar="PNG", help="Th
 
 
 def scan(
+    *,
     file: File,
     start: Start,
     stop: Stop,
@@ -67,19 +68,14 @@ def scan(
     fmax: Fmax = 0.05,
     max_steps: Steps = 200,
     relative_to: RelativeTo = "minimum",
-    charge: Charge = None,
-    multiplicity: Multiplicity = None,
-    no_pbc: NoPbc = False,
+    said: Said,
     uhf: Uhf = False,
     ignore_charge_and_spin: Ignore = False,
-    field: Field = None,
-    charges: Charges = None,
-    solvent: Solvent = None,
+    around: Around,
     json: Json = None,
     output_file: Output = None,
     figure: Figure = None,
-    workers: Workers = 1,
-    scheduler: Scheduler = None,
+    workforce: Workforce,
 ) -> None:
     """Curves along a bond, an angle or a torsion, by one or several models.
 
@@ -99,14 +95,14 @@ def scan(
 
       nddo-ml scan examples/molecules/ethanol.xyz --torsion 3 0 1 2 --from 0 --to 180 --steps 13 --relaxed --model AM1
     """
-    inputs = [file, *(models or ()), *filter(None, [charges])]
+    inputs = [file, *(models or ()), *around.files]
     targets = produce.checked(inputs, output=output_file, json=json, figure=figure)
     coordinate = _coordinate({"bond": bond, "angle": angle, "torsion": torsion})
     check_zero(relative_to)
-    surroundings = environment.surroundings(field, charges, solvent)
+    surroundings = around.environment()
     loaded = common.open_models(models, uhf, surroundings, ignore_charge_and_spin)
     report = common.Report(common.console(stderr=True))
-    structure = _structure(produce.Sources.given([file], None, charge, multiplicity, no_pbc), report)
+    structure = _structure(Sources(**vars(said), files=[file]), report)
     values = np.linspace(start, stop, points).tolist()
     rigid_scan(structure.atoms, coordinate, values)
     if relative_to == "fragments":
@@ -116,7 +112,7 @@ def scan(
     with produce.production(targets, produce.settings_of("scan", loaded, **options), report) as run:
         work = CurveOf(tuple(loaded), structure, coordinate, values, relative_to, fmax if relaxed else None, max_steps)
         what = "points" if relaxed else "curves"
-        keys = run.work(pieces_of(work, run.journal), work, what, produce.resources(workers, scheduler))
+        keys = run.work(pieces_of(work, run.journal), work, what, workforce.resources)
         done = [kept for block in run.blocks(keys) for kept in block]
         curves = [read_curve(kept) for kept in sorted(done, key=lambda kept: kept["model"])]
         if not curves:
@@ -218,7 +214,7 @@ def _structure(sources: produce.Sources, report: common.Report) -> Structure:
 
     found = next(sources.structures(), None)
     if not isinstance(found, Structure):
-        raise InputError(f"{found or f'{sources.files[0]}: expected at least one structure; the file holds none'}")
+        raise InputError(f"{found or f'{sources.paths[0]}: expected at least one structure; the file holds none'}")
     for remark in found.remarks:
         report.note(f"{found.address}: {remark}")
     try:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import typer
 from rich.markup import escape
 from rich.table import Table
 
 from nddo_ml.cli.output import number, structure_name
 from nddo_ml.errors import InputError
 from nddo_ml.units import EV_KCAL_MOL
-from nddo_ml.workflows.thermochemistry import ROOM, thermochemistry
+from nddo_ml.workflows.thermochemistry import ATMOSPHERE, ROOM, thermochemistry
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -21,6 +22,17 @@ Record = dict[str, Any]
 _MOST = 1000  # temperatures
 CAL = 1000 * EV_KCAL_MOL  # cal/mol in one eV
 _STATIONARY = 0.05  # eV/Å, from which a force is remarked
+
+Temperature = Annotated[
+    str, typer.Option("--temperature", "-t", metavar="K", help="One temperature, or FROM:TO:STEP, in K.")
+]
+Pressure = Annotated[float, typer.Option("--pressure", help="Pressure, Pa; 101325 is one atmosphere.")]
+SymmetryNumber = Annotated[
+    int | None, typer.Option("--symmetry-number", help="Rotational symmetry number of all; else detected.")
+]
+QuasiHarmonic = Annotated[
+    bool, typer.Option("--quasi-harmonic", help="Grimme's entropy of modes below about 100 cm⁻¹.")
+]
 
 
 @dataclass(frozen=True)
@@ -43,6 +55,24 @@ class Conditions:
             symmetry=self.symmetry,
             quasi_harmonic=self.quasi_harmonic,
         )
+
+
+@dataclass(frozen=True)
+class Gas:
+    """Conditions as a group of options."""
+
+    temperature: Temperature = "298.15"
+    pressure: Pressure = ATMOSPHERE
+    symmetry_number: SymmetryNumber = None
+    quasi_harmonic: QuasiHarmonic = False
+
+    def conditions(self) -> Conditions:
+        """Of these options.
+
+        Raises:
+            InputError: as :func:`temperatures_of`.
+        """
+        return Conditions(temperatures_of(self.temperature), self.pressure, self.symmetry_number, self.quasi_harmonic)
 
 
 def temperatures_of(text: str) -> tuple[float, ...]:

@@ -7,17 +7,16 @@ from typing import Annotated, Any
 
 import typer
 
-from nddo_ml.cli import common, environment, produce
-from nddo_ml.cli.common import Charge, Files, Json, Model, Multiplicity, NoPbc, Uhf
-from nddo_ml.cli.environment import Charges, Field, Solvent
-from nddo_ml.cli.frequencies import ModesFile, Pressure, QuasiHarmonic, SymmetryNumber, Temperature
+from nddo_ml.cli import common, produce
+from nddo_ml.cli.common import Json, Model, Uhf
+from nddo_ml.cli.environment import Around
+from nddo_ml.cli.frequencies import ModesFile
 from nddo_ml.cli.optimize import Fmax
-from nddo_ml.cli.produce import Scheduler, Workers
-from nddo_ml.cli.thermal import Conditions, temperatures_of
+from nddo_ml.cli.produce import Sources, Workforce
+from nddo_ml.cli.thermal import Gas
 from nddo_ml.cli.vibrating import Climbing, Vibrating, vibration_tables, write_all_modes
 from nddo_ml.results.modes import check_modes
 from nddo_ml.workflows.optimize import check_limits
-from nddo_ml.workflows.thermochemistry import ATMOSPHERE
 
 Steps = Annotated[int, typer.Option("--max-steps", help="Hessians after which a guess is given up.")]
 Output = Annotated[
@@ -26,26 +25,18 @@ Output = Annotated[
 
 
 def ts(
-    files: Files = None,
+    *,
+    sources: Sources,
     model: Model = "AM1",
-    charge: Charge = None,
-    multiplicity: Multiplicity = None,
-    no_pbc: NoPbc = False,
     uhf: Uhf = False,
-    field: Field = None,
-    charges: Charges = None,
-    solvent: Solvent = None,
+    around: Around,
     fmax: Fmax = 0.005,
     max_steps: Steps = 60,
-    temperature: Temperature = "298.15",
-    pressure: Pressure = ATMOSPHERE,
-    symmetry_number: SymmetryNumber = None,
-    quasi_harmonic: QuasiHarmonic = False,
+    gas: Gas,
     json: Json = None,
     output_file: Output = None,
     modes: ModesFile = None,
-    workers: Workers = 1,
-    scheduler: Scheduler = None,
+    workforce: Workforce,
 ) -> None:
     """Saddle points from guesses in files: transition states.
 
@@ -58,19 +49,18 @@ def ts(
 
       nddo-ml ts examples/reactions/hcn_saddle.xyz --model PM6 --output saddle.xyz --modes saddle.molden
     """
-    sources = produce.Sources.given(files, None, charge, multiplicity, no_pbc)
-    inputs = [*sources.files, model, *filter(None, [charges])]
+    inputs = [*sources.paths, model, *around.files]
     targets = produce.checked(inputs, output=output_file, json=json, modes=modes)
     check_limits(fmax, max_steps)
     check_modes(modes)
-    conditions = Conditions(temperatures_of(temperature), pressure, symmetry_number, quasi_harmonic)
-    loaded = common.load_model(model, uhf, surroundings=environment.surroundings(field, charges, solvent))
+    conditions = gas.conditions()
+    loaded = common.load_model(model, uhf, surroundings=around.environment())
     report = common.Report(common.console(stderr=True))
     options: dict[str, Any] = {"uhf": uhf, "fmax": fmax, "max-steps": max_steps, "bonds": targets.wants_bonds}
     with produce.production(targets, produce.settings_of("ts", [loaded], **options, **vars(conditions)), report) as run:
         structures = produce.read(sources, report, targets)
         climbing = Climbing(fmax, max_steps)
         work = Vibrating(loaded, conditions, analytic=False, moving=climbing, bonds=targets.wants_bonds)
-        keys = run.compute(structures, work, "saddle points", produce.resources(workers, scheduler))
+        keys = run.compute(structures, work, "saddle points", workforce.resources)
         run.write_results(keys, targets, vibration_tables, modes=write_all_modes)
     raise typer.Exit(report.exit_code)
