@@ -15,6 +15,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from nddo_ml.results.journal import plain_json
+
 Report = dict[str, Any]
 
 
@@ -27,7 +29,7 @@ def parser(description: str | None) -> argparse.ArgumentParser:
 
 def finish(report: Report, out: Path | None) -> None:
     """Print the report with the machine's description, and write it where asked for."""
-    text = json.dumps({"machine": machine(), **report}, indent=1)
+    text = json.dumps(json.loads(plain_json({"machine": machine(), **report})), indent=1)
     print(text)
     if out is not None:
         out.parent.mkdir(parents=True, exist_ok=True)

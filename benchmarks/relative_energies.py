@@ -119,12 +119,27 @@ def energies_of(model: AbstractModel, structures: Sequence[Atoms]) -> np.ndarray
     return found
 
 
-def errors_of(comparisons: Sequence[Comparison], energies: np.ndarray) -> dict[str, float]:
-    """Mean error by subset over the sets that a model can do; NaN where it can do none."""
-    by_subset: dict[str, list[float]] = {}
+def errors_of(
+    comparisons: Sequence[Comparison], energies: Mapping[str, np.ndarray]
+) -> tuple[dict[str, dict[str, float]], dict[str, str]]:
+    """Mean errors by model and subset, and how many of a subset's sets they are of.
+
+    They are of the sets that all models can do; where there are none, of those that each can, and NaN without any.
+    """
+    by_subset: dict[str, list[list[float]]] = {}
     for comparison in comparisons:
-        by_subset.setdefault(comparison.subset, []).append(comparison.error(energies))
-    return {k: float(np.nanmean(v)) if np.isfinite(v).any() else float("nan") for k, v in by_subset.items()}
+        row = [comparison.error(found) for found in energies.values()]
+        by_subset.setdefault(comparison.subset, []).append(row)
+    errors: dict[str, dict[str, float]] = {name: {} for name in energies}
+    counts = {}
+    for subset, rows in by_subset.items():
+        values = np.array(rows)
+        common = np.isfinite(values).all(axis=1)
+        counts[subset] = f"{common.sum()} of {len(rows)}" if common.any() else "each its own"
+        for name, column in zip(energies, (values[common] if common.any() else values).T, strict=True):
+            known = column[np.isfinite(column)]
+            errors[name][subset] = float(known.mean()) if known.size else float("nan")
+    return errors, counts
 
 
 def main() -> None:
@@ -135,20 +150,21 @@ def main() -> None:
     options.add_argument("--models", nargs="+", required=True, help="methods, model files, shipped models")
     arguments = options.parse_args()
     structures, comparisons = read(arguments.folder)
-    errors, failures = {}, {}
+    energies = {}
     for name in arguments.models:
         note(f"{name}: {len(structures)} structures")
-        energies = energies_of(open_model(name), structures)
-        failures[name] = int(np.isnan(energies).sum())
-        errors[name] = errors_of(comparisons, energies)
+        energies[name] = energies_of(open_model(name), structures)
+    failures = {name: int(np.isnan(found).sum()) for name, found in energies.items()}
+    errors, counts = errors_of(comparisons, energies)
     names = list(errors)
-    table = Table("subset", *names, "", title="mean absolute errors, kcal/mol")
+    table = Table("subset", *names, "sets", "", title="mean absolute errors, kcal/mol")
     first, second = errors[names[0]], errors[names[min(1, len(names) - 1)]]
     for subset in sorted(first, key=lambda s: second[s] - first[s]):
         worse = first[subset] - second[subset] > max(LEAST, SHARE * second[subset])
-        table.add_row(subset, *(f"{errors[n][subset]:.2f}" for n in names), "worse" if worse else "")
+        table.add_row(subset, *(f"{errors[n][subset]:.2f}" for n in names), counts[subset], "worse" if worse else "")
     Console(stderr=True, width=140).print(table)
-    finish({"benchmark": "relative_energies", "errors": errors, "without_energy": failures}, arguments.out)
+    report = {"benchmark": "relative_energies", "errors": errors, "sets": counts, "without_energy": failures}
+    finish(report, arguments.out)
 
 
 if __name__ == "__main__":

@@ -15,8 +15,9 @@ import tempfile
 import time
 import zlib
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import Any, Self
 
 from nddo_ml.errors import InputError
 
@@ -42,23 +43,24 @@ class Journal:
         self._place: dict[str, tuple[int, int, int]] = {}  # key -> offset, length, complaints
         self._end = 0
         self._synced = time.monotonic()
+        self._open = ExitStack()
         try:
-            # SIM115: it stays open until __exit__
-            self._file: IO[bytes] = tempfile.TemporaryFile() if path is None else path.open("a+b", buffering=0)  # noqa: SIM115
+            place = path or Path(self._open.enter_context(tempfile.TemporaryDirectory())) / "journal"
+            self._file = self._open.enter_context(place.open("a+b", buffering=0))
         except OSError as error:
             raise InputError(f"{path}: expected a file that can be written; {error.strerror}") from error
         try:
             self._lock()
             self._read(settings)
         except BaseException:
-            self._file.close()
+            self._open.close()
             raise
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *reason: object) -> None:
-        self._file.close()
+        self._open.close()
 
     def __len__(self) -> int:
         return len(self._place)

@@ -1,6 +1,7 @@
 """Outputs that are refused before any work, and whole or not there."""
 
 import contextlib
+import io
 import os
 import sys
 from pathlib import Path
@@ -68,7 +69,7 @@ def test_commands_refuse_before_any_work(tmp_path, monkeypatch, capsys, options,
 def test_a_full_device_or_standard_output_is_a_sentence(monkeypatch):
     with pytest.raises(InputError, match="No space left on device"):
         write_records([{"a": 1}], Path("/dev/full"))
-    full = open("/dev/full", "w")  # noqa: SIM115  closing it fails
+    full = io.TextIOWrapper(io.FileIO("/dev/full", "w"))  # closing it fails
     monkeypatch.setattr(sys, "stdout", full)
     with pytest.raises(InputError, match="standard output: expected room"):
         write_records([{"a": 1}], None)
