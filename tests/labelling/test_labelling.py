@@ -17,7 +17,8 @@ from ase import Atoms
 from ase.build import molecule
 from ase.io import read, write
 
-from nddo_ml.cli.label import label as command
+from nddo_ml.cli.groups import expanded
+from nddo_ml.cli.label import label as grouped
 from nddo_ml.errors import InputError
 from nddo_ml.labelling.level import Level, single_point
 from nddo_ml.labelling.partition import cm5_shift
@@ -296,11 +297,11 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch
     monkeypatch.setattr(pool, "_executor", in_process)
     write(tmp_path / "good.xyz", molecule("H2"))
     (tmp_path / "bad.xyz").write_text("1\n\nXx 0 0 0\n")
-    output = tmp_path / "labels.extxyz"
+    command, output = expanded(grouped), tmp_path / "labels.extxyz"
     with pytest.raises(typer.Exit) as left:
         command(
-            output,
-            [str(tmp_path / "good.xyz"), str(tmp_path / "bad.xyz")],
+            output=output,
+            files=[str(tmp_path / "good.xyz"), str(tmp_path / "bad.xyz")],
             functional="lda,vwn",
             basis="sto-3g",
             density_fitting="none",
@@ -312,7 +313,7 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch
     assert "Xx" in said
     assert read(output).get_potential_energy() < -25
     with pytest.raises(InputError, match="two whole numbers"):
-        command(output, [str(tmp_path / "good.xyz")], grid="75x302")
+        command(output=output, files=[str(tmp_path / "good.xyz")], grid="75x302")
 
 
 INTERRUPTED = """

@@ -17,7 +17,8 @@ from ase.calculators.lj import LennardJones
 from ase.io import read, write
 from places import ROOT
 
-from nddo_ml.cli.label import label as command
+from nddo_ml.cli.groups import expanded
+from nddo_ml.cli.label import label as grouped
 from nddo_ml.errors import InputError
 from nddo_ml.labelling.run import Resources, Summary, Task, attempt_batch, label, prepare
 from nddo_ml.labelling.sources import CalculatorSource, CommandSource, Source
@@ -178,7 +179,7 @@ def test_descriptions_fit_into_a_header(tmp_path: Path) -> None:
 def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     import typer
 
-    source, output = tmp_path / "in.extxyz", tmp_path / "labels.extxyz"
+    command, source, output = expanded(grouped), tmp_path / "in.extxyz", tmp_path / "labels.extxyz"
     write(source, [molecule("H2"), HYDROXIDE])
     settings = {"calculator": LJ.factory, "calculator_args": LJ.arguments, "workers": 1}
     with pytest.raises(typer.Exit) as left:
