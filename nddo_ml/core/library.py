@@ -17,7 +17,7 @@ from bp_descriptors.library import address, best_build
 
 __all__ = ["address", "library"]
 
-ABI = 3  # of the structures below; as in csrc/core.c
+ABI = 4  # of the structures below; as in csrc/core.c
 N_SHELLS = 24
 _double, _int32, _int64 = c_void_p, c_void_p, c_void_p  # arrays, given by their addresses
 
@@ -68,6 +68,8 @@ class MethodTable(Structure):
         ("integers", _int32),
         ("pair_alpha", _double),
         ("pair_x", _double),
+        ("distance", c_double),
+        ("steepness", c_double),
     ]
 
 

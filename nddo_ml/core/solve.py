@@ -22,7 +22,7 @@ from nddo_ml.scf.solve import SCFResult
 from nddo_ml.systems import Systems
 from nddo_ml.threads import map_threads
 
-_REPULSIONS = {"classic": 0, "AM1": 1, "MNDO/d": 2, "PM6": 3}
+_REPULSIONS = {"classic": 0, "AM1": 1, "MNDO/d": 2, "PM6": 3, "PM7": 4}
 _Arrays = dict[str, np.ndarray | None]
 
 
@@ -42,10 +42,8 @@ class CoreResult:
 
 
 def available(method: Method) -> bool:
-    """Whether the core was built and has the method's core repulsion and integrals."""
-    info = method.info
-    plain = info.point_charges is None and not info.averages_d
-    return plain and info.core_repulsion in _REPULSIONS and library() is not None
+    """Whether the core was built and has the method's core repulsion."""
+    return method.info.core_repulsion in _REPULSIONS and library() is not None
 
 
 def solve(
@@ -167,7 +165,9 @@ _OF_ATOMS = ("charges", "gradient", "by_parameter")
 def _method_table(method: Method, table: ParameterTable) -> MethodTable:
     pairs = method.pair_alpha.numpy(), method.pair_x.numpy()
     repulsion = _REPULSIONS[method.info.core_repulsion]
-    return MethodTable(repulsion, *(address(a) for a in (table.values, table.integers, *pairs)))
+    limit = method.info.point_charges
+    reach = (0.0, 0.0) if limit is None else (limit.distance, limit.steepness)
+    return MethodTable(repulsion, *(address(a) for a in (table.values, table.integers, *pairs)), *reach)
 
 
 @cache
