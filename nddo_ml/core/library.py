@@ -95,6 +95,8 @@ class Batch(Structure):
         *((n, _double) for n in ("density", "fock", "electronic", "core", "residual", "charges", "dipole")),
         *((n, _int64) for n in ("iterations", "state")),
         *((n, _double) for n in ("gradient", "by_parameter", "factors", "by_factor")),
+        ("n_surrounded", c_int64),
+        *((n, _double) for n in ("surrounding", "reaction")),
     ]
 
 

@@ -41,6 +41,14 @@ class CoreResult:
     by_factor: Tensor | None  # [pairs, N_FACTORS], like the factors
 
 
+@dataclass(frozen=True)
+class Around:
+    """What surrounds the molecules; products as ``OrbitalLayout.join_products`` has them."""
+
+    potential: Tensor  # [systems, K] eV, of the electrons
+    reaction: Tensor | None  # [systems, K, K] eV, see scf.fock
+
+
 def available(method: Method) -> bool:
     """Whether the core was built and has the method's core repulsion."""
     return method.info.core_repulsion in _REPULSIONS and library() is not None
@@ -55,6 +63,7 @@ def solve(
     *,
     parameters: Parameters | ParameterTable | None = None,
     factors: Tensor | None = None,
+    around: Around | None = None,
     guess: Tensor | None = None,
     forces: bool = False,
     by_parameter: bool = False,
@@ -70,6 +79,7 @@ def solve(
         options: tolerance and limits.
         parameters: of the atoms, where they are not the method's own; a table's rows are in the core's order.
         factors: [pairs, N_FACTORS] of the overlaps (l_a, l_b, m) and of the core repulsion, see ``factors``.
+        around: the potential of surroundings, and how they answer.
         guess: [systems, spin, M, M] densities to start from, M orbitals of the largest, two spins where any is open.
         forces: whether to differentiate by positions.
         by_parameter: whether to differentiate by parameters and factors as well.
@@ -84,8 +94,10 @@ def solve(
     given: _Arrays = {
         "row": row,
         "positions": systems.positions.detach().numpy()[plan.order],
-        "guess": None if guess is None else np.ascontiguousarray(guess.detach().numpy()),
-        "factors": None if factors is None else np.ascontiguousarray(factors.detach().numpy()),
+        "guess": _array(guess),
+        "factors": _array(factors),
+        "surrounding": None if around is None else _array(around.potential),
+        "reaction": None if around is None else _array(around.reaction),
     }
     found = _results(plan, forces=forces, by_parameter=by_parameter, by_factor=by_parameter and factors is not None)
     search = iterate and options.solution == "lowest" and guess is None
@@ -119,6 +131,7 @@ def _run(plan: Plan, table: ParameterTable, options: Options, arrays: _Arrays) -
     compiled = library()
     assert compiled is not None
     n, spins, size, _ = plan.shape
+    surrounding = arrays["surrounding"]
     batch = Batch(
         ctypes.pointer(plan.tables),
         ctypes.pointer(_method_table(plan.method, table)),
@@ -128,6 +141,7 @@ def _run(plan: Plan, table: ParameterTable, options: Options, arrays: _Arrays) -
         size,
         closed_angles=address(_angles(1)),
         open_angles=address(_angles(2)),
+        n_surrounded=0 if surrounding is None else surrounding.shape[1],
         **plan.addresses,
         **{name: address(array) for name, array in arrays.items()},
     )
@@ -157,6 +171,10 @@ def _answer(plan: Plan, found: _Arrays) -> CoreResult:
         residual=tensor.pop("residual"),
     )
     return CoreResult(solved, scf, **tensor)
+
+
+def _array(values: Tensor | None) -> np.ndarray | None:
+    return None if values is None else np.ascontiguousarray(values.detach().numpy())
 
 
 _OF_ATOMS = ("charges", "gradient", "by_parameter")

@@ -45,6 +45,10 @@ static void set_up_atoms(Field *f, State *s, Arena *arena, const Batch *batch, i
     f->n_spins = (int)batch->n_spins[k];
     f->positions = batch->positions + 3 * begin;
     f->factors = batch->factors ? batch->factors + batch->first_pair[k] * N_FACTORS : NULL;
+    int64_t products = batch->n_surrounded;
+    f->surrounding = batch->surrounding ? batch->surrounding + k * products : NULL;
+    f->reaction = batch->reaction ? batch->reaction + k * products * products : NULL;
+    f->reaction_ld = products;
     f->parameters = NEW(const double *, f->n_atoms);
     f->integers = NEW(const int32_t *, f->n_atoms);
     f->width = NEW(int, 3 * f->n_atoms);

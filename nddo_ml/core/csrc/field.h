@@ -20,8 +20,10 @@ typedef struct {
     int64_t *one_at;
     Overlap *overlap;
     const double *factors;           /* [pairs][N_FACTORS], or NULL */
+    const double *surrounding, *reaction; /* [products], [products][reaction_ld], or NULL; see surroundings.h */
+    int64_t reaction_ld;
     double *h;                       /* [orbitals][ld] core Hamiltonian, eV */
-    double *charge, *potential, *full; /* scratch of the Fock matrix */
+    double *charge, *potential, *full, *packed; /* scratch of the Fock matrix */
     double *kept_along[SPECIES * SPECIES * 2], *kept_apart[SPECIES * SPECIES * 2];
 } Field;
 
@@ -62,6 +64,7 @@ static void lay_out(Field *f, Arena *arena) {
     f->charge = NEW(double, charges);
     f->potential = NEW(double, charges);
     f->full = NEW(double, 2 * full);
+    f->packed = NEW(double, charges);
 }
 
 static int has_cores(const Field *f, int a, int b) {

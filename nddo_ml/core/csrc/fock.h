@@ -1,7 +1,7 @@
 /* The Fock matrix of a molecule at a density. */
 #ifndef NDDO_FOCK_H
 #define NDDO_FOCK_H
-#include "field.h"
+#include "surroundings.h"
 
 /* Coulomb potentials on both atoms and −K between them, of a pair of fixed widths */
 INLINE void fock_of_pair(const Tables *tab, int wa, int wb, const double *w, const double *charge_a, double *on_a,
@@ -176,6 +176,7 @@ static void fock_matrix(Field *f, const double *density, double *fock) {
             at_b += wb * wb;
         }
     }
+    add_answer(f);
     at = 0;
     for (int a = 0; a < n; a++) {
         int w = f->width[a];

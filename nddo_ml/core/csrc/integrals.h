@@ -2,6 +2,7 @@
 #ifndef NDDO_INTEGRALS_H
 #define NDDO_INTEGRALS_H
 #include "limits.h"
+#include "surroundings.h"
 
 /* ½ (β_μ + β_λ) times the overlap of pair k in the local frame, [width_a][width_b] */
 static void local_resonance(const Field *f, int a, int b, int64_t k, double *out) {
@@ -90,5 +91,6 @@ static void build_integrals(Field *f, Arena *arena) {
     int64_t k = 0;
     for (int a = 0; a < f->n_atoms; a++)
         for (int b = a + 1; b < f->n_atoms; b++, k++) build_pair(f, a, b, k, arena);
+    add_surroundings(f);
 }
 #endif

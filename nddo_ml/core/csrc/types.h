@@ -107,6 +107,8 @@ typedef struct { /* molecules one after another, the atoms of each in the order 
     double *by_parameter;                 /* [atoms][P_DIFFERENTIABLE], or NULL */
     const double *factors;                /* [pairs][N_FACTORS] of overlaps (la, lb, m) and core repulsion, or NULL */
     double *by_factor;                    /* like the factors, or NULL */
+    int64_t n_surrounded;                 /* products of the largest system, see surroundings.h */
+    const double *surrounding, *reaction; /* [systems][n_surrounded], [systems][n_surrounded][n_surrounded], or NULL */
 } Batch;
 
 typedef struct { /* scratch memory that grows */
