@@ -109,4 +109,9 @@ def library() -> Any | None:
 def _fits(loaded: Any) -> bool:
     sizes = [loaded.nddo_core_sizes(k) for k in range(3)]
     loaded.nddo_core_solve.restype = c_int64
+    loaded.nddo_core_open.restype = c_void_p
+    loaded.nddo_core_hamiltonian.restype = POINTER(c_double)
+    loaded.nddo_core_hamiltonian.argtypes = [c_void_p]
+    loaded.nddo_core_fock.argtypes = [c_void_p, c_void_p, c_void_p]
+    loaded.nddo_core_finish.argtypes = loaded.nddo_core_close.argtypes = [c_void_p]
     return loaded.nddo_core_abi() == ABI and sizes == [ctypes.sizeof(s) for s in (Tables, MethodTable, Batch)]

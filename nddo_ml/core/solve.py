@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from nddo_ml.core.factors import N_FACTORS
+from nddo_ml.core.large import solve_large
 from nddo_ml.core.library import Batch, MethodTable, Options, address, library
 from nddo_ml.core.parameters import N_DIFFERENTIABLE, ParameterTable, of_elements
 from nddo_ml.core.plan import Plan
@@ -22,6 +23,7 @@ from nddo_ml.scf.solve import SCFResult
 from nddo_ml.systems import Systems
 from nddo_ml.threads import map_threads
 
+LARGEST = 300  # orbitals up to which a molecule is one thread's; larger matrices are shared among torch's threads
 _REPULSIONS = {"classic": 0, "AM1": 1, "MNDO/d": 2, "PM6": 3, "PM7": 4}
 _Arrays = dict[str, np.ndarray | None]
 
@@ -54,6 +56,11 @@ def available(method: Method) -> bool:
     return method.info.core_repulsion in _REPULSIONS and library() is not None
 
 
+def is_large(orbitals: Tensor) -> Tensor:
+    """Whether molecules of so many orbitals are each solved alone, see :mod:`nddo_ml.core.large`."""
+    return orbitals > LARGEST
+
+
 def solve(
     systems: Systems,
     method: Method,
@@ -72,7 +79,7 @@ def solve(
     """The fields of a batch, each molecule on its own, on as many threads as torch has.
 
     Args:
-        systems: molecules; positions float64 on the CPU.
+        systems: molecules, or one that is large; positions float64 on the CPU.
         method: the parent method.
         n_occupied: [systems, 2] α and β electrons.
         open_shell: [systems] bool, which are unrestricted.
@@ -102,7 +109,12 @@ def solve(
     found = _results(plan, forces=forces, by_parameter=by_parameter, by_factor=by_parameter and factors is not None)
     search = iterate and options.solution == "lowest" and guess is None
     chosen = Options(options.tolerance, options.max_iterations, options.max_descent, options.history, iterate, search)
-    _run(plan, table, chosen, {**given, **found})
+    arrays = {**given, **found}
+    batch = _batch(plan, table, chosen, arrays)
+    if iterate and plan.shape[2] > LARGEST:
+        found |= solve_large(batch, table, row, plan.n_occupied, options, arrays)
+    else:
+        _run(batch)
     return _answer(plan, found)
 
 
@@ -126,13 +138,11 @@ def _results(plan: Plan, *, forces: bool, by_parameter: bool, by_factor: bool) -
     }
 
 
-def _run(plan: Plan, table: ParameterTable, options: Options, arrays: _Arrays) -> None:
-    """Have the core work off the molecules of a batch, on as many threads as torch has."""
-    compiled = library()
-    assert compiled is not None
+def _batch(plan: Plan, table: ParameterTable, options: Options, arrays: _Arrays) -> Batch:
+    """As the core reads it; plan, table and arrays must outlive it."""
     n, spins, size, _ = plan.shape
     surrounding = arrays["surrounding"]
-    batch = Batch(
+    return Batch(
         ctypes.pointer(plan.tables),
         ctypes.pointer(_method_table(plan.method, table)),
         options,
@@ -145,12 +155,17 @@ def _run(plan: Plan, table: ParameterTable, options: Options, arrays: _Arrays) -
         **plan.addresses,
         **{name: address(array) for name, array in arrays.items()},
     )
-    following = ctypes.c_int64(0)
+
+
+def _run(batch: Batch) -> None:
+    """Have the core work off the molecules of a batch, on as many threads as torch has."""
+    compiled, following = library(), ctypes.c_int64(0)
+    assert compiled is not None
 
     def work(_: int) -> int:
         return int(compiled.nddo_core_solve(ctypes.byref(batch), ctypes.byref(following)))
 
-    workers = min(torch.get_num_threads(), n)
+    workers = min(torch.get_num_threads(), batch.n_systems)
     failed = map_threads(work, range(workers), torch.device("cpu")) if workers > 1 else [work(0)]
     if any(failed):
         raise MemoryError("not enough memory for the field of a molecule")

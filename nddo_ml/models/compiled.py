@@ -11,7 +11,7 @@ from torch import Tensor
 from nddo_ml.core.closed import ClosedCorrections
 from nddo_ml.core.factors import factors_by_pair
 from nddo_ml.core.plan import Plan
-from nddo_ml.core.solve import CoreResult, available, solve
+from nddo_ml.core.solve import CoreResult, available, is_large, solve
 from nddo_ml.energy.adjoint import ResponseOptions
 from nddo_ml.environments.embedding import Environment
 from nddo_ml.hybrid.correction import Corrections, PairFactors
@@ -24,7 +24,6 @@ from nddo_ml.systems import Systems
 from nddo_ml.terms.catalog import EnergyTerm
 
 _AT_ONCE = 2000  # atoms
-_LARGEST = 300  # orbitals up to which the core is asked; larger matrices are torch's, which shares them among threads
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,11 @@ class Changed:
 
 @dataclass(frozen=True)
 class Share:
-    """The systems of a batch that the core is asked for: float64 on a CPU, not too large."""
+    """The systems of a batch that the core is asked for: float64 on a CPU.
+
+    Open shells with d orbitals are torch's: their solutions are many and lie close, and of a hundred the core's search
+    ends in one that is higher, by rounding alone, as often as torch's does.
+    """
 
     index: Tensor  # [k] systems
     atoms: Tensor  # [n] of the batch
@@ -62,6 +65,11 @@ class Share:
         """Orbitals of the largest."""
         return int(self.orbitals.max())
 
+    @property
+    def has_large(self) -> bool:
+        """Whether some molecule is to be solved alone."""
+        return bool(is_large(self.orbitals).any())
+
     @classmethod
     def of(cls, systems: Systems, method: Method, options: SCFOptions, open_shell: Tensor) -> Share | None:
         """The share of a batch; None where there is none."""
@@ -69,12 +77,13 @@ class Share:
         if x.device.type != "cpu" or x.dtype != torch.float64 or options.solution == "mopac" or not available(method):
             return None
         key = (cls, method.name, open_shell.numpy().tobytes())
-        return systems.kept(key, lambda: cls._found(systems, method.width[systems.numbers]))
+        return systems.kept(key, lambda: cls._found(systems, method.width[systems.numbers], open_shell))
 
     @classmethod
-    def _found(cls, systems: Systems, width: Tensor) -> Share | None:
+    def _found(cls, systems: Systems, width: Tensor, open_shell: Tensor) -> Share | None:
         orbitals = torch.zeros_like(systems.charge).index_add(0, systems.system_idx, width)
-        index = torch.nonzero(orbitals <= _LARGEST).squeeze(1)
+        with_d = torch.zeros_like(open_shell).index_fill(0, systems.system_idx[width == 9], value=True)
+        index = torch.nonzero(~(open_shell & with_d)).squeeze(1)
         if not index.numel():
             return None
         whole = index.shape[0] == systems.n_systems
@@ -84,17 +93,20 @@ class Share:
     def parts(self, systems: Systems, environment: Environment | None) -> list[Share]:
         """The share in parts of some thousand atoms, so that sums over their pairs fit into the cache and threads.
 
-        Matrices of surroundings are of bounded size as well.
+        Matrices of surroundings are of bounded size as well; large systems are parts of their own.
         """
         atoms = systems.atoms_per_system[self.index]
         size = atoms / _AT_ONCE
         if environment is not None:
             size = torch.maximum(size, environment.elements(atoms) / BESIDE_ELEMENTS)
-        ends = torch.cumsum(size, 0)
-        if ends[-1] <= 1:
+        large = is_large(self.orbitals)
+        if float(size.sum()) <= 1 and (len(large) == 1 or not bool(large.any())):
             return [self]
-        counts = [n for n in torch.bincount((ends - 0.5 * size).long()).tolist() if n]
-        parts = zip(self.index.split(counts), self.orbitals.split(counts), strict=True)
+        ends = torch.cumsum(size[~large], 0)
+        counts = [n for n in torch.bincount((ends - 0.5 * size[~large]).long()).tolist() if n]
+        every = torch.arange(len(large))
+        places = [*every[~large].split(counts), *every[large, None]]
+        parts = [(self.index[k], self.orbitals[k]) for k in places]
         return [Share(k, systems.select_with_atoms(k)[1], whole=False, orbitals=n) for k, n in parts]
 
 
@@ -120,7 +132,7 @@ def field_by_core(
         by_parameter: whether to differentiate the energy by parameters and factors.
     """
     share = Share.of(systems, recipe.method, recipe.options, open_shell)
-    if share is None or not share.whole:
+    if share is None or not share.whole or share.has_large:
         return None
     with torch.no_grad():
         result = solve(

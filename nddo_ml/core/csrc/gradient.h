@@ -203,7 +203,9 @@ static void differentiate(Field *f, const double *density, Gradient *g, Arena *a
             rotation_to(f->tables, u, n_shells(f->width[a]), &rotation);
             double r = distance / f->tables->bohr;
             double slope = two_electron_slope(f, a, b, r, &rotation, density, arena, torque, by_a, by_b);
-            slope += resonance_slope(f, a, b, k, r, &rotation, density, torque, by_a, by_b, by_factor);
+            if (overlap_at(r, f->parameters[a] + P_ZETA, n_shells(f->width[a]), f->parameters[b] + P_ZETA,
+                           n_shells(f->width[b])))
+                slope += resonance_slope(f, a, b, k, r, &rotation, density, torque, by_a, by_b, by_factor);
             double along = slope / f->tables->bohr + factor * repulsion.by_distance;
             double x = torque[1] / distance, y = -torque[0] / distance;
             for (int c = 0; c < 3; c++) {

@@ -63,9 +63,11 @@ static void build_pair(Field *f, int a, int b, int64_t k, Arena *arena) {
     }
     add_attraction(f, a, b, block + (cores ? nb : 0), ld);
     add_attraction(f, b, a, block + (cores ? na * ld : 0), 1);
+    const double *pa = f->parameters[a], *pb = f->parameters[b];
+    if (!overlap_at(r / tab->bohr, pa + P_ZETA, sa, pb + P_ZETA, sb)) return;
     Overlap *overlap = f->overlap + f->overlap_at[k];
-    local_overlaps(tab, r / tab->bohr, f->parameters[a] + P_ZETA, f->norm + 3 * a, f->integers[a] + I_PRINCIPAL, sa,
-                   f->parameters[b] + P_ZETA, f->norm + 3 * b, f->integers[b] + I_PRINCIPAL, sb, overlap);
+    local_overlaps(tab, r / tab->bohr, pa + P_ZETA, f->norm + 3 * a, f->integers[a] + I_PRINCIPAL, sa, pb + P_ZETA,
+                   f->norm + 3 * b, f->integers[b] + I_PRINCIPAL, sb, overlap);
     local_resonance(f, a, b, k, small);
     rotate_orbitals(&rotation, wa, wb, 0, small, turned);
     for (int i = 0; i < wa; i++)
