@@ -64,12 +64,12 @@ def read(data: bytes, text: str | None, name: str) -> Iterator[Record]:
         raise InputError("expected a structure in a format that is known; this one is not")
     if text is not None:
         _check_counts(fmt, text)
-    if fmt == "turbomole" and (unit := re.search(r"^\s*\$coord\s+(\w.*)", text or "", re.MULTILINE)):
+    if fmt == "turbomole" and (unit := re.search(r"^[ \t]*\$coord[ \t]+(\w.*)", text or "", re.MULTILINE)):
         raise InputError(f"expected $coord in bohr; got {shown(unit[1])}")
     said = _SAYS.search(text) if text is not None and fmt not in _KEEPS else None
     for atoms in _iterate(fmt, data, text, name):
         _check_occupancy(atoms)
-        record = Record(_with_database_keys(atoms))
+        record = Record(atoms)
         stated = _state(record, fmt, text or "")
         if said is not None and not stated and not atoms.has("initial_charges") and not atoms.has("initial_magmoms"):
             record.remark("charge", f"read through ASE ({fmt}), which drops {shown(said[0].strip(), 60)}: not used")
@@ -91,7 +91,7 @@ def _iterate(fmt: str, data: bytes, text: str | None, name: str) -> Iterator[Ato
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            yield from iread(source, ":", format=fmt)
+            yield from _rows(source, fmt) if fmt in ("json", "db") else iread(source, ":", format=fmt)
     except InputError:
         raise
     except Exception as error:  # ASE's readers raise whatever their parsing runs into
@@ -112,12 +112,20 @@ def _state(record: Record, fmt: str, text: str) -> bool:
     return any(found)
 
 
-def _with_database_keys(atoms: Atoms) -> Atoms:
-    """Key-value pairs of an ASE database in ``info``, where they stand for what other files say there."""
-    pairs = atoms.info.pop("key_value_pairs", None)
-    if isinstance(pairs, dict):
-        atoms.info.update({key: value for key, value in pairs.items() if isinstance(key, str)})
-    return atoms
+def _rows(source: Any, fmt: str) -> Iterator[Atoms]:
+    """The rows of an ASE database, their key-value pairs in ``info``, which ASE's reader of files drops."""
+    from ase.db import connect
+
+    with connect(source, type=fmt, serial=True) as database:
+        for row in database.select():
+            atoms = row.toatoms()
+            atoms.info.update(key_value_pairs(row))
+            yield atoms
+
+
+def key_value_pairs(row: Any) -> dict[str, Any]:
+    """What a row of an ASE database was written with; ASE shows the sum of the initial charges as its ``charge``."""
+    return {key: vars(row)[key] for key in row.key_value_pairs}
 
 
 def _check_occupancy(atoms: Atoms) -> None:

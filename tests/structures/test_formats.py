@@ -211,6 +211,17 @@ def test_charge_of_outputs_that_ase_reads(tmp_path):
     assert structures(tmp_path / "geometry.in")[0].charge == -1
 
 
+@pytest.mark.parametrize("suffix", ["json", "db"])
+def test_key_value_pairs_of_a_database(suffix, tmp_path):
+    from ase import Atoms
+    from ase.db import connect
+
+    with connect(tmp_path / f"a.{suffix}") as database:
+        database.write(Atoms("OH", [[0, 0, 0], [0, 0, 0.96]]), charge=-1)
+        database.write(Atoms("O2", [[0, 0, 0], [0, 0, 1.2]]), multiplicity=3)
+    assert [(s.charge, s.multiplicity) for s in structures(tmp_path / f"a.{suffix}")] == [(-1, 1), (0, 3)]
+
+
 @pytest.mark.parametrize(
     ("name", "text", "said"),
     [
