@@ -91,15 +91,15 @@ $(VENV)/.installed: $(RECIPE) | $(VENV)/bin/python
 	touch $@
 
 $(VENV)/.installed-dev: $(RECIPE) | $(VENV)/bin/python
-	$(PIP) -e ".[dev,label,solids]"
+	$(PIP) -e ".[dev,label,solids,dislocations]"
 	touch $@ $(VENV)/.installed
 
 $(VENV)/.installed-bench: $(RECIPE) | $(VENV)/bin/python
-	$(PIP) -e ".[bench,dev,label,solids]"
+	$(PIP) -e ".[bench,dev,label,solids,dislocations]"
 	touch $@ $(VENV)/.installed $(VENV)/.installed-dev
 
 $(VENV)/.installed-docs: $(RECIPE) | $(VENV)/bin/python
-	$(PIP) -e ".[dev,docs,label,solids]"
+	$(PIP) -e ".[dev,docs,label,solids,dislocations]"
 	touch $@ $(VENV)/.installed $(VENV)/.installed-dev
 
 $(LOWEST)/.installed: pyproject.toml constraints-lowest.txt
