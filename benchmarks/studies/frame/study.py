@@ -85,7 +85,7 @@ class Work:
 
 @dataclass(frozen=True)
 class Study:
-    """One study: ``run(work, **settings)`` with the settings of ``make studies`` or with the small ones of the tests."""
+    """One study: ``run(work, **settings)``, in full for ``make studies`` or small for the tests."""
 
     number: int  # its place in the report
     name: str
