@@ -17,7 +17,7 @@ from nddo_ml.workflows.fragments import bonds, side_of
 
 
 def qm9(count: int, heavy_atoms: int | None = None, seed: int = 0) -> list[Atoms]:
-    """A random choice of QM9 molecules (all or those with ``heavy_atoms``) with their ``smiles``, from the package qm9pack."""
+    """A random choice of QM9 molecules (or of those with ``heavy_atoms``) with their ``smiles``, from qm9pack."""
     spec = importlib.util.find_spec("qm9pack")
     if spec is None or spec.origin is None:
         raise SystemExit("expected the package qm9pack (make bench installs it); it is not installed")

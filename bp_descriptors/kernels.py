@@ -25,7 +25,9 @@ def local_kernel(first: Tensor, second: Tensor) -> Tensor:
     sizes = [g.norm(dim=1) for g in (first, second)]
     for which, size in zip(("first", "second"), sizes, strict=True):
         if bool((size == 0).any()):
-            raise ValueError(f"atom {int(torch.nonzero(size == 0)[0])} of the {which} structure has a descriptor of zeros")
+            raise ValueError(
+                f"atom {int(torch.nonzero(size == 0)[0])} of the {which} structure has a descriptor of zeros"
+            )
     return (first / sizes[0][:, None]) @ (second / sizes[1][:, None]).T
 
 
@@ -45,8 +47,8 @@ def average_kernel(first: Tensor, second: Tensor, zeta: float = 1.0) -> Tensor:
 def rematch_kernel(first: Tensor, second: Tensor, alpha: float = 0.1, zeta: float = 1.0) -> Tensor:
     """``K = Σ_ij P_ij C_ij^zeta`` with the doubly stochastic P that maximises ``K + alpha S(P)``, normalised to one.
 
-    Regularised-entropy match of De et al. (2016), eqs. 10 to 12: alpha → 0 pairs every environment with its best partner,
-    alpha → ∞ is the average kernel. P is found by Sinkhorn's iteration in logarithms, so that small alphas do not
+    Regularised-entropy match of De et al. (2016), eqs. 10 to 12: alpha → 0 pairs every environment with its best
+    partner, alpha → ∞ is the average kernel. P is found by Sinkhorn's iteration in logarithms, so that small alphas do not
     underflow. Arguments and errors as :func:`local_kernel`.
 
     Raises:

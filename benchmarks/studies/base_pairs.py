@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from ase import Atoms
-from ase.data import covalent_radii
 from ase.data.s22 import create_s22_system
 from ase.io import read
 from torch import Tensor
@@ -19,11 +18,12 @@ from bp_descriptors.soap import SOAP
 from nddo_ml import Systems, load_model
 from nddo_ml.evaluation.figures import COLOURS, new_figure, save_figure
 from nddo_ml.units import EV_KCAL_MOL
+from nddo_ml.workflows.fragments import bonds
 
 ELEMENTS = ("H", "C", "N", "O")
 FIRST = {"A–T": 15, "G–C": 16}  # atoms of the first base
-# CCSD(T) at the basis set limit, kcal/mol, rigid bases. A–T at S22's geometry (Takatani et al., J. Chem. Phys. 132, 144104);
-# G–C as published for other geometries lies between −28.8 and −32.1 (Jurečka & Hobza, JACS 125, 15608; JSCH-2005)
+# CCSD(T) at the basis set limit, kcal/mol, rigid bases. A–T: S22 (Takatani et al., J. Chem. Phys. 132, 144104);
+# G–C: the middle of what is published for other geometries, −28.8 (Jurečka & Hobza, JACS 125, 15608) and −32.1 (JSCH-2005)
 COUPLED_CLUSTER = {"A–T": -16.7, "G–C": -30.4}
 
 
@@ -50,7 +50,9 @@ def blind(atoms: Atoms) -> Atoms:
 def donors_and_acceptors(atoms: Atoms) -> tuple[list[int], list[int], list[tuple[int, int, int]]]:
     """N and O with a hydrogen, N and O without, and hydrogen bonds D–H···A (H···A below 2.3 Å) between them."""
     distance = atoms.get_all_distances()
-    bonded = distance < 1.25 * (covalent_radii[atoms.numbers][:, None] + covalent_radii[atoms.numbers])
+    bonded = np.zeros_like(distance, dtype=bool)
+    for i, j in bonds(atoms):
+        bonded[i, j] = bonded[j, i] = True
     polar, hydrogen = np.isin(atoms.numbers, (7, 8)), atoms.numbers == 1
     carries = (bonded & hydrogen).any(axis=1)
     donors = np.flatnonzero(polar & carries).tolist()
@@ -60,7 +62,7 @@ def donors_and_acceptors(atoms: Atoms) -> tuple[list[int], list[int], list[tuple
         for d in donors
         for h in np.flatnonzero(bonded[d] & hydrogen)
         for a in acceptors
-        if distance[h, a] < 2.3 and not bonded[d, a] and distance[d, a] > 2.5
+        if distance[h, a] < 2.3 and distance[d, a] > 2.5
     ]
     return donors, acceptors, bridges
 
@@ -108,15 +110,20 @@ def run(work: Work, models: list[str], alpha: float) -> Findings:
         text=_TEXT,
         claims=[
             Claim("exchanging N and O changes an element-blind description by", max(exchange), "<", 1e-12),
-            Claim("and the resolved one: distance (average, ACSF, A–T)", by_name["ACSF, resolved"][1], ">", 0.02),
-            Claim("the same of the best match", by_name["ACSF, resolved"][4], ">", 0.02),
-            Claim("the same of SOAP", by_name["SOAP, resolved"][1], ">", 0.02),
-            Claim("but free geometries give the bases away to a blind description", by_name["ACSF, element-blind"][3], ">", 1e-3),
+            Claim("and the resolved one: distance (average, ACSF, A–T)", by_name["ACSF, resolved"][1], ">", 0.2),
+            Claim("the same of the best match", by_name["ACSF, resolved"][4], ">", 0.2),
+            Claim("the same of SOAP", by_name["SOAP, resolved"][1], ">", 0.2),
+            Claim(
+                "but free geometries give the pairs away to a blind one",
+                by_name["ACSF, element-blind"][3],
+                ">",
+                0.02,
+            ),
             Claim("hydrogen bonds of A–T", float(len(bridges["A–T"])), ">", 1.5),
             Claim("hydrogen bonds of G–C", float(len(bridges["G–C"])), ">", 2.5),
-            Claim("largest error of PM6-D3H4", errors["PM6-D3H4"], "<", 5.0, "kcal/mol"),
-            Claim("largest error of hybrid-chno", errors["hybrid-chno"], "<", 5.0, "kcal/mol"),
-            Claim("largest error of nnp-chno", errors["nnp-chno"], ">", 5.0, "kcal/mol"),
+            Claim("largest error of PM6-D3H4", errors["PM6-D3H4"], "<", 3.0, "kcal/mol"),
+            Claim("largest error of hybrid-chno", errors["hybrid-chno"], "<", 7.0, "kcal/mol"),
+            Claim("largest error of nnp-chno", errors["nnp-chno"], ">", 10.0, "kcal/mol"),
         ],
         tables=[
             Table(
@@ -142,21 +149,24 @@ def run(work: Work, models: list[str], alpha: float) -> Findings:
                 ],
             ),
         ],
-        figures={"base_pairs.png": "Donors (blue), acceptors (red) and hydrogen bonds; size: how far exchanging N and O moves an "
-                 "atom's resolved description. Right: interaction energies."},
+        figures={
+            "base_pairs.png": "Donors (blue), acceptors (red), hydrogen bonds; size: how far exchanging N and O "
+            "moves an atom's resolved description. Right: interaction energies."
+        },
         molecules=[Molecule.of(f"{k}: change by exchange", a, moved[k].tolist()) for k, a in systems.items()],
     )
 
 
-def _draw(work: Work, systems: dict[str, Atoms], moved: dict[str, Tensor], energies: dict[str, dict[str, float]]) -> None:
+def _draw(
+    work: Work, systems: dict[str, Atoms], moved: dict[str, Tensor], energies: dict[str, dict[str, float]]
+) -> None:
     figure = new_figure(11.0, 3.6)
     panels = figure.subplots(1, 3)
     for ax, (name, atoms) in zip(panels, systems.items(), strict=False):
         centred = torch.as_tensor(atoms.positions - atoms.positions.mean(axis=0))
         x = (centred @ torch.linalg.svd(centred, full_matrices=False)[2].T).numpy()
         donors, acceptors, bridges = donors_and_acceptors(atoms)
-        distance = atoms.get_all_distances()
-        for i, j in zip(*np.nonzero(np.triu(distance < 1.65, 1)), strict=True):
+        for i, j in bonds(atoms):
             ax.plot(x[[i, j], 0], x[[i, j], 1], color="0.6", lw=1.5, zorder=1)
         for _, h, a in bridges:
             ax.plot(x[[h, a], 0], x[[h, a], 1], ":", color="0.3", lw=1.5, zorder=1)
@@ -175,13 +185,20 @@ def _draw(work: Work, systems: dict[str, Atoms], moved: dict[str, Tensor], energ
     save_figure(figure, work.path("base_pairs.png"))
 
 
-_TEXT = ""
+_TEXT = (
+    "What tells A–T from G–C is which atoms give hydrogen bonds and which take them. At fixed places with N and O "
+    "exchanged, element-blind descriptions are unchanged to rounding and resolved ones are not, whatever the "
+    "kernel. The popular claim that blind descriptions cannot tell the pairs apart is only half true: the pairs "
+    "have other places, and a blind description sees those. Energies say that it is electrostatics that binds: "
+    "method and hybrid have them within a few kcal/mol, the potential, which saw no complexes, has not. G–C's "
+    "geometry here is GFN2-xTB's, whose hydrogen bonds are 0.1 Å short."
+)
 STUDY = Study(
     number=5,
     name="base_pairs",
     title="A–T and G–C",
-    literature="De, Bartók, Csányi & Ceriotti, Phys. Chem. Chem. Phys. 18, 13754 (2016); Jurečka et al., Phys. Chem. Chem. "
-    "Phys. 8, 1985 (2006); Takatani et al., J. Chem. Phys. 132, 144104 (2010).",
+    literature="De, Bartók, Csányi & Ceriotti, Phys. Chem. Chem. Phys. 18, 13754 (2016); Jurečka et al., Phys. Chem. "
+    "Chem. Phys. 8, 1985 (2006); Takatani et al., J. Chem. Phys. 132, 144104 (2010).",
     run=run,
     full={"models": ["PM6-D3H4", "RM1-D3H4", "hybrid-chno", "nnp-chno"], "alpha": 0.05},
     small={"models": ["PM6-D3H4", "hybrid-chno", "nnp-chno"], "alpha": 0.5},

@@ -30,7 +30,9 @@ def test_dscribe_has_the_same(described, alpha):
 def test_limits_of_the_match(described):
     """A very soft match is the average; a sharp one of a structure with itself pairs every atom with itself."""
     first, second = described
-    assert float(rematch_kernel(first, second, alpha=1e5)) == pytest.approx(float(average_kernel(first, second)), abs=1e-5)
+    assert float(rematch_kernel(first, second, alpha=1e5)) == pytest.approx(
+        float(average_kernel(first, second)), abs=1e-5
+    )
     sharp = rematch_kernel(first, second, alpha=0.05)
     assert sharp < average_kernel(first, second)
     assert float(kernel_distance(rematch_kernel(first, first))) == pytest.approx(0.0, abs=1e-7)
