@@ -48,8 +48,8 @@ def rematch_kernel(first: Tensor, second: Tensor, alpha: float = 0.1, zeta: floa
     """``K = Σ_ij P_ij C_ij^zeta`` with the doubly stochastic P that maximises ``K + alpha S(P)``, normalised to one.
 
     Regularised-entropy match of De et al. (2016), eqs. 10 to 12: alpha → 0 pairs every environment with its best
-    partner, alpha → ∞ is the average kernel. P is found by Sinkhorn's iteration in logarithms, so that small alphas do not
-    underflow. Arguments and errors as :func:`local_kernel`.
+    partner, alpha → ∞ is the average kernel. P is found by Sinkhorn's iteration in logarithms, so that small alphas do
+    not underflow. Arguments and errors as :func:`local_kernel`.
 
     Raises:
         ValueError: alpha is not positive, or so small that the iteration does not end.

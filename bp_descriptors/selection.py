@@ -26,9 +26,9 @@ def select_functions(
 ) -> Selection:
     """Greedy choice of the columns of G that tell ``labels`` apart best by one Gaussian a class.
 
-    One after another the column is taken with which a quadratic discriminant, with
-    ``p(class | G) ∝ n N(G; mean, covariance)`` of each class, calls most of the atoms rightly that were left out: in five parts, none of which shares a group with
-    another.
+    One after another the column is taken with which a quadratic discriminant, one Gaussian a class with a covariance
+    of its own, calls most of the atoms rightly that were left out; five parts are left out in turn, and none shares
+    a group with another.
 
     Args:
         G: [atoms, features].

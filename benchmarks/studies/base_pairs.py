@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import torch
 from ase import Atoms
@@ -11,7 +9,7 @@ from ase.data.s22 import create_s22_system
 from ase.io import read
 from torch import Tensor
 
-from benchmarks.studies.frame.study import Claim, Findings, Molecule, Study, Table, Work
+from benchmarks.studies.frame.study import ROOT, Claim, Findings, Molecule, Study, Table, Work
 from bp_descriptors import SymmetryFunctions
 from bp_descriptors.kernels import average_kernel, kernel_distance, rematch_kernel
 from bp_descriptors.soap import SOAP
@@ -23,13 +21,14 @@ from nddo_ml.workflows.fragments import bonds
 ELEMENTS = ("H", "C", "N", "O")
 FIRST = {"A–T": 15, "G–C": 16}  # atoms of the first base
 # CCSD(T) at the basis set limit, kcal/mol, rigid bases. A–T: S22 (Takatani et al., J. Chem. Phys. 132, 144104);
-# G–C: the middle of what is published for other geometries, −28.8 (Jurečka & Hobza, JACS 125, 15608) and −32.1 (JSCH-2005)
+# G–C: the middle of what is published for other geometries, −28.8 (Jurečka & Hobza, JACS 125, 15608) and −32.1
+# (JSCH-2005: Jurečka et al., Phys. Chem. Chem. Phys. 8, 1985)
 COUPLED_CLUSTER = {"A–T": -16.7, "G–C": -30.4}
 
 
 def pairs() -> dict[str, Atoms]:
     """A–T of S22 and G–C of this project."""
-    guanine_cytosine = read(Path(__file__).parent / "data" / "guanine_cytosine.xyz")
+    guanine_cytosine = read(ROOT / "examples" / "studies" / "guanine_cytosine.xyz")
     return {"A–T": create_s22_system("Adenine-thymine_Watson-Crick_complex"), "G–C": guanine_cytosine}
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import torch
 from ase import Atoms
@@ -11,13 +9,13 @@ from ase.io import read
 from torch import Tensor
 
 from benchmarks.molecules import qm9
-from benchmarks.studies.frame.study import Claim, Findings, Molecule, Study, Table, Work
+from benchmarks.studies.frame.study import ROOT, Claim, Findings, Molecule, Study, Table, Work
 from bp_descriptors import Cutoff, Function, SymmetryFunctions
 from bp_descriptors.selection import Selection, select_functions
 from nddo_ml import NDDO, Systems, load_model
 from nddo_ml.evaluation.figures import COLOURS, new_figure, save_figure
 
-SAMPLE = Path(__file__).parent / "data" / "qm9_sample.extxyz"
+SAMPLE = ROOT / "examples" / "studies" / "qm9_sample.extxyz"
 CLASSES = ("sp", "sp2", "sp3")
 ANGLE = {"sp": 180.0, "sp2": 120.0, "sp3": 109.47}
 # bonds of each class, Å: one of the sets is drawn for every environment

@@ -13,14 +13,14 @@ from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 from torch import Tensor, nn
 
-from benchmarks.studies.frame.study import Claim, Findings, Molecule, Study, Table, Work
+from benchmarks.studies.frame.study import ROOT, Claim, Findings, Molecule, Study, Table, Work
 from bp_descriptors import SymmetryFunctions
 from nddo_ml import NNP, Systems
 from nddo_ml.evaluation.figures import COLOURS, new_figure, save_figure
 from nddo_ml.terms.screened_repulsion import ScreenedRepulsionZBL
 from nddo_ml.workflows import dynamics as md
 
-MODEL = "tests/data/mlearn_si/n2p2_model"
+MODEL = ROOT / "tests" / "data" / "mlearn_si" / "n2p2_model"
 CLASSES = ("crystal", "hot crystal", "liquid", "amorphous")
 LATTICE = 5.43  # Å
 GRID = 0.68  # Å between points of the density
@@ -36,7 +36,7 @@ def potential() -> NNP:
 
 
 def anneal(start: list[Atoms], stages: list[tuple[float, int]], frames: int, apart: int, seed: int) -> list[list[Any]]:
-    """Positions [frames][cells][atoms] after ``stages`` (K, steps of 2 fs) in a heat bath, then every ``apart`` steps."""
+    """Positions [frames][cells][atoms] after ``stages`` (K, steps of 2 fs) in a heat bath, every ``apart`` steps."""
     model, systems, stream = potential(), Systems.from_ase(start), torch.arange(len(start))
     state, kept = None, []
     for temperature, steps in [*stages, *[(stages[-1][0], apart)] * frames]:
@@ -214,15 +214,16 @@ def run(
     below, above = liquid[(height > 0.1) & (height < 0.4)].mean(), liquid[(height > 0.6) & (height < 0.9)].mean()
     _draw(work, found, sizes, height, liquid)
     mean = {k: [float(np.mean(v)) for v in of_size] for k, of_size in found.items()}
+    few = [mean[f"{way}, test"][0] for way in WAYS]
     best = {k: v[-1] for k, v in mean.items()}
     return Findings(
         text=_TEXT,
         claims=[
-            Claim("symmetry functions, fewest cells", mean[f"{WAYS[0]}, test"][0], ">", 0.8),
+            Claim("symmetry functions, fewest cells", few[0], ">", 0.8),
             Claim("symmetry functions, most cells", best[f"{WAYS[0]}, test"], ">", 0.9),
             Claim(
-                "their lead over the convolution at the fewest cells",
-                mean[f"{WAYS[0]}, test"][0] - mean[f"{WAYS[1]}, test"][0],
+                "their lead over the convolution there",
+                few[0] - few[1],
                 ">",
                 0.02,
             ),
@@ -237,9 +238,7 @@ def run(
                 [(k, *(f"{np.mean(v):.2f} ± {np.std(v):.2f}" for v in of_size)) for k, of_size in found.items()],
             )
         ],
-        figures={
-            "order.png": "Left: learning curves. Right: a half-molten cell, an atom a point, by its own symmetry functions."
-        },
+        figures={"order.png": "Learning curves; a half-molten cell, an atom a point."},
         molecules=[Molecule.of("half-molten silicon: how liquid", molten, liquid.round(3).tolist())],
     )
 
@@ -266,7 +265,8 @@ STUDY = Study(
     number=6,
     name="order",
     title="Order and disorder in silicon",
-    literature="Behler & Parrinello, Phys. Rev. Lett. 98, 146401 (2007); Geiger & Dellago, J. Chem. Phys. 139, 164105 (2013).",
+    literature="Behler & Parrinello, Phys. Rev. Lett. 98, 146401 (2007); "
+    "Geiger & Dellago, J. Chem. Phys. 139, 164105 (2013).",
     run=run,
     full={"paths": 6, "frames": 8, "scale": 1.0, "sizes": [1, 2, 4, 8, 16, 32], "draws": 5, "epochs": 40, "repeats": 4},
     small={"paths": 3, "frames": 3, "scale": 0.5, "sizes": [1, 3], "draws": 2, "epochs": 10, "repeats": 2},

@@ -11,6 +11,7 @@ def test_promise(promise) -> None:
         assert claim.holds, claim
 
 
+@pytest.mark.slow
 def test_where_a_closed_shell_fails() -> None:
     for claim in failure(fractional()):
         assert claim.holds, claim

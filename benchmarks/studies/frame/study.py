@@ -13,6 +13,8 @@ from ase import Atoms
 from benchmarks.common import note
 from nddo_ml.results.journal import plain_json
 
+ROOT = Path(__file__).parents[3]  # of the repository
+
 
 @dataclass(frozen=True)
 class Claim:
