@@ -21,8 +21,8 @@ def write_report(path: Path, entries: Sequence[dict[str, Any]], viewer: Path | N
     Args:
         path: HTML file; the figures are in the folders of the studies beside it.
         entries: of :func:`~benchmarks.studies.frame.runner.run_all`.
-        viewer: ``3Dmol-min.js`` of the npm package 3dmol (BSD-3): molecules can be turned with it; without, they are tables
-            of coordinates to unfold.
+        viewer: ``3Dmol-min.js`` of the npm package 3dmol (BSD-3): molecules can be turned with it; without, they are
+            coordinates to unfold.
     """
     page = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     page.filters["figures"] = lambda x: three_figures(x) if isinstance(x, float) else x

@@ -6,6 +6,7 @@ import json
 import shutil
 import time
 from dataclasses import asdict
+from hashlib import sha256
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
@@ -40,13 +41,17 @@ def run_all(studies: list[Study], out: Path, small: bool = False, fresh: bool = 
 
 
 def run_one(study: Study, folder: Path, small: bool = False, fresh: bool = False) -> dict[str, Any]:
-    """The entry of one study: read from its folder, or made there; its steps go on where they were left."""
+    """The entry of one study: read from its folder, or made there; its steps go on where they were left.
+
+    With other settings or another source of the study it begins anew.
+    """
     settings = json.loads(plain_json(dict(study.small if small else study.full)))
-    begun, finished = folder / "settings.json", folder / "findings.json"
-    same = begun.exists() and json.loads(begun.read_text(encoding="utf-8")) == settings
+    begun_with = {"settings": settings, "source": sha256(Path(study.run.__code__.co_filename).read_bytes()).hexdigest()}
+    begun, finished = folder / "begun.json", folder / "findings.json"
+    same = begun.exists() and json.loads(begun.read_text(encoding="utf-8")) == begun_with
     if folder.exists() and (fresh or not same):
         shutil.rmtree(folder)
-    write_whole(begun, plain_json(settings))
+    write_whole(begun, plain_json(begun_with))
     if finished.exists():
         entry: dict[str, Any] = json.loads(finished.read_text(encoding="utf-8"))
         return entry

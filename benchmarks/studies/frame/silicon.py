@@ -11,13 +11,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.studies.frame.study import ROOT
 from nddo_ml.errors import InputError
 from nddo_ml.models.base import AbstractModel
 from nddo_ml.models.saved import load_model
 from nddo_ml.training.config import TrainConfig, read_config
 from nddo_ml.training.run import MODEL, train
 
-ROOT = Path(__file__).parents[3]
 RECIPE = ROOT / "recipes" / "silicon.toml"
 SAMPLE = ROOT / "tests" / "data" / "mlearn_si"
 SHIPPED = SAMPLE / "model.pt"  # member 1 of the recipe as it stands, trained on all 214 cells

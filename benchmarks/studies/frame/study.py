@@ -13,6 +13,8 @@ from ase import Atoms
 from benchmarks.common import note
 from nddo_ml.results.journal import plain_json
 
+ROOT = Path(__file__).parents[3]  # of the repository
+
 
 @dataclass(frozen=True)
 class Claim:
@@ -85,7 +87,7 @@ class Work:
 
 @dataclass(frozen=True)
 class Study:
-    """One study: ``run(work, **settings)`` with the settings of ``make studies`` or with the small ones of the tests."""
+    """One study: ``run(work, **settings)``, in full for ``make studies`` or small for the tests."""
 
     number: int  # its place in the report
     name: str
