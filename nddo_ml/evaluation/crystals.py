@@ -113,4 +113,5 @@ def _side_view(ax: Axes, shown: Reconstruction) -> None:
         if upper[d.atoms[0]] and abs(a[0] - b[0]) < 1.1 * d.length:
             ax.plot([a[0], b[0]], [a[2], b[2]], color=COLOURS[1], lw=2)
     ax.set_aspect("equal")
+    ax.margins(0.08, 0.4)
     ax.set(xlabel="x, Å", ylabel="z, Å")

@@ -79,7 +79,7 @@ def ideal_slab(element: str, lattice: float, repeat: tuple[int, int], layers: in
         InputError: other numbers of layers.
     """
     if layers < 6 or layers % 4 != 2:
-        raise InputError(f"a slab with like faces has 6, 10, 14 or more layers, 2 more than a multiple of 4; got {layers}")
+        raise InputError(f"a slab with like faces has 6, 10, 14, … layers, two more than a multiple of 4; got {layers}")
     slab = diamond100(element, (1, 1, layers), a=lattice, vacuum=VACUUM)
     slab.pbc = True
     if abs(_dangling_axis(slab, upper=True)[1]) > 0.5:  # along y: the mirror image has it along x

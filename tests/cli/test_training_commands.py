@@ -152,7 +152,7 @@ def test_surface(tmp_path, capsys):
     assert [r["name"] for r in rows] == ["1×1", "p(2×1) symmetric", "p(2×1) buckled", "p(2×2)", "c(4×2)"]
     assert [len(r["dimers"]) for r in rows] == [0, 2, 2, 4, 8]
     assert call("surface", model, "--layers", "8") == 2
-    assert "6, 10, 14 or more layers" in capsys.readouterr().err
+    assert "6, 10, 14, … layers" in capsys.readouterr().err
 
 
 @pytest.mark.slow

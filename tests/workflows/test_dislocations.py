@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from ase import units
 from ase.build import bulk
-from nnp_models import DATA, make_nnp
+from nnp_models import DATA
 
-from nddo_ml import InputError, NDDOCalculator, load_model
+from nddo_ml import NDDO, InputError, NDDOCalculator, load_model
 from nddo_ml.workflows.crystal_axes import turned
 from nddo_ml.workflows.dislocations import cylinder, elastic_prefactor, energy_curve, prefactor, relaxed
 from nddo_ml.workflows.solids import elastic_constants, relax
@@ -72,5 +72,5 @@ def test_cylinders() -> None:
     assert screw.distance.max() < 18.5
     with pytest.raises(InputError, match="dislocations are screw, 60°; got 'edge'"):
         cylinder("Si", 5.43, c, "edge")
-    with pytest.raises(InputError, match="energies within radii need atomic energies, which NNP does not give"):
-        energy_curve(make_nnp(charges="qeq"), screw, screw.displaced, 10.0)
+    with pytest.raises(InputError, match="energies within radii need atomic energies, which AM1 does not give"):
+        energy_curve(NDDO("AM1"), screw, screw.displaced, 10.0)
