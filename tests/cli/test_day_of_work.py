@@ -144,3 +144,17 @@ def test_excited_states_of_open_shells_are_named(tmp_path, capsys):
     (record,) = json.loads((tmp_path / "out.json").read_text())
     assert len(record["excited_states"]) == 8
     assert "closed shells" in " ".join(capsys.readouterr().err.split())
+
+
+def test_emission_from_the_relaxed_state(tmp_path):
+    write(tmp_path / "in.xyz", molecule("H2CO"))
+    out = {name: tmp_path / f"out.{name}" for name in ("json", "xyz")}
+    options = ["--states", 2, "--relax", "--json", out["json"], "-o", out["xyz"]]
+    assert call("excited", tmp_path / "in.xyz", *options) == 0
+    (record,) = json.loads(out["json"].read_text())
+    gap = record["excited_states"][0]["energy_eV"]
+    assert record["relaxed_in"] == "S1"
+    assert record["excited_energy_eV"] - record["energy_eV"] == pytest.approx(gap, abs=1e-6)
+    assert gap < 2.84 - 0.1  # AM1 absorbs at 2.84 eV, docs/excited.md
+    relaxed = read(out["xyz"])
+    assert relaxed.get_distance(0, 1) > molecule("H2CO").get_distance(0, 1) + 0.03  # n → π* weakens C=O

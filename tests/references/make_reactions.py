@@ -45,17 +45,17 @@ REACTIONS = {
     "retro-Diels-Alder": ("C1CC=CCC1", {(0, 1): 0, (1, 2): 2, (2, 3): 1, (3, 4): 2, (4, 5): 0, (0, 5): 2}),
 }
 
+_METHYL = [[1.03, 0], [-0.515, 0.892], [-0.515, -0.892]]  # Å, its hydrogens about z
+
 
 def _exchange(halogen: str, far: float, near: float) -> tuple[list[str], list, list, int]:
     """A halide that comes to a halomethane from behind, and as it leaves."""
     symbols = [halogen, "C", halogen, "H", "H", "H"]
-    hydrogens = [[1.03, 0], [-0.515, 0.892], [-0.515, -0.892]]
-    before = [[0, 0, -far], [0, 0, 0], [0, 0, near], *([x, y, -0.3] for x, y in hydrogens)]
-    after = [[0, 0, -near], [0, 0, 0], [0, 0, far], *([x, y, 0.3] for x, y in hydrogens)]
+    before = [[0, 0, -far], [0, 0, 0], [0, 0, near], *([x, y, -0.3] for x, y in _METHYL)]
+    after = [[0, 0, -near], [0, 0, 0], [0, 0, far], *([x, y, 0.3] for x, y in _METHYL)]
     return symbols, before, after, -1
 
 
-_METHYL = [[1.03, 0], [-0.515, 0.892], [-0.515, -0.892]]
 GIVEN = {
     "hydrogen cyanide to isocyanide": (
         ["H", "C", "N"],
@@ -66,7 +66,7 @@ GIVEN = {
     "methyl isocyanide to acetonitrile": (
         ["C", "N", "C", "H", "H", "H"],
         [[0, 0, 1.17], [0, 0, 0], [0, 0, -1.42], *([x, y, -1.8] for x, y in _METHYL)],
-        [[0.58, 0, 0.6], [0.58, 0, -0.56], [0.58, 0, 2.06], *([x + 0.58, y, 2.44] for x, y in _METHYL)],
+        [[0.1, 0, 0], [-0.1, 0, 1.16], [0, 0, -1.46], *([x, y, -1.84] for x, y in _METHYL)],
         0,
     ),
     "chloride with chloromethane": _exchange("Cl", 3.2, 1.8),
