@@ -154,8 +154,8 @@ def _apart(positions: np.ndarray, one: list[int], other: list[int]) -> None:
         positions[other] += 0.1 * away / np.linalg.norm(away)
 
 
-def saddle(record: dict) -> dict:
-    """What MOPAC makes of the saddle point of nddo-ml."""
+def saddle(record: dict) -> np.ndarray:
+    """The saddle point that nddo-ml finds, [atoms, 3] Å."""
     from nddo_ml import NDDO, Systems
     from nddo_ml.workflows.reactions import relaxed_paths, saddles_on
 
@@ -164,9 +164,13 @@ def saddle(record: dict) -> dict:
         for side in ("reactant", "product")
     ]
     model = NDDO("AM1")
-    paths = relaxed_paths(*sides, model, images=11, fmax=0.2, max_steps=300)
-    at = saddles_on(sides[0], model, paths, fmax=0.005).systems.positions.numpy()
+    paths = relaxed_paths(*sides, model, images=11, fmax=0.2, max_steps=200)
     print(record["name"], paths[0].steps, paths[0].force, flush=True)
+    return saddles_on(sides[0], model, paths, fmax=0.005).systems.positions.numpy()
+
+
+def mopac_saddle(record: dict, at: np.ndarray) -> dict:
+    """What MOPAC makes of a saddle point from 0.03 Å beside it."""
     guess = at + np.random.default_rng(1).normal(scale=0.03 / 3**0.5, size=at.shape)
     charge = f" CHARGE={record['charge']}" if record["charge"] else ""
     _, aux = mopac(f"AM1 TS PRECISE GNORM=0.05{charge}", record["symbols"], guess)
@@ -205,7 +209,7 @@ if __name__ == "__main__":
         records.append(entry | {"reactant": reactant, "product": product})
     for record in records:
         try:
-            record["mopac"] = saddle(record)
+            record["mopac"] = mopac_saddle(record, saddle(record))
         except Exception as error:
             print(f"{record['name']}: {error}", file=sys.stderr)
     target = Path(__file__).with_name("reactions.json")
