@@ -10,9 +10,11 @@ from itertools import combinations_with_replacement
 
 import pytest
 import torch
+from ase.build import molecule
 from engines import torch_alone
 from reference_data import NAMES, entries, expected, other_solutions, padded, rows, run, square, to_systems
 
+from nddo_ml import NDDO, Systems
 from nddo_ml.elements import number_of
 from nddo_ml.errors import InputError
 from nddo_ml.methods.tables import load_method
@@ -189,6 +191,15 @@ def test_mopacs_way_finds_mopacs_solution(name: str, method: str, least: float) 
     assert prediction.scf is not None
     assert bool(prediction.scf.converged.all())
     assert float((off.heat_of_formation.abs() < HEAT).double().mean()) >= least
+
+
+@pytest.mark.parametrize(("name", "iterations"), [("C2H3", 33), ("NO", 42), ("CN", 31), ("OH", 12)])
+def test_mopacs_way_is_about_as_long_as_mopacs(name: str, iterations: int) -> None:
+    """MOPAC 22.0.6: AM1 1SCF UHF DOUBLET PL RELSCF=0.00001, the last iteration; ours asks for a little more."""
+    way = SCFOptions(solution="mopac")
+    prediction = NDDO("AM1", uhf=True, scf=way)(Systems.from_ase(molecule(name), multiplicity=2))
+    assert prediction.scf is not None
+    assert abs(int(prediction.scf.iterations) - iterations) <= 7
 
 
 def test_unknown_solution() -> None:
