@@ -1,4 +1,4 @@
-"""Models for TorchSim (https://github.com/TorchSim/torch-sim, extra ``torchsim``): its batched dynamics and optimisers."""
+"""Models for TorchSim (https://github.com/TorchSim/torch-sim, extra ``torchsim``): its dynamics and optimisers."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class TorchSimModel(ModelInterface):
         self._memory_scales_with = "n_atoms_x_density" if self.model.capabilities.periodic else "n_atoms"
         self._last: tuple[Systems, Tensor] | None = None
 
-    @ModelInterface.compute_stress.setter  # type: ignore[attr-defined, untyped-decorator]
+    @ModelInterface.compute_stress.setter
     def compute_stress(self, wanted: bool) -> None:
         """Whether to give stresses.
 
@@ -62,7 +62,7 @@ class TorchSimModel(ModelInterface):
             raise NotImplementedError(f"{self.model.name} treats molecules, which have no stress")
         self._compute_stress = wanted
 
-    @ModelInterface.compute_forces.setter  # type: ignore[attr-defined, untyped-decorator]
+    @ModelInterface.compute_forces.setter
     def compute_forces(self, wanted: bool) -> None:
         """Whether to give forces."""
         self._compute_forces = wanted

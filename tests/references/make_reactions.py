@@ -138,7 +138,7 @@ def _laid(targets: np.ndarray, shapes: np.ndarray) -> tuple[np.ndarray, np.ndarr
     """For each target [k, atoms, 3] the shape that fits best, laid on it, and the sum of squares (Kabsch 1976)."""
     middle = targets.mean(1, keepdims=True)
     a, b = targets - middle, shapes - shapes.mean(1, keepdims=True)
-    u, s, v = np.linalg.svd(np.einsum("lai,kaj->klij", b, a))
+    u, _, v = np.linalg.svd(np.einsum("lai,kaj->klij", b, a))
     u[..., 2] *= np.sign(np.linalg.det(u) * np.linalg.det(v))[..., None]
     laid = np.einsum("lai,klij->klaj", b, u @ v)
     distance = ((laid - a[:, None]) ** 2).sum((2, 3))
