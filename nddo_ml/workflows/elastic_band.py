@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 SPRING = 2.0  # eV/Å²
 _CLIMB = 0.5  # eV/Å, largest force of a band from which its highest image climbs
 _MAX_STEP = 0.1  # Å, of an atom
-_ASIDE = 0.05  # Å, root mean square by which the middle of a first path lies beside any symmetry
 _PATIENCE, _LONGEST, _MIXING = 5, 0.6, 0.1  # of FIRE: downhill steps before longer ones, longest Δt, first α
 
 
@@ -115,9 +114,7 @@ class Band:
 def first_path(reactant: Atoms, product: Atoms, images: int) -> np.ndarray:
     """Positions [images, atoms, 3] between two structures, by distances of atoms that change evenly (IDPP).
 
-    The product is laid on the reactant first. Forces keep a symmetry that both ends share, also one in which the
-    reaction is forbidden (cyclohexene's twofold axis for the retro-Diels–Alder reaction), so that the path is
-    bent aside a little, always alike.
+    The product is laid on the reactant first.
 
     Raises:
         InputError: other atoms, or in another order; fewer than three images.
@@ -135,10 +132,7 @@ def first_path(reactant: Atoms, product: Atoms, images: int) -> np.ndarray:
         frame.set_constraint()
         frame.pbc = False
     NEB(frames, allow_shared_calculator=True, method="improvedtangent").interpolate(method="idpp")
-    aside = np.random.default_rng(1).normal(scale=_ASIDE / 3**0.5, size=(len(reactant), 3))
-    bent = np.sin(np.pi * np.linspace(0, 1, images))[:, None, None] * (aside - aside.mean(axis=0))
-    bent[-1] = 0.0
-    return np.stack([f.positions for f in frames]) + bent
+    return np.stack([f.positions for f in frames])
 
 
 def check_atoms(reactant: Atoms, product: Atoms) -> None:
