@@ -25,6 +25,7 @@ MADE = {
     "docs/start.md": ["relaxed.xyz", "results.json"],
     "docs/studies/infrared.md": ["spectrum.png"],
     "docs/training.md": ["run/model.pt", "run/report.html", "parity.png", "errors.json"],
+    "docs/tutorial.md": ["pm7_path.json", "hybrid_water.json", "acetaldehyde.png"],
     "docs/vibrations.md": ["infrared.png", "ethanol.molden", "thermo.json"],
 }
 
