@@ -25,6 +25,20 @@ MODELS = ("RM1-D3H4", "hybrid-chno", "nnp-chno")
 DIPOLES = "hybrid-chno"  # gives those of geometries of a potential, which has none
 # fundamentals of gaseous methanol, cm⁻¹: Shimanouchi, Tables of Molecular Vibrational Frequencies I (1972)
 METHANOL = (295, 1033, 1060, 1165, 1345, 1455, 1477, 1477, 2844, 2960, 3000, 3681)
+HARMONIC = (
+    324,
+    1056,
+    1094,
+    1176,
+    1389,
+    1486,
+    1495,
+    1513,
+    2980,
+    3024,
+    3107,
+    3832,
+)  # B3LYP/6-31G(2df,p): QM9's molecule 8
 PEPTIDE = "CC(=O)N[C@@H](C)C(=O)NC"  # alanine between two peptide bonds
 
 
@@ -98,36 +112,53 @@ def run(work: Work, molecules: list[str], steps: int, replicas: int) -> Findings
             lines[name][label] = Lines(label, np.array(found["wavenumbers"]), np.array(found["intensities"]))
             bands[name][label] = DynamicSpectrum(np.array(moved["wavenumbers"]), np.array(moved["absorption"]))
     _draw(work, lines, bands)
-    errors = {m: float(np.abs(np.array(METHANOL) - v.positions).mean()) for m, v in lines["methanol"].items()}
+    errors, harmonic_errors = (
+        {m: float(np.abs(np.array(to) - v.positions).mean()) for m, v in lines["methanol"].items()}
+        for to in (METHANOL, HARMONIC)
+    )
     stretch = {m: float(v.positions[-1]) for m, v in lines["methanol"].items()}
     moved_by = {m: centre(bands["methanol"][m], *_around(stretch[m])) - stretch[m] for m in MODELS}
     return Findings(
         text=_TEXT,
         claims=[
-            Claim("methanol: error of the hybrid's wavenumbers", errors["hybrid-chno"], "<", 110.0, "cm⁻¹"),
+            Claim("methanol: hybrid from harmonic B3LYP", harmonic_errors["hybrid-chno"], "<", 55.0, "cm⁻¹"),
             Claim(
-                "methanol: parent's less the hybrid's", errors["RM1-D3H4"] - errors["hybrid-chno"], ">", 10.0, "cm⁻¹"
+                "parent's error over the hybrid's",
+                harmonic_errors["RM1-D3H4"] / harmonic_errors["hybrid-chno"],
+                ">",
+                1.5,
+            ),
+            Claim(
+                "but from fundamentals of experiment they differ little",
+                abs(errors["RM1-D3H4"] - errors["hybrid-chno"]),
+                "<",
+                25.0,
+                "cm⁻¹",
             ),
             Claim("dynamics find the O–H stretch of the Hessian", max(map(abs, moved_by.values())), "<", 150.0, "cm⁻¹"),
         ],
         tables=[
             Table(
-                "Methanol, harmonic wavenumbers, cm⁻¹ (intensities, km/mol) beside fundamentals of experiment",
-                ("experiment", *MODELS),
+                "Methanol, harmonic wavenumbers, cm⁻¹ (intensities, km/mol)",
+                ("fundamentals, experiment", "harmonic, B3LYP", *MODELS),
                 [
-                    (nu, *(f"{v.positions[k]:.0f} ({v.strengths[k]:.0f})" for v in lines["methanol"].values()))
+                    (
+                        nu,
+                        HARMONIC[k],
+                        *(f"{v.positions[k]:.0f} ({v.strengths[k]:.0f})" for v in lines["methanol"].values()),
+                    )
                     for k, nu in enumerate(METHANOL)
                 ],
             ),
             Table(
-                "Methanol",
+                "Methanol: mean errors and the O–H stretch, cm⁻¹",
                 (
                     "model",
                     "mean error of the harmonic wavenumbers, cm⁻¹",
                     "O–H stretch, cm⁻¹",
                     "moved by dynamics, cm⁻¹",
                 ),
-                [(m, errors[m], stretch[m], moved_by[m]) for m in MODELS],
+                [(m, errors[m], harmonic_errors[m], stretch[m], moved_by[m]) for m in MODELS],
             ),
         ],
         figures={
@@ -158,7 +189,13 @@ def _draw(work: Work, lines: dict[str, dict[str, Lines]], bands: dict[str, dict[
     save_figure(figure, work.path("infrared.png"))
 
 
-_TEXT = ""
+_TEXT = (
+    "Hybrid and potential have methanol's harmonic wavenumbers within some tens of 1/cm of density functional "
+    "theory, the parent is three times as far off: its O–H stretch is 500 too low. Against fundamentals of "
+    "experiment all three look alike, since the parent's errors have the sign of anharmonicity: that is luck, and "
+    "a comparison with experiment alone would not show it. Classical dynamics at 300 K move the O–H stretch by "
+    "some ten 1/cm only; the quantum shift is more than ten times that."
+)
 STUDY = Study(
     number=11,
     name="infrared",
