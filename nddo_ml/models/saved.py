@@ -48,9 +48,11 @@ def save_model(model: AbstractModel, path: str | Path, card: Mapping[str, Any] |
 
 
 def _compact(value: torch.Tensor) -> torch.Tensor:
-    """In single precision where that holds every number exactly."""
-    single = value.float() if value.dtype == torch.float64 else value
-    return single if torch.equal(single.to(value.dtype), value) else value
+    """In half or single precision where that holds every number exactly."""
+    for dtype in (torch.float16, torch.float32) if value.dtype == torch.float64 else ():
+        if torch.equal(value.to(dtype).double(), value):
+            return value.to(dtype)
+    return value
 
 
 def load_model(path: str | Path, device: torch.device | str = "cpu") -> AbstractModel:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from fit import ELEMENTS, HIDDEN, NUMBERS, Data, Fit, relative
+from fit import ELEMENTS, HIDDEN, MEMBERS, NUMBERS, Data, Fit, relative
 from labels import SOURCES, Labelled, prepared
 
 from bp_descriptors import Scaler
@@ -29,7 +29,6 @@ from nddo_ml.units import EV_KCAL_MOL
 PARENT = "RM1-D3H4"
 CUTOFF, ANGULAR, RESOLVED = 5.0, 3.5, ("H", "C", "N", "O")
 EPOCHS = 30
-KEPT = 4  # members that are shipped, for the size of the file
 WIDTH = 1.5  # of the domain
 ENVIRONMENTS = 12_000  # of an element and source that the domain is made of
 ONE_SIGMA, TWO_SIGMA = 0.683, 0.954
@@ -61,22 +60,22 @@ def fading(plain: AtomFeatures, sources: Sequence[Labelled]) -> AtomFeatures:
 
 @torch.no_grad()
 def correction_of(fit: Fit, features: AtomFeatures, uncertainty: tuple[float, float]) -> AtomicEnergyCorrection:
-    """The first members' networks on the scaled functions, in numbers that single precision holds."""
-    widths = [KEPT * n for n in HIDDEN]
-    made = AtomicEnergyCorrection(features, hidden=widths, members=KEPT, uncertainty=uncertainty)
+    """The networks on the scaled functions; weights are rounded to half precision, in which a file holds them."""
+    widths = [MEMBERS * n for n in HIDDEN]
+    made = AtomicEnergyCorrection(features, hidden=widths, members=MEMBERS, uncertainty=uncertainty)
     for z, network in made.networks.by_number.items():
         one, turn = fit.networks[str(z)].double(), fit.data.turns[z]
         ends = torch.stack([torch.zeros(len(turn.mean)), torch.ones(len(turn.mean))]).double()
         shift, shifted = features.scaler(ends, torch.full((2,), z))
         slope = shifted - shift
         varies = slope.abs() > 0
-        first = one.first[: widths[0]] @ torch.tensor(turn.matrix).T
+        first = one.first @ torch.tensor(turn.matrix).T
         first = torch.where(varies, first / torch.where(varies, slope, 1.0), 0.0)
-        bias = one.first_bias[: widths[0]] - first @ (shift + slope * torch.tensor(turn.mean))
-        weights = [first, *(torch.block_diag(*(m.T for m in w[:KEPT])) for w in (one.second, one.last))]
-        biases = [bias, one.second_bias[:KEPT].flatten(), one.last_bias[:KEPT].flatten()]
+        bias = one.first_bias - first @ (shift + slope * torch.tensor(turn.mean))
+        weights = [first, *(torch.block_diag(*(m.T for m in w)) for w in (one.second, one.last))]
+        biases = [bias, one.second_bias.flatten(), one.last_bias.flatten()]
         for layer, weight, b in zip(network.linears, weights, biases, strict=True):
-            layer.weight.copy_(weight.float())
+            layer.weight.copy_(weight.half())
             layer.bias.copy_(b.float())
     return made
 
@@ -86,7 +85,7 @@ def calibrated(fit: Fit) -> tuple[tuple[float, float], dict[str, object]]:
     """The uncertainty's constants, and errors in kcal/mol and coverage of molecules that no member saw."""
     data = fit.data
     index = np.flatnonzero((data.fold == 0) & data.usable)
-    said = torch.cat([fit.deviations(part) for part in np.array_split(index, len(index) // 400 + 1)])[:, :KEPT]
+    said = torch.cat([fit.deviations(part) for part in np.array_split(index, len(index) // 400 + 1)])
     error, spread = said.mean(1).abs().numpy(), said.std(1).numpy()
     half = data.family[index] % 2 == 0
     scale = float(np.quantile(error[half] / spread[half], ONE_SIGMA))
