@@ -131,7 +131,8 @@ def test_closed_shell_of_separated_ions_moves_a_part_of_an_electron() -> None:
     turned = ion_pair(10.0)
     turned.rotate(50.0, (1.0, 2.0, 3.0))
     first = NDDO("PM3", scf=SCFOptions(probe=False))(Systems.from_ase([*frames, turned]))
-    lowest = NDDO("PM3")(Systems.from_ase([*frames, turned]))
+    tight = SCFOptions(tolerance=1e-8)  # the energy hardly depends on that part
+    lowest = NDDO("PM3", scf=tight)(Systems.from_ase([*frames, turned]))
     gain = (first.energy - lowest.energy) * EV_KCAL_MOL
     assert 0.3 < float(gain[0]) < 3
     assert float(gain[1]) == pytest.approx(0.0, abs=1e-6)
