@@ -6,6 +6,7 @@
 # make docs      the documentation site in docs/_build/html, warnings are errors, links are checked
 # make gallery   the pictures of the site drawn anew
 # make test-lowest  tests that are not slow with the lowest versions that pyproject.toml allows (Python 3.11)
+# make studies   the classic studies in full, one report in runs/studies/report.html; goes on where it was left
 # make bench     the benchmarks of the engine, JSON on standard output
 # make clean     remove the environment and everything that is built
 
@@ -15,11 +16,12 @@ PYTHON ?= $(firstword $(shell command -v python3.11 python3.12 python3.13 python
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check install -c constraints.txt
 OUT ?= runs/demo
+VIEWER ?= runs/viewer/node_modules/3dmol/build/3Dmol-min.js
 CLOSED := aspirin azulene benzene caffeine ethanol glycine_zwitterion hexatriene ibuprofen nicotine water
 OPEN := acetate benzyl_radical methylammonium oxygen_triplet tempo_radical
 RECIPE := pyproject.toml constraints.txt setup.py $(wildcard nddo_ml/core/csrc/* bp_descriptors/csrc/*)
 
-.PHONY: demo test test-all test-lowest coverage lint docs gallery bench clean
+.PHONY: demo test test-all test-lowest coverage lint docs gallery bench studies clean
 
 demo: $(VENV)/.installed
 	$(BIN)/nddo-ml energy examples/molecules/*.xyz --method AM1
@@ -71,6 +73,11 @@ lint: $(VENV)/.installed-dev
 bench: $(VENV)/.installed-bench
 	for name in latency throughput scaling robustness; do $(BIN)/python -m benchmarks.$$name || exit 1; done
 
+# Molecules on the page can be turned where npm brings the viewer.
+studies: $(VENV)/.installed-bench
+	-test -e $(VIEWER) || npm install --silent --no-save --prefix runs/viewer 3dmol@2.5.5
+	$(BIN)/python -m benchmarks.studies --out runs/studies --viewer $(VIEWER)
+
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache runs demo docs/_build htmlcov .coverage $(LOWEST)
 
@@ -84,15 +91,15 @@ $(VENV)/.installed: $(RECIPE) | $(VENV)/bin/python
 	touch $@
 
 $(VENV)/.installed-dev: $(RECIPE) | $(VENV)/bin/python
-	$(PIP) -e ".[dev,label,solids]"
+	$(PIP) -e ".[dev,label,solids,dislocations]"
 	touch $@ $(VENV)/.installed
 
 $(VENV)/.installed-bench: $(RECIPE) | $(VENV)/bin/python
-	$(PIP) -e ".[bench,dev,label,solids]"
+	$(PIP) -e ".[bench,dev,label,solids,dislocations]"
 	touch $@ $(VENV)/.installed $(VENV)/.installed-dev
 
 $(VENV)/.installed-docs: $(RECIPE) | $(VENV)/bin/python
-	$(PIP) -e ".[dev,docs,label,solids]"
+	$(PIP) -e ".[dev,docs,label,solids,dislocations]"
 	touch $@ $(VENV)/.installed $(VENV)/.installed-dev
 
 $(LOWEST)/.installed: pyproject.toml constraints-lowest.txt

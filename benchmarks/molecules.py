@@ -17,7 +17,7 @@ from nddo_ml.workflows.fragments import bonds, side_of
 
 
 def qm9(count: int, heavy_atoms: int | None = None, seed: int = 0) -> list[Atoms]:
-    """A random choice of QM9 molecules (all or those with ``heavy_atoms``), from the package qm9pack."""
+    """A random choice of QM9 molecules (or of those with ``heavy_atoms``) with their ``smiles``, from qm9pack."""
     spec = importlib.util.find_spec("qm9pack")
     if spec is None or spec.origin is None:
         raise SystemExit("expected the package qm9pack (make bench installs it); it is not installed")
@@ -28,7 +28,7 @@ def qm9(count: int, heavy_atoms: int | None = None, seed: int = 0) -> list[Atoms
             for row in csv.DictReader(file):
                 counts = json.loads(row["Stoichiometry"])
                 if heavy_atoms is None or sum(counts[1:]) == heavy_atoms:
-                    rows.append((row["Elements"], row["XYZ_Ang"]))
+                    rows.append((row["Elements"], row["XYZ_Ang"], row["SMILES"]))
     chosen = np.random.default_rng(seed).choice(len(rows), size=count, replace=False)
     return [_parse(*rows[k]) for k in chosen]
 
@@ -39,8 +39,8 @@ def qm9_chno(count: int, seed: int = 0) -> list[Atoms]:
     return drawn[:count]
 
 
-def _parse(elements: str, positions: str) -> Atoms:
-    return Atoms(ast.literal_eval(elements), np.array(ast.literal_eval(positions)))
+def _parse(elements: str, positions: str, smiles: str) -> Atoms:
+    return Atoms(ast.literal_eval(elements), np.array(ast.literal_eval(positions)), info={"smiles": smiles})
 
 
 def with_third_row(molecules: list[Atoms]) -> list[Atoms]:

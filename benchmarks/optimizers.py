@@ -54,7 +54,7 @@ def _measure(run: Callable[[Atoms], bool], molecules: list[Atoms], model: NDDO) 
     steps, failed, start = [], 0, time.perf_counter()
     for original in molecules:
         atoms = original.copy()
-        atoms.calc = _Counting(model)
+        atoms.calc = Counting(model)
         failed += not run(atoms)
         steps.append(float(atoms.calc.count - 1))
     return {
@@ -65,7 +65,9 @@ def _measure(run: Callable[[Atoms], bool], molecules: list[Atoms], model: NDDO) 
     }
 
 
-class _Counting(NDDOCalculator):
+class Counting(NDDOCalculator):
+    """The calculator, and how often it was asked."""
+
     count = 0
 
     def calculate(self, *arguments, **options) -> None:

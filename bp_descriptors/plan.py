@@ -71,7 +71,7 @@ def _radial_rows(functions: dict[str, list[Function]], radial: list[Any]) -> _Ro
     for own in functions.values():
         for symbol in functions:
             for column, f in enumerate(own):
-                if f.is_radial and (f.is_weighted or f.neighbors == (symbol,)):
+                if f.is_radial and (f.is_summed or f.neighbors == (symbol,)):
                     rows.add(position[_radial_key(f)], column, f.is_weighted)
             rows.close()
     return rows
@@ -89,7 +89,7 @@ def _angular_rows(
         for couple in ((low, high) for k, high in enumerate(symbols) for low in symbols[: k + 1]):
             groups: dict[int, list[tuple[int, int, bool]]] = {}
             for column, f in enumerate(own):
-                if not f.is_radial and (f.is_weighted or f.neighbors == couple):
+                if not f.is_radial and (f.is_summed or f.neighbors == couple):
                     term = (angle_of[f.zeta, f.lambda_], column, f.is_weighted)
                     groups.setdefault(part_of[_part_key(f)], []).append(term)
             for part, terms in groups.items():

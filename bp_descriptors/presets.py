@@ -38,6 +38,8 @@ def default_functions(
     cutoff_kind: str = "cos",
     closest: float | None = None,
     resolved: Sequence[str] | None = None,
+    centers: Sequence[str] | None = None,
+    summed: bool = False,
 ) -> list[Function]:
     """Element-resolved functions for ``elements`` and a ``cutoff`` (Å): shifted G2 and shifted wide G5.
 
@@ -55,6 +57,8 @@ def default_functions(
             ``weighted_angular`` says.
         cutoff_kind: as in :class:`~bp_descriptors.cutoffs.Cutoff`.
         closest: how close atoms come (Å); the grids begin there where it is less than 0.8 of the shortest bond.
+        centers: central elements that have functions; None: all.
+        summed: functions that sum over all elements without weights (S2, S5) in place of element-resolved ones.
 
     Raises:
         ValueError: no elements, an unknown symbol or size, a cut-off about as short as a bond.
@@ -80,13 +84,17 @@ def default_functions(
         chosen = _symbols(resolved) if resolved else []
         couples = [(), *combinations_with_replacement([s for s in symbols if s in chosen], 2)]
     far, near = Cutoff(cutoff, cutoff_kind), Cutoff(angular_cutoff, cutoff_kind)
+    neighbors: list[tuple[str, ...]] = [(s,) for s in symbols]
+    radial, angular = "G2", {True: "G5", False: "W5"}
+    if summed:
+        neighbors, couples, radial, angular = [()], [()], "S2", {False: "S5"}
     functions = []
-    for center in symbols:
+    for center in symbols if centers is None else _symbols(centers):
         for eta, r_s in _shells(cutoff, n_radial, first, 0.5):
-            functions += [Function(center, "G2", far, (s,), eta, r_s) for s in symbols]
+            functions += [Function(center, radial, far, s, eta, r_s) for s in neighbors]
         for eta, r_s in _shells(angular_cutoff, n_shells, first, 1.0):
             functions += [
-                Function(center, "G5" if couple else "W5", near, couple, eta, r_s, zeta=zeta, lambda_=lambda_)
+                Function(center, angular[bool(couple)], near, couple, eta, r_s, zeta=zeta, lambda_=lambda_)
                 for couple in couples
                 for zeta in zetas
                 for lambda_ in (-1.0, 1.0)

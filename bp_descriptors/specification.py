@@ -20,8 +20,11 @@ KINDS: dict[str, tuple[int, float]] = {
     "W2": (0, 12.0),
     "W4": (0, 13.0),
     "W5": (0, 13.5),
+    "S2": (0, 14.0),
+    "S4": (0, 15.0),
+    "S5": (0, 15.5),
 }
-RADIAL = ("G1", "G2", "G3", "W2")
+RADIAL = ("G1", "G2", "G3", "W2", "S2")
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,8 @@ class Function:
     """One symmetry function of the atoms of element ``center``; lengths in Å, eta in Å⁻², kappa in Å⁻¹.
 
     Kinds: G1 to G5 as in :mod:`bp_descriptors.functions`; W2, W4 and W5 are G2, G4 and G5 summed over
-    neighbours of all elements, weighted by Z_j or Z_j Z_k.
+    neighbours of all elements, weighted by Z_j or Z_j Z_k; S2, S4 and S5 the same sums without weights, which
+    see where neighbours are and not what they are.
     """
 
     center: str
@@ -68,12 +72,17 @@ class Function:
         return self.kind in RADIAL
 
     @property
+    def is_summed(self) -> bool:
+        """Over neighbours of all elements."""
+        return not self.neighbors
+
+    @property
     def is_weighted(self) -> bool:
         return self.kind.startswith("W")
 
     @property
     def is_narrow(self) -> bool:
-        return self.kind in ("G4", "W4")
+        return self.kind in ("G4", "W4", "S4")
 
     @property
     def order(self) -> tuple[float, ...]:
@@ -99,7 +108,7 @@ class Function:
             self.kind, ("eta", "r_s") if self.is_radial else ("eta", "r_s", "zeta", "lambda_")
         )
         values = " ".join(f"{n.rstrip('_')}={getattr(self, n):.6g}" for n in names)
-        neighbors = "*" if self.is_weighted else ",".join(self.neighbors)
+        neighbors = "*" if self.is_summed else ",".join(self.neighbors)
         inner = f" inner={self.cutoff.inner:.6g}" if self.cutoff.inner else ""
         head = f"{self.kind} {self.center}-({neighbors})"
         return " ".join(s for s in (head, values, f"cutoff={self.cutoff.radius:.6g} {self.cutoff.kind}{inner}") if s)

@@ -28,14 +28,19 @@ class SymmetryFunctions(nn.Module):
     The functions of an element are in n2p2's order (see :attr:`Function.order`), whatever the order given;
     G has ``n_features`` columns, the size of the largest set, and zeros beyond an element's own.
 
+    Args:
+        functions: of all central elements.
+        elements: symbols of further elements that may be there, without functions of their own: neighbours that
+            sums over all elements count.
+
     Raises:
-        ValueError: no function, a function given twice, an element without functions that others name.
+        ValueError: no function, a function given twice, an unknown symbol.
     """
 
     _number_to_element: Tensor
     _columns: Tensor
 
-    def __init__(self, functions: Sequence[Function]) -> None:
+    def __init__(self, functions: Sequence[Function], elements: Sequence[str] = ()) -> None:
         super().__init__()
         if not functions:
             raise ValueError("expected at least one symmetry function; got none")
@@ -43,12 +48,15 @@ class SymmetryFunctions(nn.Module):
         for one, other in pairwise(ordered):
             if one == other:
                 raise ValueError(f"a symmetry function is given twice: {one.label}")
-        symbols = {s for f in ordered for s in (f.center, *f.neighbors)}
+        symbols = {*elements, *(s for f in ordered for s in (f.center, *f.neighbors))}
+        unknown = sorted(s for s in symbols if atomic_numbers.get(s, 0) < 1)
+        if unknown:
+            raise ValueError(f"expected element symbols; got {unknown[0]!r}")
         self.elements: list[str] = sorted(symbols, key=atomic_numbers.__getitem__)
         self.functions: dict[str, list[Function]] = {s: [f for f in ordered if f.center == s] for s in self.elements}
         self.cutoff: float = max(f.cutoff.radius for f in ordered)  # Å
         self.n_features: int = max(len(fs) for fs in self.functions.values())
-        self._blocks = [b for b in map(_Block, _families(ordered), [len(self.elements)] * 4) if b.forms]
+        self._blocks = [_Block(family, len(self.elements)) for family in _families(ordered) if family]
         self.compiled = Compiled(self.functions, self.n_features)
         number_to_element = torch.full((120,), -1, dtype=torch.int64)
         for k, symbol in enumerate(self.elements):
@@ -59,7 +67,7 @@ class SymmetryFunctions(nn.Module):
     @classmethod
     def default(cls, elements: Sequence[str], cutoff: float = 5.0, **options: Any) -> SymmetryFunctions:
         """An automatic set; options as in :func:`~bp_descriptors.presets.default_functions`."""
-        return cls(default_functions(elements, cutoff, **options))
+        return cls(default_functions(elements, cutoff, **options), elements)
 
     @classmethod
     def from_n2p2(cls, path: str | Path, length_unit: str = "bohr") -> SymmetryFunctions:
@@ -72,14 +80,15 @@ class SymmetryFunctions(nn.Module):
 
     def to_dict(self) -> dict[str, Any]:
         """The whole configuration as plain values; :meth:`from_dict` builds the same module."""
-        return {"functions": [f.to_dict() for fs in self.functions.values() for f in fs]}
+        functions = [f.to_dict() for fs in self.functions.values() for f in fs]
+        return {"functions": functions, "elements": list(self.elements)}
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> SymmetryFunctions:
         """Inverse of :meth:`to_dict`; raises ValueError when the dictionary is not one of its."""
         if not isinstance(data.get("functions"), list):
             raise ValueError(f"expected a dictionary with a list 'functions'; got the keys {sorted(data)}")
-        return cls([Function.from_dict(d) for d in data["functions"]])
+        return cls([Function.from_dict(d) for d in data["functions"]], data.get("elements", ()))
 
     @property
     def labels(self) -> dict[str, list[str]]:
@@ -135,13 +144,21 @@ class SymmetryFunctions(nn.Module):
         return torch.cat(sums, 1).gather(1, self._columns[element])
 
     @torch.no_grad()
-    def describe(self, atoms: Atoms | Sequence[Atoms]) -> Tensor:
-        """G [atoms, features], float64, of an ASE ``Atoms`` or a list of them (atoms one after another)."""
+    def describe(self, atoms: Atoms | Sequence[Atoms], centers: Sequence[str] | None = None) -> Tensor:
+        """G [atoms, features], float64, of an ASE ``Atoms`` or a list of them (atoms one after another).
+
+        With ``centers`` (symbols) the rows are those of atoms of these elements only, in the order of the atoms.
+        """
         batch = structures_of(atoms)
         batch = batch._replace(**{k: v.to(self._columns.device) for k, v in batch._asdict().items()})
         pairs = neighbor_list(batch.positions, self.cutoff, batch.system_idx, batch.cell, batch.pbc)
+        if centers is not None:
+            chosen = torch.isin(batch.numbers, batch.numbers.new_tensor([atomic_numbers[s] for s in centers]))
+            kept = chosen[pairs.i]
+            pairs = Pairs(pairs.i[kept], pairs.j[kept], pairs.shift[kept], pairs.half)
         vectors = pair_vectors(batch.positions, pairs, batch.system_idx, batch.cell)
-        return self(batch.numbers, vectors, pairs)
+        values: Tensor = self(batch.numbers, vectors, pairs)
+        return values if centers is None else values[chosen]
 
     def _build_columns(self) -> Tensor:
         """Where each feature of each element stands in the concatenated sums; 0 is the column of zeros."""
@@ -157,11 +174,11 @@ class SymmetryFunctions(nn.Module):
 
 
 def _families(functions: list[Function]) -> list[list[Function]]:
-    """Radial and angular, element-resolved and weighted."""
+    """Radial and angular; element-resolved, summed, and summed with weights."""
     return [
-        [f for f in functions if f.is_radial is radial and f.is_weighted is weighted]
+        [f for f in functions if f.is_radial is radial and (f.is_summed, f.is_weighted) == sums]
         for radial in (True, False)
-        for weighted in (False, True)
+        for sums in ((False, False), (True, False), (True, True))
     ]
 
 
@@ -171,17 +188,18 @@ class _Block:
     def __init__(self, functions: list[Function], n_elements: int) -> None:
         self.members = frozenset(functions)
         self.forms = list(dict.fromkeys(_form(f) for f in functions))
-        self.radial = bool(functions) and functions[0].is_radial
-        self.weighted = bool(functions) and functions[0].is_weighted
+        self.radial = functions[0].is_radial
+        self.summed = functions[0].is_summed
+        self.weighted = functions[0].is_weighted
         self.n_elements = n_elements
-        self.cutoff = max((f.cutoff.radius for f in functions), default=0.0)
+        self.cutoff = max(f.cutoff.radius for f in functions)
         resolved = n_elements if self.radial else n_elements * (n_elements + 1) // 2
-        self.channels = 1 if self.weighted else resolved
+        self.channels = 1 if self.summed else resolved
         self.width = self.channels * len(self.forms)
 
     def column(self, function: Function, elements: list[str]) -> int:
         channel = 0
-        if not self.weighted:
+        if not self.summed:
             index = sorted(elements.index(s) for s in function.neighbors)
             channel = index[0] if self.radial else _couple(index[0], index[1])
         return channel * len(self.forms) + self.forms.index(_form(function))
@@ -203,6 +221,7 @@ class _Block:
             i = i[a]
         if self.weighted:
             values = values * weight.to(values.dtype).unsqueeze(1)
+        if self.summed:
             channel = torch.zeros_like(channel)
         n_atoms = numbers.shape[0]
         sums = values.new_zeros(n_atoms * self.channels, len(self.forms))

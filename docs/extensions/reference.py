@@ -16,7 +16,18 @@ def modules_of(package: str) -> list[str]:
     if not hasattr(module, "__path__"):
         return [package]
     found = [m.name for m in pkgutil.iter_modules(module.__path__, f"{package}.") if not m.ispkg]
-    return [package, *sorted(m for m in found if not m.rpartition(".")[2].startswith("_"))]
+    return [package, *sorted(m for m in found if not m.rpartition(".")[2].startswith("_") and _has_what_it_needs(m))]
+
+
+def _has_what_it_needs(name: str) -> bool:
+    """False for a module beside an optional package that is not installed here, which has no section then."""
+    try:
+        import_module(name)
+    except ModuleNotFoundError as error:
+        if (error.name or "nddo_ml").partition(".")[0] in ("nddo_ml", "bp_descriptors"):
+            raise
+        return False
+    return True
 
 
 def page(title: str, introduction: str, modules: list[str]) -> str:

@@ -30,6 +30,7 @@ COMMANDS = {
     "compare": "Methods, hybrids and potentials side by side on the same structures.",
     "scan": "Curves along a bond, an angle or a torsion.",
     "dimer": "Two atoms from the wall to the tail.",
+    "surface": "Reconstructions of the (100) face of diamond-like crystals.",
     "solid": "Lattice, equation of state, elastic constants, thermal expansion of crystals.",
 }
 

@@ -15,11 +15,14 @@ from rich.table import Table
 from nddo_ml.cli import common, environment, output, produce
 from nddo_ml.cli.common import Json, Model
 from nddo_ml.cli.environment import Around
+from nddo_ml.cli.optimize import Fmax, note_steps
 from nddo_ml.cli.produce import Sources, Workforce
 from nddo_ml.evaluation.spectra import Lines, absorption
 from nddo_ml.results.targets import whole
 from nddo_ml.units import EV_NM
 from nddo_ml.workflows.excited_states import ExcitedStates, excited_states
+from nddo_ml.workflows.excited_surface import ExcitedState
+from nddo_ml.workflows.optimize import check_limits, optimize
 
 if TYPE_CHECKING:
     from nddo_ml.models.base import AbstractModel
@@ -31,6 +34,11 @@ _SHARE = 0.1  # of a state, from which an excitation is told
 
 States = Annotated[int, typer.Option("--states", "-n", min=1, help="Excited states of each multiplicity.")]
 Triplets = Annotated[bool, typer.Option("--triplets", help="Triplets as well.")]
+Relax = Annotated[bool, typer.Option("--relax", help="Relax in an excited state first.")]
+State = Annotated[int, typer.Option("--state", min=1, help="Singlet in which --relax relaxes; 1: the lowest.")]
+Output = Annotated[
+    Path | None, typer.Option("--output", "-o", metavar="OUT", help="Structures; the suffix is the format.")
+]
 Width = Annotated[float, typer.Option("--width", help="Full width at half height of the figure's bands, eV.")]
 Figure = Annotated[Path | None, typer.Option("--figure", metavar="PNG", help="Absorption spectra.")]
 
@@ -42,9 +50,14 @@ class Excited:
     model: AbstractModel
     states: int
     triplets: bool
+    relaxed_in: int | None  # state
+    fmax: float
 
     def __call__(self, structures: Sequence[Structure]) -> list[Outcome]:
-        systems = output.systems_of(structures)
+        systems, relaxed = output.systems_of(structures), None
+        if self.relaxed_in is not None:
+            relaxed = optimize(systems, ExcitedState(self.model, self.relaxed_in), fmax=self.fmax)
+            systems = relaxed.systems
         made = output.outcomes(structures, systems, self.model(systems), self.model)
         for k, outcome in enumerate(made):
             singlets = excited_states(self.model, systems[k], self.states)
@@ -53,6 +66,10 @@ class Excited:
                 triplets = excited_states(self.model, systems[k], self.states, triplets=True)
                 found += [_state(triplets, n, "triplet") for n in range(len(triplets.energies))]
             outcome["record"]["excited_states"] = sorted(found, key=lambda s: s["energy_eV"])
+            if relaxed is not None:
+                note_steps(outcome, relaxed, k, structures[k], self.fmax)
+                about = {"relaxed_in": f"S{self.relaxed_in}", "excited_energy_eV": float(relaxed.prediction.energy[k])}
+                outcome["record"] |= about
         return made
 
 
@@ -81,30 +98,39 @@ def excited(
     around: Around,
     states: States = 10,
     triplets: Triplets = False,
+    relax: Relax = False,
+    state: State = 1,
+    fmax: Fmax = 0.05,
     width: Width = 0.4,
     json: Json = None,
+    output_file: Output = None,
     figure: Figure = None,
     workforce: Workforce,
 ) -> None:
     """Excited states of closed shells, and their absorption spectra.
 
     Configuration interaction of all single excitations (Tamm and Dancoff's
-    approximation), at the geometries of the files. A hybrid's states are those
-    of its parameters, which were not trained for them.
+    approximation), at the geometries of the files or relaxed in one of them, for
+    emission. A hybrid's states are those of its parameters, which were not
+    trained for them.
 
     Examples:
 
       nddo-ml excited examples/molecules/azulene.xyz --triplets
 
+      nddo-ml excited formaldehyde.xyz --relax --state 1 --output s1.xyz
+
       nddo-ml excited examples/molecules/*.xyz --model PM6 --figure absorption.png --json states.json
     """
-    targets = produce.checked([*sources.paths, model, *around.files], json=json, figure=figure)
+    targets = produce.checked([*sources.paths, model, *around.files], json=json, output=output_file, figure=figure)
     loaded = common.load_model(model, surroundings=around.environment())
     report = common.Report(common.console(stderr=True))
-    options = {"states": states, "triplets": triplets}
+    check_limits(fmax, 1)
+    relaxed_in = state if relax else None
+    options: dict[str, Any] = {"states": states, "triplets": triplets, "relaxed_in": relaxed_in, "fmax": fmax}
     with produce.production(targets, produce.settings_of("excited", [loaded], **options), report) as run:
         structures = produce.read(sources, report, targets)
-        work = Excited(loaded, states, triplets)
+        work = Excited(loaded, states, triplets, relaxed_in, fmax)
         keys = run.compute(structures, work, "molecules", workforce.resources)
 
         def draw(outcomes: Iterable[Outcome], path: Path) -> None:
@@ -118,6 +144,8 @@ def _tables(records: Iterable[Record]) -> Iterator[Table]:
     for r in records:
         name = f"{output.structure_name(r['source'], r['frame'])} {r['formula']}, {r['method']}"
         title = f"{name}{environment.said(r['environment'])}: excited states"
+        if "relaxed_in" in r:
+            title += f" at the minimum of {r['relaxed_in']}"
         table = Table(title=escape(title), title_justify="left")
         table.add_column("state", justify="right")
         table.add_column("spin")

@@ -16,12 +16,14 @@ from rich.markup import escape
 from rich.table import Table
 
 from nddo_ml.cli import common, output
+from nddo_ml.evaluation.spectra import draw_dynamic_infrared
 from nddo_ml.evaluation.trajectories import EnergyTrace, draw_energies
 from nddo_ml.results.frames import write_frames
 from nddo_ml.results.records import write_records
 from nddo_ml.results.run import NOT_CONVERGED, Piece, key_of
 from nddo_ml.results.targets import whole
 from nddo_ml.workflows.dynamics import K_B, Motion, Sample, State, degrees_of_freedom, first_state, run
+from nddo_ml.workflows.infrared import dynamic_spectrum
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -48,6 +50,7 @@ class MdRun:
     motion: Motion
     every: int
     journal: Journal
+    dipoles: bool = False  # whether records have them
 
     @cached_property
     def systems(self) -> Systems:
@@ -93,6 +96,11 @@ class MdRun:
                 "potential_energy_eV": [float(s.potential[k]) for s in samples],
                 "kinetic_energy_eV": [float(s.kinetic[k]) for s in samples],
                 "temperature_K": [2 * float(s.kinetic[k]) / (K_B * freedom) for s in samples],
+                **(
+                    {"dipole_eA": [s.dipole[k].tolist() for s in samples if s.dipole is not None]}
+                    if self.dipoles
+                    else {}
+                ),
             },
             "frames": _packed(np.stack([s.positions[atoms].numpy() for s in samples]) if samples else np.zeros(0)),
             "positions": end.positions[atoms].tolist(),
@@ -128,6 +136,7 @@ def write_md(production: Production, keys: list[str], targets: Targets, work: Md
         "output": lambda: write_frames(_last(production, keys, work), targets.files["output"]),
         "trajectory": lambda: write_frames(_frames(production, keys, work), targets.files["trajectory"]),
         "figure": lambda: _draw(list(records()), targets.files["figure"]),
+        "infrared": lambda: _draw_infrared(list(records()), targets.files["infrared"]),
     }
     wanted = [*targets.files, *["json"] * targets.json_on_standard_output]
     table = _table(records(), work)
@@ -189,6 +198,23 @@ def _draw(records: Sequence[Record], path: Path) -> None:
     ]
     with whole(path) as made:
         draw_energies(traces, made)
+
+
+def _draw_infrared(records: Sequence[Record], path: Path) -> None:
+    """One spectrum a structure, over its replicas that went to the end."""
+    of_structure: dict[str, list[Record]] = {}
+    for r in records:
+        name = f"{output.structure_name(r['source'], r['frame'])}, {r['method']}"
+        of_structure.setdefault(name, []).append(r)
+    spectra = {}
+    for name, replicas in of_structure.items():
+        longest = max(len(r["time_fs"]) for r in replicas)
+        whole_paths = [r for r in replicas if len(r["time_fs"]) == longest]
+        interval = whole_paths[0]["time_fs"][1] - whole_paths[0]["time_fs"][0]
+        temperature = float(np.mean([r["temperature_K"] for r in whole_paths]))
+        spectra[name] = dynamic_spectrum([r["dipole_eA"] for r in whole_paths], interval, temperature)
+    with whole(path) as made:
+        draw_dynamic_infrared(spectra, made)
 
 
 def _table(records: Iterator[Record], work: MdRun) -> Table:

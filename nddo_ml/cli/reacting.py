@@ -16,6 +16,7 @@ from nddo_ml.errors import InputError
 from nddo_ml.results.run import NOT_CONVERGED, WRONG_INPUT, Piece, key_of
 from nddo_ml.structures.structure import Structure
 from nddo_ml.units import EV_KCAL_MOL
+from nddo_ml.workflows.fragments import bonds
 from nddo_ml.workflows.reactions import Path, ended_at, relaxed_paths, saddles_on, ways_down
 
 if TYPE_CHECKING:
@@ -77,8 +78,12 @@ class Reactions:
         reactants, products = (self._systems([self.pairs[k][side] for k in which]) for side in (0, 1))
         options: dict[str, Any] = {"images": self.images, "fmax": self.band_force, "max_steps": self.band_steps}
         found = relaxed_paths(reactants, products, self.model, **options)
-        for record, p in zip(known, found, strict=True):
+        for k, record, p in zip(which, known, found, strict=True):
             record["path"] = {
+                "bonds_changed": [
+                    _changed_bonds(self.pairs[k][side].atoms, self._atoms(record, p.positions[-side]))
+                    for side in (0, 1)
+                ],
                 "positions_A": p.positions.tolist(),
                 "energies_eV": p.energies.tolist(),
                 "tangent": p.tangent.tolist(),
@@ -199,6 +204,9 @@ def _finished(record: Record) -> Outcome:
     name = f"{record['source']}, frame {record['frame']}"
     said = []
     if "reaction_energy_kcal_mol" in record:
+        for side, changed in zip(("reactant", "product"), record["path"]["bonds_changed"], strict=True):
+            if changed:
+                said.append(f"{name}: the relaxed {side} has other bonds than the one that was given: {changed}")
         if not record["saddle_converged"]:
             said.append(f"{name}: no saddle point was reached in {record['saddle_steps']} steps")
         elif record["saddle"]["imaginary_modes"] != 1:
@@ -206,6 +214,17 @@ def _finished(record: Record) -> Outcome:
         elif "irc" in record and not all(map(str.endswith, record["irc"]["ends"], ("reactant", "product"))):
             said.append(f"{name}: the ways down from the saddle point end at {' and '.join(record['irc']['ends'])}")
     return made | ({"complaints": [[NOT_CONVERGED, text] for text in said]} if said else {})
+
+
+def _changed_bonds(given: Atoms, relaxed: Atoms) -> str:
+    """Bonds that a relaxation has made and broken; empty where there are none."""
+    before, after = set(bonds(given)), set(bonds(relaxed))
+
+    def told(which: set[tuple[int, int]]) -> str:
+        return ", ".join(f"{given.symbols[i]}{i}–{given.symbols[j]}{j}" for i, j in sorted(which))
+
+    parts = ((told(after - before), "made"), (told(before - after), "broken"))
+    return "; ".join(f"{bonds_of} {what}" for bonds_of, what in parts if bonds_of)
 
 
 def _path(record: Record) -> Path:

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from ase.calculators.calculator import Calculator
 
 Given = Annotated[list[str], typer.Argument(metavar="[MODEL] FILES...", help="Without --model the model; crystals.")]
-Expansion = Annotated[bool, typer.Option("--expansion", help="Quasi-harmonic thermal expansion (needs phonopy).")]
+Expansion = Annotated[
+    bool, typer.Option("--expansion", help="Phonons, thermal expansion, Grüneisen parameters (needs phonopy).")
+]
 Supercell = Annotated[int, typer.Option("--supercell", min=1, help="Cells each way for the phonons.")]
 Strain = Annotated[float, typer.Option("--strain", help="Strain for the elastic constants.")]
 Json = Annotated[str | None, typer.Option("--json", metavar="OUT", help="JSON file; - is standard output.")]
@@ -69,7 +71,8 @@ def solid(
 
 
 def _properties(atoms: Atoms, calculator: Calculator, strain: float, supercell: int) -> dict[str, Any]:
-    from nddo_ml.workflows.solids import elastic_constants, equation_of_state, relax, thermal_expansion
+    from nddo_ml.workflows.phonons import phonons, thermal_expansion
+    from nddo_ml.workflows.solids import elastic_constants, equation_of_state, relax
 
     cell = relax(atoms, calculator)
     state = equation_of_state(cell, calculator)
@@ -93,11 +96,14 @@ def _properties(atoms: Atoms, calculator: Calculator, strain: float, supercell: 
     }
     if supercell:
         found = thermal_expansion(cell, calculator, supercell=(supercell,) * 3)
+        modes = phonons(cell, calculator, {"Γ": (0, 0, 0)}, supercell=(supercell,) * 3)
+        record["phonons_at_gamma_THz"] = modes.frequencies["Γ"].tolist()
         record["thermal_expansion"] = {
             "temperature_K": found.temperatures.tolist(),
             "volumetric_per_K": found.expansion.tolist(),
             "volume_angstrom3": found.volumes.tolist(),
             "bulk_modulus_GPa": found.bulk_modulus.tolist(),
+            "gruneisen": [g if np.isfinite(g) else None for g in found.gruneisen.tolist()],
         }
     return record
 
@@ -127,4 +133,8 @@ def _show(record: dict[str, Any]) -> None:
         table = record["thermal_expansion"]
         for t in (100, 200, 300, 500, 800):
             alpha = np.interp(t, table["temperature_K"], table["volumetric_per_K"])
-            out.print(f"thermal expansion at {t} K: {alpha * 1e6 / 3:.2f}e-6 /K (linear)", highlight=False)
+            gamma = np.interp(t, table["temperature_K"], np.array(table["gruneisen"], dtype=float))
+            out.print(
+                f"thermal expansion at {t} K: {alpha * 1e6 / 3:.2f}e-6 /K (linear), Grüneisen parameter {gamma:.2f}",
+                highlight=False,
+            )

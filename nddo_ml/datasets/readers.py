@@ -13,6 +13,7 @@ from nddo_ml.datasets.n2p2_data import is_n2p2_data, read_n2p2_data
 from nddo_ml.errors import InputError
 from nddo_ml.structures.read import read_structures
 from nddo_ml.structures.structure import Refused
+from nddo_ml.structures.through_ase import key_value_pairs
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -87,7 +88,7 @@ def _read_database(path: Path) -> Iterator[Atoms]:
     with connect(path) as database:
         for row in database.select():
             atoms = row.toatoms()
-            atoms.info.update(row.key_value_pairs)
+            atoms.info.update(key_value_pairs(row))
             for key, value in row.data.items():
                 array = np.asarray(value)
                 per_atom = array.ndim > 0 and array.shape[0] == len(atoms) and array.dtype.kind == "f"

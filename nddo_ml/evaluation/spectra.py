@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from nddo_ml.evaluation.figures import colours, new_figure, save_figure
 from nddo_ml.units import EV_NM
+from nddo_ml.workflows.infrared import DynamicSpectrum
 
 SHOWN = 8  # spectra in one figure
 _POINTS = 2000
@@ -55,6 +56,22 @@ def infrared(spectra: Sequence[Lines], path: Path, width: float = 16.0) -> None:
         ax.set_ylabel("absorption", fontsize="small")
         ax.set_title(lines.name, loc="left", fontsize="small")
     axes[0].set_xlim(x[-1], x[0])
+    axes[-1].set_xlabel("wavenumber, cm⁻¹")
+    save_figure(figure, path)
+
+
+def draw_dynamic_infrared(spectra: Mapping[str, DynamicSpectrum], path: Path, highest: float = 4000.0) -> None:
+    """Infrared spectra of dynamics by name, one above the other as :func:`infrared` has them, to a PNG file."""
+    shown = list(spectra.items())[:SHOWN]
+    figure = new_figure(6.4, 1.0 + 1.7 * len(shown))
+    axes = figure.subplots(len(shown), 1, squeeze=False, sharex=True)[:, 0]
+    for ax, (name, spectrum), colour in zip(axes, shown, colours(len(shown)), strict=True):
+        ax.plot(spectrum.wavenumbers, spectrum.absorption, color=colour, lw=1.2)
+        ax.fill_between(spectrum.wavenumbers, spectrum.absorption, color=colour, alpha=0.12, lw=0)
+        ax.set_ylim(bottom=0)
+        ax.set_ylabel("km/mol cm", fontsize="small")
+        ax.set_title(name, loc="left", fontsize="small")
+    axes[0].set_xlim(highest, 0)
     axes[-1].set_xlabel("wavenumber, cm⁻¹")
     save_figure(figure, path)
 

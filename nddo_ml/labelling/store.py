@@ -44,8 +44,8 @@ class LabelFile:
     """An extxyz file of labels at one level, and a file of failures beside it.
 
     ``done`` and ``failed`` are keys of structures. A frame is written in one piece and is on the disk before
-    ``append`` returns; what an interruption left of a last frame is cut off when the file is opened again. A file
-    that is damaged otherwise is copied aside first, and its whole frames are kept; ``remark`` says so.
+    ``append`` returns. When the file is opened again, a last frame that is not whole is moved aside, and a file that
+    is damaged otherwise copied aside, so that whole frames are left; ``remark`` says so.
     """
 
     def __init__(self, path: Path, level: str) -> None:
@@ -136,7 +136,13 @@ class LabelFile:
         if broken:
             self._keep(whole, broken[0].line)
         elif parts and parts[-1].kind == "torn":
-            self._file.truncate(parts[-1].start)
+            self._cut_off(parts[-1])
+
+    def _cut_off(self, torn: Part) -> None:
+        """Move the beginning of a frame at the end of the file aside: it may be a frame whose count is damaged."""
+        aside = copied_aside(self.path, torn.start)
+        self._file.truncate(torn.start)
+        self.remark = f"{self.path}: its last label, line {torn.line}, is not whole; moved to {aside}"
 
     def _keep(self, whole: list[Part], line: int) -> None:
         """Copy a damaged file aside and go on with its whole frames."""
@@ -155,7 +161,7 @@ class LabelFile:
         if not self.failures.is_file():
             return set()
         failed = set()
-        for line in self.failures.read_text(encoding="utf-8").splitlines():
+        for line in self.failures.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
                 failed.add(json.loads(line)[KEY])
             except (json.JSONDecodeError, KeyError, TypeError):
@@ -176,25 +182,35 @@ class Part:
 
 
 def parts_of(file: IO[bytes]) -> Iterator[Part]:
-    """The pieces of a file of labels in order; after something broken, it goes on at the next whole frame."""
-    start, line, broken = 0, 1, None
+    """The pieces of a file of labels in order; after something broken, it goes on at the next whole frame.
+
+    A frame that a further atom follows is broken as well: it has lost one, or its count is wrong.
+    """
+    start, line = 0, 1
+    whole: Part | None = None  # not yet known what follows
+    broken: tuple[int, int] | None = None
     while True:
         found = _frame_at(file, start, line)
-        if found is None or found.kind != "broken":
-            if broken is not None:
-                yield Part("broken", broken[0], start, broken[1])
-                broken = None
-            if found is None:
-                return
-            yield found
-            if found.kind == "torn":
-                return
-            with_lines = _lines(file, found)
-            start, line = found.end, line + with_lines
-        else:
-            broken = broken or (start, line)
+        if found is not None and found.kind == "broken":
             file.seek(start)
-            start, line = start + len(file.readline()), line + 1
+            text = file.readline()
+            if whole is not None and broken is None and ATOM.fullmatch(text):
+                broken, whole = (whole.start, whole.line), None
+            broken = broken or (start, line)
+            start, line = start + len(text), line + 1
+            continue
+        if whole is not None:
+            yield whole
+        if broken is not None:
+            yield Part("broken", broken[0], start, broken[1])
+        whole = broken = None
+        if found is None:
+            return
+        if found.kind == "torn":
+            yield found
+            return
+        whole = found
+        start, line = found.end, line + _lines(file, found)
 
 
 def _frame_at(file: IO[bytes], start: int, line: int) -> Part | None:

@@ -96,16 +96,17 @@ def whole(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
-def copied_aside(path: Path) -> Path:
-    """A copy of a damaged file under a name that is free.
+def copied_aside(path: Path, start: int = 0) -> Path:
+    """A copy of a damaged file, from byte ``start`` on, under a name that is free.
 
     Raises:
         InputError: there is no room for it.
     """
     names: Iterable[Path] = (path.with_name(f"{path.name}.damaged{k or ''}") for k in range(1000))
     aside = next(p for p in names if not p.exists())
-    with whole(aside) as made:
-        shutil.copyfile(path, made)
+    with whole(aside) as made, path.open("rb") as source, made.open("wb") as target:
+        source.seek(start)
+        shutil.copyfileobj(source, target)
     return aside
 
 

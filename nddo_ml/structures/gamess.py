@@ -29,8 +29,8 @@ def parse(chunk: Chunk) -> Record:
     text = "\n".join(chunk.lines)
     options = " ".join(re.findall(r"\$contrl\b(.*?)\$end", text, re.IGNORECASE | re.DOTALL)).upper()
     said = dict(re.findall(r"([A-Z]\w*)\s*=\s*([^\s,]+)", options))
-    if re.search(r"\$(efrag|fmo|frgrp)\b", text, re.IGNORECASE):
-        raise InputError("a GAMESS input with fragments around the molecule is not understood")
+    if re.search(r"\$(efrag|fmo|frgrp|efield)\b", text, re.IGNORECASE):
+        raise InputError("a GAMESS input with fragments or a field around the molecule is not understood")
     if said.get("COORD", "UNIQUE") not in ("UNIQUE", "CART"):
         raise InputError(f"GAMESS coordinates of the kind COORD={said['COORD']} are not understood; expected UNIQUE")
     if len(re.findall(r"^\s*\$data\b", text, re.IGNORECASE | re.MULTILINE)) > 1:

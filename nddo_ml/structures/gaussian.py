@@ -17,6 +17,7 @@ from nddo_ml.structures.record import Chunk, Lines, Record, shown, title, whole
 
 _FROM_CHECKPOINT = re.compile(r"geom\w*\s*[=(]\s*\(?[^)\s]*check", re.IGNORECASE)
 _BOHR = re.compile(r"units\s*[=(]\s*\(?[^)\s]*\b(au|bohr)\b", re.IGNORECASE)
+_AROUND = re.compile(r"(?<![\w=(,-])(charge|field)\b(?!\w)", re.IGNORECASE)  # background charges, an electric field
 Section = tuple[int, list[str]]  # index of its first line, and its lines
 
 
@@ -55,7 +56,8 @@ def parse(chunk: Chunk) -> Record:
     """One job.
 
     Raises:
-        InputError: no charge and multiplicity, a geometry elsewhere, rows that cannot be read.
+        InputError: no charge and multiplicity, a geometry elsewhere, charges or a field around the molecule, rows that
+            cannot be read.
     """
     end, route = _route(chunk.lines)
     if not route:
@@ -65,6 +67,9 @@ def parse(chunk: Chunk) -> Record:
         raise InputError(
             f"{chunk.where(0)}: the geometry is in a checkpoint file ({shown(text, 60)}), which is not read"
         )
+    around = _AROUND.search(text)
+    if around is not None:
+        raise InputError(f"{chunk.where(0)}: charges and fields around the molecule ({around[1]}) are not understood")
     sections = _sections(chunk.lines, end)
     place = _molecule_section(sections)
     if place is None:

@@ -68,6 +68,7 @@ def parse(chunk: Chunk) -> Record:
     if record.name == "*****":
         record.name = ""
     bonds = [text.split() for _, text in sections.get("BOND", []) if text.strip()]
+    record.remark_hydrogens(_carbon_orders(atoms, bonds))
     _state(record, atoms, bonds, head[3].strip() if len(head) > 3 else "", sections.get("UNITY_ATOM_ATTR", []))
     return record
 
@@ -139,6 +140,17 @@ def _state(
         record.remark(
             "types", f"the file has no charges; {signed(by_types)} follows from the types (N.4, O.co2, C.cat)"
         )
+
+
+def _carbon_orders(atoms: Sequence[_Atom], bonds: Sequence[Sequence[str]]) -> list[float | None]:
+    """Sums of bond orders of carbon atoms; None of others, whose types leave charges open."""
+    orders = dict.fromkeys((atom.index for atom in atoms), 0.0)
+    for bond in bonds:
+        for index in bond[1:3]:
+            if index in orders and len(bond) > 3:
+                orders[index] += {"2": 2.0, "3": 3.0, "ar": 1.5}.get(bond[3], 1.0)
+    plain = {"C.1", "C.2", "C.3", "C.ar"}
+    return [orders[atom.index] if atom.type in plain else None for atom in atoms]
 
 
 def _formal(attributes: Sequence[tuple[int, str]]) -> int | None:

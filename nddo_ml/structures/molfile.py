@@ -72,7 +72,7 @@ def parse(chunk: Chunk) -> Record:
         record.atoms.info["bonds"] = bonds
     record.name = title(chunk.lines[head - 3]) if head >= 3 else ""
     _state(record, atoms)
-    _remark(record, atoms, found, chunk.lines[head - 2] if head >= 2 else "")
+    _remark(record, atoms, chunk.lines[head - 2] if head >= 2 else "")
     _data_items(record, chunk.lines[end:])
     return record
 
@@ -270,14 +270,11 @@ def _state(record: Record, atoms: Sequence[_Atom]) -> None:
             )
 
 
-def _remark(record: Record, atoms: Sequence[_Atom], found: Sequence[Kind], header: str) -> None:
+def _remark(record: Record, atoms: Sequence[_Atom], header: str) -> None:
     """What makes a record no geometry: a drawing in two dimensions, hydrogens left out."""
     if header[20:22] == "2D" and all(atom.position[2] == 0 for atom in atoms) and len(atoms) > 3:
         record.remark("2D", "the record says that it is a drawing in two dimensions (2D); its coordinates are used")
-    for k, (atom, element) in enumerate(zip(atoms, found, strict=True)):
-        if element.number == 6 and 0 < atom.bonds < 4 and not atom.charge and not atom.radical:
-            record.remark("hydrogens", f"atom {k} (C) has bonds of order {atom.bonds:g} only; no hydrogens are added")
-            break
+    record.remark_hydrogens([None if a.charge or a.radical else a.bonds for a in atoms])
 
 
 def _data_items(record: Record, lines: Sequence[str]) -> None:

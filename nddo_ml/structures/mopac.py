@@ -31,6 +31,8 @@ _KEYWORDS = re.compile(
     re.IGNORECASE,
 )
 _ARCHIVE = re.compile(r"\s*SUMMARY OF\s.*CALCULATION")
+# what changes the state or surrounds the molecule, and is nothing that a structure has
+_NOT_USED = re.compile(r"(FIELD|BIRADICAL|OPEN|ROOT|EXCITED|C\.I\.|MICROS|QMMM|EXTERNAL|PRESSURE|P)(=.*|\(.*|)")
 _SPARKLES = {"+", "++", "+++", "-", "--", "---", "+3", "FR", "AT"}
 _ATOM = re.compile(r"(?P<symbol>[A-Za-z]{1,2}|\d{1,3})(?P<mass>\d+\.\d*)?(?P<label>\(.*\)|[-_:]\S*)?", re.ASCII)
 
@@ -99,7 +101,7 @@ def parse(chunk: Chunk) -> Record:
         raise InputError(f"{chunk.where(min(head, len(chunk.lines)) - 1)}: expected atoms after the title; got none")
     lattice = [row for row in rows if row[0].upper() == "TV"]
     rows = [row for row in rows if row[0].upper() != "TV"]
-    unit = BOHR_ANGSTROM if "A.U." in keywords else 1.0
+    unit = BOHR_ANGSTROM if "A0" in keywords else 1.0
     found = _elements(rows)
     fields = [_fields(words, where) for _, words, where in rows]
     internal = _internal(fields)
@@ -249,6 +251,8 @@ def _state(record: Record, keywords: Sequence[str], chunk: Chunk) -> None:
         elif word in SPINS:
             record.state("multiplicity", SPINS[word], word)
             named = True
+        elif _NOT_USED.fullmatch(word):
+            record.remark("keyword", f"MOPAC's {word} is not used")
     for word in keywords:
         key, _, value = word.partition("=")
         if key == "MS" and not named:

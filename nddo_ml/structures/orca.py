@@ -18,6 +18,7 @@ from nddo_ml.units import BOHR_ANGSTROM
 
 _STAR = re.compile(r"\s*\*\s*(\w+)\s+([+-]?\d+)\s+([+-]?\d+)\s*(.*?)\s*", re.ASCII)
 _BEGIN = re.compile(r"\s*\*\s*\w|\s*%\s*coords", re.IGNORECASE)
+_AROUND = re.compile(r"^\s*%\s*pointcharges|\befield\b", re.IGNORECASE)
 _TYPES = ("xyz", "xyzfile", "int", "internal", "gzmt", "gzmtfile", "pdbfile")
 
 
@@ -49,9 +50,9 @@ def parse(chunk: Chunk) -> Record:
         InputError: no coordinates, point charges, coordinates that cannot be read.
     """
     bohr = any(re.match(r"\s*!.*\bbohrs\b", line, re.IGNORECASE) for line in chunk.lines)
-    outside = next((l for l in chunk.lines if re.match(r"\s*%\s*pointcharges", l, re.IGNORECASE)), None)
+    outside = next((l for l in chunk.lines if _AROUND.search(l)), None)
     if outside is not None:
-        raise InputError(f"{shown(outside.strip())}: point charges around the molecule are not understood")
+        raise InputError(f"{shown(outside.strip())}: charges and fields around the molecule are not understood")
     for k, line in enumerate(chunk.lines):
         match = _STAR.fullmatch(line)
         if match is not None and match[1].lower() in _TYPES:
@@ -113,7 +114,8 @@ def _ends(line: str) -> bool:
 
 
 def _atoms(chunk: Chunk, lines: range, kind: str, bohr: bool) -> Atoms:
-    rows = rows_of([chunk.lines[k] for k in lines], chunk.first + lines.start)
+    ghosts = re.compile(r"^(\s*[A-Za-z]+)\s+:")  # H : 0 0 0 is H: 0 0 0
+    rows = rows_of([ghosts.sub(r"\1:", chunk.lines[k]) for k in lines], chunk.first + lines.start)
     for label, _, where in rows:
         if label.upper() == "Q" or label.endswith(">"):
             raise InputError(

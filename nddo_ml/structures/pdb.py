@@ -89,6 +89,8 @@ def parse(chunk: Chunk) -> Record:
             f"alternate locations: the first of each residue is taken, {len(atoms) - len(kept)} atoms at "
             f"{', '.join(sorted(alternates))} are left out",
         )
+    if bare := _without_hydrogens(kept):
+        record.remark("hydrogens", f"residues without hydrogens ({bare[0]}; {len(bare)} in all): none are added")
     charges = [a.charge for a in kept if a.charge is not None]
     if charges and atoms[-1].charge is None and chunk.notes:
         record.remark("end", "the file ends without END; the last atom's charge may be lost")
@@ -167,6 +169,18 @@ def _first_locations(atoms: Sequence[_Atom]) -> tuple[list[_Atom], set[str]]:
             first.setdefault(atom.place, atom.alternate)
     kept = [a for a in atoms if not a.alternate or a.alternate == first[a.place]]
     return kept, {a.alternate for a in atoms} - {a.alternate for a in kept}
+
+
+def _without_hydrogens(atoms: Sequence[_Atom]) -> list[str]:
+    """Residues with carbon, and water, that have no hydrogen, in order."""
+    has_carbon: dict[str, bool] = {}
+    has_hydrogen = set()
+    for atom in atoms:
+        name = f"{atom.residue} {atom.place.strip()}"
+        has_carbon[name] = has_carbon.get(name, False) or atom.kind.number == 6 or atom.residue in ("HOH", "WAT")
+        if atom.kind.number == 1:
+            has_hydrogen.add(name)
+    return [name for name, bare in has_carbon.items() if bare and name not in has_hydrogen]
 
 
 def _alone(atom: _Atom, atoms: Sequence[_Atom]) -> bool:

@@ -42,8 +42,11 @@ def parse(chunk: Chunk) -> Record:
         InputError: no molecule, charges around it, rows that cannot be read.
     """
     text = "\n".join(chunk.lines)
-    if re.search(r"^\s*\$(external_charges|qm_atoms|efp_fragments)", text, re.IGNORECASE | re.MULTILINE):
-        raise InputError("charges and atoms around the molecule ($external_charges, $qm_atoms, …) are not understood")
+    around = re.search(
+        r"^\s*\$(external_charges|qm_atoms|efp_fragments|multipole_field)", text, re.IGNORECASE | re.MULTILINE
+    )
+    if around is not None:
+        raise InputError(f"charges, atoms and fields around the molecule (${around[1]}) are not understood")
     start = next((k for k, line in enumerate(chunk.lines) if re.match(r"\s*\$molecule\b", line, re.IGNORECASE)), None)
     if start is None:
         raise InputError(f"{chunk.where(0)}: expected a section $molecule; got none")
@@ -65,6 +68,9 @@ def parse(chunk: Chunk) -> Record:
     record = Record(molecule(rows, variables, bohr))
     where = chunk.where(body[0])
     record.state("charge", whole(match[1], "the charge", where), where)
+    parts = [found for k in body[1:] if (found := CHARGE_AND_MULTIPLICITY.fullmatch(chunk.lines[k]))]
+    if parts:
+        record.state("charge", sum(int(part[1]) for part in parts), "the sum of the fragments' charges")
     record.state("multiplicity", whole(match[2], "the multiplicity", where), where)
     for note in chunk.notes:
         record.remark("jobs", note)

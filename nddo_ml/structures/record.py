@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(nan|inf(inity)?)", re.ASCII | re.IGNORECASE)
 _WHOLE = re.compile(r"([+-]?\d{1,9})|(\d{1,9}[+-])", re.ASCII)
+_VALENCES = {6: 4, 7: 3, 8: 2, 9: 1, 14: 4, 15: 3, 16: 2, 17: 1, 35: 1, 53: 1}  # lowest of neutral atoms
 _NOT_A_NUMBER_SIGN = str.maketrans({"D": "E", "d": "e", "\u2212": "-", "\u2013": "-"})
 
 
@@ -46,6 +47,17 @@ class Record:
     def remark(self, kind: str, sentence: str) -> None:
         """Note a sentence for standard error, told once a source for each kind."""
         self.remarks.append((kind, sentence))
+
+    def remark_hydrogens(self, orders: Sequence[float | None]) -> None:
+        """Name the first atom that lacks hydrogens by its sum of bond orders (None: not known); a record of several
+        atoms without any bond says nothing of them."""
+        if len(orders) > 1 and not any(orders):
+            return
+        for k, (number, order) in enumerate(zip(self.atoms.numbers.tolist(), orders, strict=True)):
+            if order is not None and order < _VALENCES.get(number, 0):
+                text = f"has bonds of order {order:g} only" if order else "has no bonds"
+                self.remark("hydrogens", f"atom {k} ({self.atoms.symbols[k]}) {text}; no hydrogens are added")
+                return
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from importlib.util import find_spec
+from itertools import pairwise
 from typing import Any
+
+import numpy as np
 
 from nddo_ml.errors import InputError
 from nddo_ml.structures.labels import Kind, make_atoms, nuclide
@@ -14,6 +17,7 @@ from nddo_ml.structures.record import Chunk, Lines, Record, shown, title
 SEED = 61_453  # of the coordinates: the same ones every time
 _SECONDS = 30  # for the coordinates
 _MAX_LENGTH = 5_000
+APART = 3.0  # Å, between the parts of a SMILES with dots
 
 
 def split(lines: Lines) -> Iterator[Chunk]:
@@ -56,6 +60,9 @@ def record_of(smiles: str) -> Record:
         ]
         molecule = Chem.AddHs(molecule)
         positions = _positions(molecule, smiles)
+        parts = Chem.GetMolFrags(molecule)
+    for before, part in pairwise(parts):  # RDKit puts all of them at the origin
+        positions[list(part), 0] += positions[list(before), 0].max() + APART - positions[list(part), 0].min()
     kinds = [Kind(a.GetAtomicNum(), _mass(a)) for a in molecule.GetAtoms()]
     record = Record(make_atoms(kinds, positions), title(smiles))
     record.state("charge", Chem.GetFormalCharge(molecule), "the formal charges")
@@ -64,16 +71,18 @@ def record_of(smiles: str) -> Record:
         record.state("multiplicity", 1 + sum(unpaired), "the radicals")
     if sum(unpaired) > 1:
         record.remark("radicals", f"unpaired electrons are taken as parallel: multiplicity {1 + sum(unpaired)}")
+    if len(parts) > 1:
+        record.remark("parts", f"the {len(parts)} parts stand side by side, {APART:g} Å apart")
     if open_centres:
         record.remark("stereo", f"{len(open_centres)} stereocentres are not specified; one isomer is taken")
     return record
 
 
-def _positions(molecule: Any, smiles: str) -> Any:
+def _positions(molecule: Any, smiles: str) -> np.ndarray:
     from rdkit.Chem import rdDistGeom, rdForceFieldHelpers
 
     if molecule.GetNumAtoms() == 1:
-        return [[0.0, 0.0, 0.0]]
+        return np.zeros((1, 3))
     parameters: Any = rdDistGeom.ETKDGv3()
     parameters.randomSeed = SEED
     parameters.timeout = _SECONDS
@@ -87,7 +96,8 @@ def _positions(molecule: Any, smiles: str) -> Any:
         rdForceFieldHelpers.MMFFOptimizeMolecule(molecule, maxIters=500)
     elif rdForceFieldHelpers.UFFHasAllMoleculeParams(molecule):
         rdForceFieldHelpers.UFFOptimizeMolecule(molecule, maxIters=500)
-    return molecule.GetConformer().GetPositions()
+    found_positions: np.ndarray = molecule.GetConformer().GetPositions()
+    return found_positions
 
 
 def _mass(atom: Any) -> float | None:

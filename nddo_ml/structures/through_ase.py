@@ -20,12 +20,12 @@ _SAYS = re.compile(
     r"\bnopen\b|\buhf\b|initial_(charge|moment)|formalcharge).*$",
     re.IGNORECASE | re.MULTILINE,
 )
-# Where formats say charge and multiplicity, of those that ASE reads without
+# Where formats say charge, multiplicity and unpaired electrons, of those that ASE reads without
 _STATED = {
     "nwchem-in": (r"^\s*charge\s+([+-]?\d+)", r"^\s*(?:mult|nopen\s+\d+.*mult)\s+(\d+)"),
     "gaussian-out": (r"Charge\s*=\s*([+-]?\d+)\s+Multiplicity", r"Multiplicity\s*=\s*(\d+)"),
     "orca-output": (r"Total Charge\s+Charge\s+\.+\s+([+-]?\d+)", r"Multiplicity\s+Mult\s+\.+\s+(\d+)"),
-    "turbomole": (r"\$eht\s+charge\s*=\s*([+-]?\d+)",),
+    "turbomole": (r"(?:\$eht\s.*charge\s*=|\$chrg)\s*([+-]?\d+)", None, r"(?:\$eht\s.*unpaired\s*=|\$spin)\s*(\d+)"),
     "nwchem-out": (r"^\s*Charge\s*:\s*([+-]?\d+)", r"Spin multiplicity\s*:\s*(\d+)"),
 }
 _SUFFIXES = {".nw": "nwchem-in", ".log": None, ".out": None}
@@ -64,9 +64,12 @@ def read(data: bytes, text: str | None, name: str) -> Iterator[Record]:
         raise InputError("expected a structure in a format that is known; this one is not")
     if text is not None:
         _check_counts(fmt, text)
+    if fmt == "turbomole" and (unit := re.search(r"^[ \t]*\$coord[ \t]+(\w.*)", text or "", re.MULTILINE)):
+        raise InputError(f"expected $coord in bohr; got {shown(unit[1])}")
     said = _SAYS.search(text) if text is not None and fmt not in _KEEPS else None
     for atoms in _iterate(fmt, data, text, name):
-        record = Record(_with_database_keys(atoms))
+        _check_occupancy(atoms)
+        record = Record(atoms)
         stated = _state(record, fmt, text or "")
         if said is not None and not stated and not atoms.has("initial_charges") and not atoms.has("initial_magmoms"):
             record.remark("charge", f"read through ASE ({fmt}), which drops {shown(said[0].strip(), 60)}: not used")
@@ -88,7 +91,7 @@ def _iterate(fmt: str, data: bytes, text: str | None, name: str) -> Iterator[Ato
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            yield from iread(source, ":", format=fmt)
+            yield from _rows(source, fmt) if fmt in ("json", "db") else iread(source, ":", format=fmt)
     except InputError:
         raise
     except Exception as error:  # ASE's readers raise whatever their parsing runs into
@@ -97,19 +100,41 @@ def _iterate(fmt: str, data: bytes, text: str | None, name: str) -> Iterator[Ato
 
 def _state(record: Record, fmt: str, text: str) -> bool:
     """State what the format says of charge and multiplicity in a place of its own; whether it does."""
-    found = [set(re.findall(p, text, re.IGNORECASE | re.MULTILINE)) for p in _STATED.get(fmt, ())]
-    for quantity, values in zip(("charge", "multiplicity"), found, strict=False):
+    patterns = _STATED.get(fmt, ())
+    found = [set(re.findall(p, text, re.IGNORECASE | re.MULTILINE)) if p else set() for p in patterns]
+    for quantity, values in zip(("charge", "multiplicity", "unpaired electrons"), found, strict=False):
         for value in sorted(values):
-            record.state(quantity, whole(value, f"the {quantity}", "the file"), f"the file's {quantity}")
+            number = whole(value, f"the {quantity}", "the file")
+            if quantity == "unpaired electrons":
+                record.state("multiplicity", 1 + number, "the file's unpaired electrons")
+            else:
+                record.state(quantity, number, f"the file's {quantity}")
     return any(found)
 
 
-def _with_database_keys(atoms: Atoms) -> Atoms:
-    """Key-value pairs of an ASE database in ``info``, where they stand for what other files say there."""
-    pairs = atoms.info.pop("key_value_pairs", None)
-    if isinstance(pairs, dict):
-        atoms.info.update({key: value for key, value in pairs.items() if isinstance(key, str)})
-    return atoms
+def _rows(source: Any, fmt: str) -> Iterator[Atoms]:
+    """The rows of an ASE database, their key-value pairs in ``info``, which ASE's reader of files drops."""
+    from ase.db import connect
+
+    with connect(source, type=fmt, serial=True) as database:
+        for row in database.select():
+            atoms = row.toatoms()
+            atoms.info.update(key_value_pairs(row))
+            yield atoms
+
+
+def key_value_pairs(row: Any) -> dict[str, Any]:
+    """What a row of an ASE database was written with; ASE shows the sum of the initial charges as its ``charge``."""
+    return {key: vars(row)[key] for key in row.key_value_pairs}
+
+
+def _check_occupancy(atoms: Atoms) -> None:
+    """Refuse sites of a CIF that an atom, or one of several, takes a part of the time."""
+    sites = atoms.info.get("occupancy")
+    shares = [share for site in sites.values() for share in site.items()] if isinstance(sites, dict) else []
+    partly = [f"{symbol} {float(share):g}" for symbol, share in shares if float(share) < 0.999]
+    if partly:
+        raise InputError(f"expected whole atoms; {len(partly)} sites are occupied in part ({', '.join(partly[:3])})")
 
 
 def _check_counts(fmt: str, text: str) -> None:

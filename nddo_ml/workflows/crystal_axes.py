@@ -25,6 +25,7 @@ class CrystalAxes:
     space_group: str  # international symbol and number
     rotation: np.ndarray  # [3, 3], takes vectors of the file's frame to the conventional one
     operations: np.ndarray  # [n, 3, 3] point group, in the conventional frame
+    lattice: np.ndarray  # [3, 3] Å, rows: the conventional cell in its frame
 
     def laid(self, atoms: Atoms) -> Atoms:
         """The crystal turned, as a whole, into the conventional frame."""
@@ -56,12 +57,13 @@ def crystal_axes(atoms: Atoms, tolerance: float = TOLERANCE) -> CrystalAxes:
     columns = lattice.T
     operations = np.array([rotation @ columns @ w @ np.linalg.inv(columns) @ rotation.T for w in found.rotations])
     unique = np.unique(np.round(operations, 4), axis=0)
-    return CrystalAxes(f"{found.international} ({found.number})", rotation, np.array([_proper(o) for o in unique]))
+    group = np.array([_proper(o) for o in unique])
+    return CrystalAxes(f"{found.international} ({found.number})", rotation, group, np.asarray(found.std_lattice))
 
 
 def turned(constants: np.ndarray, rotation: np.ndarray) -> np.ndarray:
     """Elastic constants [6, 6] in a frame to which ``rotation`` takes vectors: C'_ijkl = R_ia R_jb R_kc R_ld C_abcd."""
-    full = np.einsum("ia,jb,kc,ld,abcd->ijkl", *[rotation] * 4, _full(constants), optimize=True)
+    full = np.einsum("ia,jb,kc,ld,abcd->ijkl", *[rotation] * 4, full_constants(constants), optimize=True)
     return np.array([[full[i, j, k, l] for k, l in VOIGT] for i, j in VOIGT])
 
 
@@ -70,7 +72,7 @@ def symmetrised(constants: np.ndarray, axes: CrystalAxes) -> np.ndarray:
     return np.mean([turned(constants, operation) for operation in axes.operations], axis=0)
 
 
-def _full(constants: np.ndarray) -> np.ndarray:
+def full_constants(constants: np.ndarray) -> np.ndarray:
     """[3, 3, 3, 3] of [6, 6]; both index pairs are symmetric."""
     index = np.zeros((3, 3), dtype=int)
     for n, (i, j) in enumerate(VOIGT):

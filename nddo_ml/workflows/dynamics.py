@@ -57,6 +57,7 @@ class Sample:
     positions: Tensor  # [atoms, 3] Å
     potential: Tensor  # [systems] eV
     kinetic: Tensor  # [systems] eV
+    dipole: Tensor | None  # [systems, 3] e·Å, of models that have it
 
 
 def first_state(systems: Systems, motion: Motion, stream: Tensor) -> State:
@@ -138,7 +139,8 @@ def degrees_of_freedom(systems: Systems, motion: Motion) -> Tensor:
 
 
 def _sample(systems: Systems, state: State, prediction: Prediction) -> Sample:
-    return Sample(state.step, state.positions, prediction.energy, kinetic_energy(systems, state.velocities))
+    kinetic = kinetic_energy(systems, state.velocities)
+    return Sample(state.step, state.positions, prediction.energy, kinetic, prediction.dipole)
 
 
 def _forces(

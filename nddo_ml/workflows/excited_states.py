@@ -13,9 +13,12 @@ from torch import Tensor
 
 from nddo_ml.errors import InputError, ResponseError
 from nddo_ml.models.base import AbstractModel
+from nddo_ml.models.hamiltonian import Hamiltonian
+from nddo_ml.models.nddo import NDDO
 from nddo_ml.models.open import as_nddo
 from nddo_ml.scf.fock import FockBuilder
 from nddo_ml.scf.fock_many import coulomb, exchange
+from nddo_ml.scf.solve import SCFResult
 from nddo_ml.systems import Systems
 from nddo_ml.units import BOHR_ANGSTROM, HARTREE_EV
 from nddo_ml.workflows.response import dipole_matrices
@@ -58,42 +61,17 @@ def excited_states(
         SCFConvergenceError: the field did not converge.
         ResponseError: Davidson's method did not converge.
     """
-    if systems.n_systems != 1:
-        raise InputError(f"excited states are of one molecule at a time; got {systems.n_systems} systems")
-    method = as_nddo(model)
-    with torch.no_grad():
-        scf = given(method(systems).scf)
-        if scf.density.shape[1] != 1:
-            raise InputError(f"{systems.formula(0)}: excited states are of closed shells; this is an open one")
-        hamiltonian = method.hamiltonian(systems)
-        space = _Singles.of(
-            FockBuilder.from_integrals(hamiltonian.integrals),
-            scf.orbitals[0, 0],
-            scf.orbital_energies[0, 0],
-            int(scf.n_occupied[0, 0]),
-            triplets,
-        )
-        size = space.gap.numel()
-        wanted = min(n_states, size)
-        if explicit if explicit is not None else size <= EXPLICIT:
-            values, vectors = torch.linalg.eigh(space.product(torch.eye(size, dtype=space.gap.dtype)))
-            values, vectors = values[:wanted], vectors[:, :wanted]
-        else:
-            values, vectors = lowest_eigenpairs(space.product, space.gap.reshape(-1), wanted)
-        amplitudes = vectors.T.reshape(wanted, *space.gap.shape)
-        dipoles = values.new_zeros(wanted, 3)
-        if not triplets:
-            moments = dipole_matrices(systems, hamiltonian)[:, 0]
-            between = space.occupied.T @ moments @ space.empty  # [3, occupied, empty]
-            dipoles = 2**0.5 * torch.einsum("kia,nia->nk", between, amplitudes)
-    strengths = 2 / 3 * values / HARTREE_EV * (dipoles / BOHR_ANGSTROM).square().sum(dim=1)
-    return ExcitedStates(values, dipoles, strengths, amplitudes)
+    space = Singles.of(as_nddo(model), systems, triplets=triplets)
+    return space.lowest(n_states, explicit=explicit)
 
 
 @dataclass(frozen=True)
-class _Singles:
-    """The space of single excitations of one molecule."""
+class Singles:
+    """The space of single excitations of one closed shell."""
 
+    systems: Systems
+    hamiltonian: Hamiltonian
+    scf: SCFResult
     builder: FockBuilder
     occupied: Tensor  # [M, occupied]
     empty: Tensor  # [M, empty]
@@ -101,20 +79,58 @@ class _Singles:
     triplets: bool
 
     @classmethod
-    def of(cls, builder: FockBuilder, orbitals: Tensor, energies: Tensor, n_occupied: int, triplets: bool) -> _Singles:
+    def of(cls, method: NDDO, systems: Systems, *, triplets: bool) -> Singles:
+        """The space above a method's field; integrals have a graph where the positions require one.
+
+        Raises:
+            InputError: more than one system, an open shell, no occupied or no empty orbital.
+            SCFConvergenceError: the field did not converge.
+        """
+        if systems.n_systems != 1:
+            raise InputError(f"excited states are of one molecule at a time; got {systems.n_systems} systems")
+        with torch.no_grad():
+            scf = given(method(systems).scf)
+        if scf.density.shape[1] != 1:
+            raise InputError(f"{systems.formula(0)}: excited states are of closed shells; this is an open one")
+        hamiltonian = method.hamiltonian(systems)
+        with torch.no_grad():
+            builder = FockBuilder.from_integrals(hamiltonian.integrals)
+            orbitals, energies, n_occupied = scf.orbitals[0, 0], scf.orbital_energies[0, 0], int(scf.n_occupied[0, 0])
         real = int(energies.isfinite().sum())
         if not 0 < n_occupied < real:
             raise InputError("expected occupied and empty orbitals; the molecule lacks one of them")
         gap = energies[None, n_occupied:real] - energies[:n_occupied, None]
-        return cls(builder, orbitals[:, :n_occupied], orbitals[:, n_occupied:real], gap, triplets)
+        occupied, empty = orbitals[:, :n_occupied], orbitals[:, n_occupied:real]
+        return cls(systems, hamiltonian, scf, builder, occupied, empty, gap, triplets)
+
+    @torch.no_grad()
+    def lowest(self, n_states: int, *, explicit: bool | None = None) -> ExcitedStates:
+        """The lowest states, as :func:`excited_states`."""
+        size = self.gap.numel()
+        wanted = min(n_states, size)
+        if explicit if explicit is not None else size <= EXPLICIT:
+            values, vectors = torch.linalg.eigh(self.product(torch.eye(size, dtype=self.gap.dtype)))
+            values, vectors = values[:wanted], vectors[:, :wanted]
+        else:
+            values, vectors = lowest_eigenpairs(self.product, self.gap.reshape(-1), wanted)
+        amplitudes = vectors.T.reshape(wanted, *self.gap.shape)
+        dipoles = values.new_zeros(wanted, 3)
+        if not self.triplets:
+            moments = dipole_matrices(self.systems, self.hamiltonian)[:, 0].detach()
+            between = self.occupied.T @ moments @ self.empty  # [3, occupied, empty]
+            dipoles = 2**0.5 * torch.einsum("kia,nia->nk", between, amplitudes)
+        strengths = 2 / 3 * values / HARTREE_EV * (dipoles / BOHR_ANGSTROM).square().sum(dim=1)
+        return ExcitedStates(values, dipoles, strengths, amplitudes)
+
+    def coupling(self, transitions: Tensor) -> Tensor:
+        """``(2 J − K)[D]`` of transition densities D [n, M, M], which are not symmetric; ``−K[D]`` for triplets."""
+        made = -exchange(self.builder, transitions)
+        return made if self.triplets else made + 2 * coulomb(self.builder, transitions)
 
     def product(self, vectors: Tensor) -> Tensor:
         """``A x`` of the columns of [excitations, n]."""
         x = vectors.T.reshape(-1, *self.gap.shape)
-        density = self.occupied @ x @ self.empty.T  # [n, M, M], not symmetric
-        coupling = -exchange(self.builder, density)
-        if not self.triplets:
-            coupling = coupling + 2 * coulomb(self.builder, density)
+        coupling = self.coupling(self.occupied @ x @ self.empty.T)
         product = self.gap * x + self.occupied.T @ coupling @ self.empty
         return product.reshape(x.shape[0], -1).T
 

@@ -14,7 +14,7 @@ from nddo_ml.systems import Systems
 from nddo_ml.workflows.second_derivatives import Derivatives
 
 _WAVENUMBER = 521.470898  # cm⁻¹ of an angular frequency √(eV/u)/Å: √(e/u)/(2π c), CODATA 2018
-_INTENSITY = 974.880  # km/mol of (∂μ/∂Q)² = e²/u: N_A e²/(12 ε_0 c² u), CODATA 2018
+INTENSITY = 974.880  # km/mol of (∂μ/∂Q)² = e²/u: N_A e²/(12 ε_0 c² u), CODATA 2018
 _LINEAR = 1e-3  # of the largest: a smaller rotation about the axis of a linear molecule is none
 _SHARE = 0.15  # of a mode's kinetic energy, from which an atom takes part in its name
 
@@ -45,7 +45,7 @@ def normal_modes(systems: Systems, derivatives: Derivatives, free: int = 6) -> V
     modes = (basis @ vectors).T / masses.sqrt()
     strength = None
     if derivatives.dipole is not None:
-        strength = _INTENSITY * (modes @ derivatives.dipole.T).square().sum(dim=1)
+        strength = INTENSITY * (modes @ derivatives.dipole.T).square().sum(dim=1)
     frequencies = _WAVENUMBER * values.sign() * values.abs().sqrt()
     return Vibrations(frequencies, modes.view(-1, systems.n_atoms, 3), strength)
 

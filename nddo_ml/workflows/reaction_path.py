@@ -93,13 +93,9 @@ def _quadratic(gradient: Tensor, hessian: Tensor, basis: Tensor, step: float) ->
     values, vectors = torch.linalg.eigh(basis.T @ hessian @ basis)
     g = vectors.T @ (basis.T @ gradient)
     dt = step / _INTEGRATION / float(g.norm())
-    t, length = 0.0, 0.0
-    for _ in range(20 * _INTEGRATION):
-        slope = float((g * torch.exp(-values * (t + 0.5 * dt))).norm())
-        if length + slope * dt >= step or slope * dt < 1e-9 * step:
-            t += min(dt, (step - length) / max(slope, 1e-12))
-            break
-        length, t = length + slope * dt, t + dt
+    middles = (torch.arange(20 * _INTEGRATION, dtype=g.dtype) + 0.5) * dt
+    length = (g * torch.exp(-values * middles[:, None])).norm(dim=1).cumsum(0) * dt
+    t = dt * (1 + int((length < step).sum().clamp(max=len(length) - 1)))  # a short path ends where it is flat
     small = values.abs() * t < 1e-8
     factor = torch.where(small, t, -torch.expm1(-values * t) / torch.where(small, 1.0, values))
     return -basis @ (vectors @ (g * factor))

@@ -1,12 +1,11 @@
-"""Solids with any ASE calculator: relaxation, equation of state, elasticity, thermal expansion, dynamics.
+"""Solids with any ASE calculator: relaxation, equation of state, elasticity, dynamics.
 
 Stresses have ASE's sign and Voigt order (xx, yy, zz, yz, xz, xy); moduli are in GPa.
 """
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -74,17 +73,6 @@ class EquationOfState:
     rms: float  # eV, of the fit
 
 
-@dataclass(frozen=True)
-class ThermalExpansion:
-    """Quasi-harmonic results at zero pressure."""
-
-    temperatures: np.ndarray  # [n] K
-    volumes: np.ndarray  # [n] Å³ of the primitive cell
-    expansion: np.ndarray  # [n] 1/K, volumetric: (1/V) dV/dT
-    bulk_modulus: np.ndarray  # [n] GPa
-    gibbs: np.ndarray  # [n] eV of the primitive cell
-
-
 def relax(atoms: Atoms, calculator: Calculator, *, cell: bool = True, force: float = 1e-4, steps: int = 500) -> Atoms:
     """A copy with relaxed positions and, where asked, cell; forces (and the cell's) below ``force`` eV/Å.
 
@@ -125,7 +113,7 @@ def elastic_constants(
         InputError: a structure that is not periodic in three directions, or whose symmetry is not found.
         RelaxationError: a strained cell whose atoms do not relax.
     """
-    _check_periodic(atoms)
+    check_periodic(atoms)
     axes = crystal_axes(atoms) if conventional else None
     if axes is not None:
         atoms = axes.laid(atoms)
@@ -162,11 +150,11 @@ def equation_of_state(
     """
     from ase.eos import EquationOfState as Fit
 
-    _check_periodic(atoms)
+    check_periodic(atoms)
     if points < 5:
         raise InputError(f"an equation of state needs at least 5 points; got {points}")
     volumes, energies = [], []
-    for cell in _scaled_cells(atoms, span, points):
+    for cell in scaled_cells(atoms, span, points):
         image = relax(cell, calculator, cell=False) if internal else cell
         image.calc = calculator
         volumes.append(image.get_volume())
@@ -175,59 +163,6 @@ def equation_of_state(
     volume, energy, modulus = fit.fit()
     rms = float(np.sqrt(np.mean((fit.func(np.asarray(volumes), *fit.eos_parameters) - energies) ** 2)))
     return EquationOfState(np.array(volumes), np.array(energies), volume, energy, modulus / units.GPa, rms)
-
-
-def thermal_expansion(
-    atoms: Atoms,
-    calculator: Calculator,
-    *,
-    temperatures: Sequence[float] = tuple(range(0, 1001, 20)),
-    supercell: tuple[int, int, int] = (3, 3, 3),
-    mesh: int = 12,
-    span: float = 0.05,
-    points: int = 7,
-) -> ThermalExpansion:
-    """Quasi-harmonic thermal expansion with phonopy (Togo, J. Phys. Soc. Jpn. 92, 012001 (2023)).
-
-    ``atoms`` is a relaxed primitive cell; phonons at ``points`` volumes within ±``span`` of its own.
-
-    Raises:
-        InputError: phonopy is not installed, or the structure is not periodic in three directions.
-        RelaxationError: a cell whose atoms do not relax.
-    """
-    try:
-        from phonopy import PhonopyQHA
-    except ImportError:
-        raise InputError("thermal expansion needs phonopy: pip install nddo-ml[solids]") from None
-    _check_periodic(atoms)
-    grid = np.asarray(temperatures, dtype=float)
-    volumes, energies = [], []
-    thermal: list[dict[str, np.ndarray]] = []
-    for cell in _scaled_cells(atoms, span, points):
-        image = relax(cell, calculator, cell=False)
-        thermal.append(_thermal_properties(image, calculator, grid, supercell, mesh))
-        volumes.append(image.get_volume())
-        energies.append(image.get_potential_energy())
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        qha = PhonopyQHA(
-            volumes=volumes,
-            electronic_energies=energies,
-            temperatures=grid,
-            free_energy=np.array([t["free_energy"] for t in thermal]).T,
-            cv=np.array([t["heat_capacity"] for t in thermal]).T,
-            entropy=np.array([t["entropy"] for t in thermal]).T,
-            t_max=float(grid[-2]),
-            eos="birch_murnaghan",
-        )
-    n = len(qha.thermal_expansion)
-    return ThermalExpansion(
-        grid[:n],
-        np.array(qha.volume_temperature)[:n],
-        np.array(qha.thermal_expansion)[:n],
-        np.array(qha.bulk_modulus_temperature)[:n],
-        np.array(qha.gibbs_temperature)[:n],
-    )
 
 
 def run_nve(
@@ -272,32 +207,8 @@ def energy_drift(times: np.ndarray, energies: np.ndarray) -> float:
     return float(np.polyfit(times, energies, 1)[0])
 
 
-def _thermal_properties(
-    image: Atoms, calculator: Calculator, temperatures: np.ndarray, supercell: tuple[int, int, int], mesh: int
-) -> dict[str, np.ndarray]:
-    """Harmonic free energy (kJ/mol), entropy and heat capacity (J/K/mol) by phonopy from displaced supercells."""
-    from phonopy import Phonopy
-    from phonopy.structure.atoms import PhonopyAtoms
-
-    cell = PhonopyAtoms(symbols=image.get_chemical_symbols(), cell=image.cell.array, positions=image.positions)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        phonon = Phonopy(cell, supercell_matrix=np.diag(supercell), primitive_matrix="P")
-        phonon.generate_displacements(distance=0.02)
-        forces = []
-        for displaced in phonon.supercells_with_displacements or []:
-            atoms = Atoms(displaced.symbols, displaced.positions, cell=displaced.cell, pbc=True)
-            atoms.calc = calculator
-            forces.append(atoms.get_forces())
-        phonon.forces = np.array(forces)
-        phonon.produce_force_constants()
-        phonon.run_mesh([mesh] * 3, is_gamma_center=True)
-        phonon.run_thermal_properties(temperatures=temperatures, cutoff_frequency=1e-2)
-    found = phonon.thermal_properties
-    return {key: np.asarray(getattr(found, key)) for key in ("free_energy", "heat_capacity", "entropy")}
-
-
-def _scaled_cells(atoms: Atoms, span: float, points: int) -> list[Atoms]:
+def scaled_cells(atoms: Atoms, span: float, points: int) -> list[Atoms]:
+    """Copies at ``points`` volumes within ±``span`` (a fraction) of its own."""
     cells = []
     for factor in np.linspace(1 - span, 1 + span, points):
         scaled = atoms.copy()
@@ -306,6 +217,11 @@ def _scaled_cells(atoms: Atoms, span: float, points: int) -> list[Atoms]:
     return cells
 
 
-def _check_periodic(atoms: Atoms) -> None:
+def check_periodic(atoms: Atoms) -> None:
+    """Refuse what is no crystal.
+
+    Raises:
+        InputError: a structure that is not periodic in three directions.
+    """
     if not atoms.pbc.all() or atoms.get_volume() < 1e-6:
         raise InputError(f"expected a cell that is periodic in three directions; got pbc {atoms.pbc.tolist()}")

@@ -123,6 +123,33 @@ def test_reaction_from_hydrogen_cyanide_to_isocyanide(cyanide, tmp_path):
     assert figure.stat().st_size > 1000
 
 
+def test_a_reaction_goes_on_after_its_last_whole_stage(cyanide, tmp_path, monkeypatch, capsys):
+    command = ["reaction", *cyanide, "--images", 5, "--irc-steps", 0, "--json", tmp_path / "out.json"]
+
+    def interrupted(*given: object, **more: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as first:
+        first.setattr("nddo_ml.cli.reacting.saddles_on", interrupted)
+        assert call(*command) == 130
+    assert (tmp_path / "out.json.part").exists()
+    with monkeypatch.context() as again:
+        again.setattr("nddo_ml.cli.reacting.relaxed_paths", interrupted)
+        assert call(*command) == 0
+    assert "going on" in " ".join(capsys.readouterr().err.split())
+    (record,) = json.loads((tmp_path / "out.json").read_text())
+    assert record["saddle"]["imaginary_modes"] == 1
+
+
+def test_ends_that_relax_to_something_else_are_named(cyanide, tmp_path, capsys):
+    write(tmp_path / "far.xyz", Atoms("HCN", [[2.75, 0.1, 0], [0, 0, 0], [1.16, 0, 0]]))  # no bond of H yet
+    options = ["--images", 5, "--irc-steps", 0, "--band-steps", 60, "--json", tmp_path / "out.json"]
+    assert call("reaction", cyanide[0], tmp_path / "far.xyz", *options) == 1
+    assert "relaxed product has other bonds than the one that was given: H0–N2 made" in " ".join(
+        capsys.readouterr().err.split()
+    )
+
+
 def test_atoms_in_another_order_are_named(cyanide, tmp_path, capsys):
     write(tmp_path / "other.xyz", Atoms("CHN", [[0, 0, 0], [-1.07, 0, 0], [1.16, 0, 0]]))
     assert call("reaction", cyanide[0], tmp_path / "other.xyz") == 2
@@ -144,3 +171,17 @@ def test_excited_states_of_open_shells_are_named(tmp_path, capsys):
     (record,) = json.loads((tmp_path / "out.json").read_text())
     assert len(record["excited_states"]) == 8
     assert "closed shells" in " ".join(capsys.readouterr().err.split())
+
+
+def test_emission_from_the_relaxed_state(tmp_path):
+    write(tmp_path / "in.xyz", molecule("H2CO"))
+    out = {name: tmp_path / f"out.{name}" for name in ("json", "xyz")}
+    options = ["--states", 2, "--relax", "--json", out["json"], "-o", out["xyz"]]
+    assert call("excited", tmp_path / "in.xyz", *options) == 0
+    (record,) = json.loads(out["json"].read_text())
+    gap = record["excited_states"][0]["energy_eV"]
+    assert record["relaxed_in"] == "S1"
+    assert record["excited_energy_eV"] - record["energy_eV"] == pytest.approx(gap, abs=1e-6)
+    assert gap < 2.84 - 0.1  # AM1 absorbs at 2.84 eV, docs/excited.md
+    relaxed = read(out["xyz"])
+    assert relaxed.get_distance(0, 1) > molecule("H2CO").get_distance(0, 1) + 0.03  # n → π* weakens C=O

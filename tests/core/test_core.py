@@ -30,18 +30,26 @@ from nddo_ml.scf.solve import SCFOptions
 pytestmark = pytest.mark.skipif(library() is None, reason="the compiled core was not built")
 
 # symbols and positions (Å), chosen for the branches that they take: pairs of all widths, N–H and O–H, boron's
-# Gaussians, metals with cores of their own, helium's p orbitals, pairs without diatomic parameters, axes
+# Gaussians, metals with cores of their own, helium's p orbitals, pairs without diatomic parameters, axes, either order
+# of a light metal and its partner; for PM7 the additions to C–C, O–H and Si–O, mean parameters, d orbitals that are
+# averaged, and distances from within to beyond 7 Å, where integrals become those of point charges
 _GEOMETRIES = {
     "AM1": ["CH3CONH2", "BH", "HCl"],
-    "MNDO/d": ["PH3", "Na2", "SO2", "HCl"],
+    "MNDO/d": ["PH3", "Na2", "SO2", "HCl", "MgCH", "HAl"],
     "PM6": ["CH3SH", "SiO", "HeH", "HeCl", "FeCl2", "ZnS", "C2H6"],
     "PM3": ["CH3CONH2"],
+    "PM7": ["CH3CONH2", "SiO", "HeH", "HeCl", "FeCl2", "ZnS", "FeHe", "apart", "metals apart"],
 }
 _BUILT = {
     "BH": ("BHF", [[0, 0, 0], [1.2, 0, 0], [-0.2, 1.3, 0.1]]),
     "HeCl": ("HeClH", [[0, 0, 0], [0.4, 1.9, 0.3], [0.4, 3.2, 0.2]]),
     "HeH": ("HeH", [[0, 0, 0], [0.1, 0.9, 0.3]]),
     "FeCl2": ("FeCl2O", [[0, 0, 0], [2.1, 0.3, 0], [-2.1, 0.4, 0.2], [0.1, -1.9, 0.4]]),
+    "MgCH": ("MgCH", [[0, 0, 0], [2.0, 0.2, 0], [2.6, 1.1, 0.1]]),
+    "HAl": ("HAl", [[0, 0, 0], [0.2, 1.6, 0.3]]),
+    "FeHe": ("FeHeNi", [[0, 0, 0], [0.3, 1.9, 0.2], [2.2, 0.1, 0.3]]),
+    "apart": ("CSHOHH", [[0, 0, 0], [1.8, 0.1, 0], [0, 0, 1.1], [6.6, 0.2, 0.4], [7.1, 1, 0.5], [9.0, 0, 0]]),
+    "metals apart": ("FeNiClHe", [[0, 0, 0], [5.2, 3.9, 1.1], [2, 0.3, 0], [7.2, 5.5, 0.3]]),
     "ZnS": ("ZnSH", [[0, 0, 0], [0, 0, 2.1], [0.9, 0.1, 2.9]]),
 }
 
@@ -201,6 +209,17 @@ def test_fields_take_the_same_path(method: str, uhf: bool) -> None:
     assert bool(found.solved.all())
     torch.testing.assert_close(found.electronic, expected[0], rtol=0, atol=1e-9)
     assert torch.equal(found.scf.iterations, expected[1])
+
+
+@pytest.mark.parametrize(("descent", "solved"), [(0, [False, True, True]), (200, [True, True, True])])
+def test_what_is_called_solved_has_the_residual_asked_for(descent: int, solved: list[bool]) -> None:
+    """One stretch of the loop leaves acetamide at 3e-8, from which Newton steps lead on, where there may be any."""
+    systems = Systems.from_ase([molecule(n) for n in ("CH3CONH2", "SO2", "H2O")])
+    options = SCFOptions(solution="first", max_iterations=1, max_descent=descent, tolerance=1e-10)
+    model = NDDO("AM1", scf=options)
+    found = solve(systems, model.method, occupations(systems, model.method), torch.zeros(3, dtype=torch.bool), options)
+    assert found.solved.tolist() == solved
+    assert float(found.scf.residual[found.solved].max()) <= options.tolerance
 
 
 def _torch_field(model: NDDO, systems: Systems) -> tuple[Tensor, Tensor]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import h5py
 import numpy as np
 import pytest
@@ -263,3 +265,12 @@ def test_empty_list():
         load_dataset([])
     assert Atoms("H").info == {}
     assert torch.is_tensor(trajectory().composition)
+
+
+@pytest.mark.parametrize("suffix", ["json", "db"])
+def test_charges_of_a_database_are_those_it_was_written_with(suffix: str, tmp_path: Path) -> None:
+    """ASE shows a row's pair ``charge`` as the sum of its initial charges."""
+    with connect(tmp_path / f"a.{suffix}") as database:
+        for charge in (-1, 1):
+            database.write(Atoms("OH", [[0, 0, 0], [0, 0, 0.96]]), charge=charge)
+    assert load_dataset([tmp_path / f"a.{suffix}"]).systems.charge.tolist() == [-1, 1]

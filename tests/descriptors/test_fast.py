@@ -17,13 +17,14 @@ def set_of(cutoff: Cutoff) -> SymmetryFunctions:
         functions += [Function(center, "G2", cutoff, (s,), 1.3, 1.1) for s in "HCNO"]
         functions += [
             Function(center, "W2", cutoff, (), 2.0, 1.5),
+            Function(center, "S2", cutoff, (), 2.0, 1.5),
             Function(center, "G3", cutoff, ("C",), kappa=2.0),
         ]
         for zeta in (1.0, 2.0, 3.0, 4.0, 13.0, 16.0, 1.5):
             shape = {"zeta": zeta, "lambda_": 1.0 if center < "D" else -1.0}
             functions += [Function(center, "G4", cutoff, ("H", "C"), 0.1, **shape)]
             functions += [Function(center, "G5", cutoff, ("N", "C"), 0.3, 0.8, **shape)]
-            functions += [Function(center, kind, cutoff, (), 0.2, 0.5, **shape) for kind in ("W4", "W5")]
+            functions += [Function(center, kind, cutoff, (), 0.2, 0.5, **shape) for kind in ("W4", "W5", "S4", "S5")]
     return SymmetryFunctions(functions)
 
 

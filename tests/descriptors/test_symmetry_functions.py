@@ -25,6 +25,7 @@ def everything(inner: float = 0.0) -> SymmetryFunctions:
         functions += [
             Function(center, "G3", near, ("H",), kappa=1.7),
             Function(center, "W2", far, (), 0.7, 0.9),
+            Function(center, "S2", far, (), 0.8, 0.9),
         ]
         for zeta, lambda_ in ((1.0, 1.0), (1.0, -1.0), (4.0, 1.0), (2.5, -1.0), (7.0, -1.0)):
             shape = {"zeta": zeta, "lambda_": lambda_}
@@ -33,6 +34,8 @@ def everything(inner: float = 0.0) -> SymmetryFunctions:
                 Function(center, "G5", near, ("C", "C"), 0.3, 0.8, **shape),
                 Function(center, "W4", near, (), 0.2, 0.5, **shape),
                 Function(center, "W5", far, (), 0.2, **shape),
+                Function(center, "S4", far, (), 0.2, 0.3, **shape),
+                Function(center, "S5", near, (), 0.1, 0.4, **shape),
             ]
     return SymmetryFunctions(functions)
 
@@ -189,10 +192,10 @@ def test_sets_labels_and_padding(sf, mixed):
     assert sf.elements == ELEMENTS
     assert sf.cutoff == 4.2
     sizes = [sf.features_of(z) for z in (1, 6, 7, 8)]
-    assert sizes == [len(sf.labels[s]) for s in ELEMENTS] == [27, 28, 29, 30]
-    assert sf.n_features == 30
+    assert sizes == [len(sf.labels[s]) for s in ELEMENTS] == [38, 39, 40, 41]
+    assert sf.n_features == 41
     numbers = structures_of(mixed).numbers
-    assert not sf.describe(mixed)[numbers == 1][:, 27:].any()
+    assert not sf.describe(mixed)[numbers == 1][:, 38:].any()
     assert sf.labels["O"][0] == "G1 O-(H) cutoff=4.2 poly2"
     assert sf.labels["C"][2] == "G2 C-(H) eta=1.3 r_s=1.1 cutoff=4.2 poly2"
     assert "W4 C-(*) eta=0.2 r_s=0.5 zeta=4 lambda=1 cutoff=3 cos" in sf.labels["C"]
@@ -272,3 +275,36 @@ def test_inner_cutoff_is_one_inside(silicon):
     assert float(sf.describe(bulk("Si"))[0, 0]) > 4.0
     alone = Atoms("Si2", [[0, 0, 0], [0, 0, 2.3]])
     assert float(sf.describe(alone)[0, 0]) == 1.0
+
+
+def test_sums_over_elements_are_those_of_the_resolved_functions(mixed):
+    far = Cutoff(4.2)
+    shape = {"eta": 0.3, "r_s": 0.6, "zeta": 4.0, "lambda_": -1.0}
+    couples = [(a, b) for k, a in enumerate(ELEMENTS) for b in ELEMENTS[k:]]
+    for summed, resolved, neighbors in (("S2", "G2", [(s,) for s in ELEMENTS]), ("S4", "G4", couples)):
+        options = shape if len(neighbors) > 4 else {"eta": 0.3, "r_s": 0.6}
+        whole = SymmetryFunctions([Function(c, summed, far, (), **options) for c in ELEMENTS])
+        parts = SymmetryFunctions([Function(c, resolved, far, n, **options) for c in ELEMENTS for n in neighbors])
+        torch.testing.assert_close(whole.describe(mixed)[:, 0], parts.describe(mixed).sum(1))
+
+
+def test_sums_over_elements_do_not_see_which(mixed):
+    sf = SymmetryFunctions.default(ELEMENTS, summed=True)
+    molecule = mixed[0]
+    others = molecule.copy()
+    others.numbers = np.where(molecule.numbers == 8, 7, np.where(molecule.numbers == 7, 8, molecule.numbers))
+    torch.testing.assert_close(sf.describe(others), sf.describe(molecule), rtol=1e-14, atol=1e-14)
+
+
+def test_only_some_centres(mixed):
+    everywhere = SymmetryFunctions.default(ELEMENTS, summed=True)
+    carbon = SymmetryFunctions.default(ELEMENTS, summed=True, centers=["C"])
+    numbers = structures_of(mixed).numbers
+    assert carbon.functions["H"] == []
+    expected = everywhere.describe(mixed)[numbers == 6]
+    torch.testing.assert_close(carbon.describe(mixed, centers=["C"]), expected, rtol=0, atol=0)
+    torch.testing.assert_close(carbon.describe(mixed)[numbers == 6], expected, rtol=0, atol=0)
+    again = SymmetryFunctions.from_dict(json.loads(json.dumps(carbon.to_dict())))
+    torch.testing.assert_close(again.describe(mixed, centers=["C"]), expected, rtol=0, atol=0)
+    with pytest.raises(ValueError, match="'Xy'"):
+        SymmetryFunctions([Function("C", "S2", Cutoff(4.0))], elements=["Xy"])

@@ -10,9 +10,11 @@ from itertools import combinations_with_replacement
 
 import pytest
 import torch
+from ase.build import molecule
 from engines import torch_alone
 from reference_data import NAMES, entries, expected, other_solutions, padded, rows, run, square, to_systems
 
+from nddo_ml import NDDO, Systems
 from nddo_ml.elements import number_of
 from nddo_ml.errors import InputError
 from nddo_ml.methods.tables import load_method
@@ -21,6 +23,7 @@ from nddo_ml.terms.peptide import PeptideBonds
 from nddo_ml.units import EV_KCAL_MOL
 
 SETS = ("sp_methods", "mndod", "pm6", "older_metals", "pm6_d3h4", "singled_out")
+WITH_METALS = ("pm6", "mndod", "older_metals")
 HEAT, DIPOLE = 1e-4, 0.002  # kcal/mol, D; of a dipole moment 1e-4 more, for the units of its program
 GRADIENT = {"sp_methods": 0.002}  # kcal/mol/Å
 WITH_D = 0.01  # likewise, of the other sets
@@ -122,11 +125,14 @@ def sample(name: str, method: str, uhf: bool) -> list[dict]:
 
 @pytest.mark.parametrize(("name", "method", "uhf"), GROUPS)
 def test_sample_of_the_reference(name: str, method: str, uhf: bool) -> None:
-    """By torch, the definition, and by the compiled core where it serves."""
+    """By torch, the definition, and by the compiled core where it serves.
+
+    The tables are the same for both; of open shells of metals, whose search takes torch long, it has every third.
+    """
     chosen = [expected(e) for e in sample(name, method, uhf)]
     assert not differing(name, chosen)
     with torch_alone():
-        assert not differing(name, chosen)
+        assert not differing(name, chosen[:: 3 if uhf and name in WITH_METALS else 1])
 
 
 @pytest.mark.slow
@@ -189,6 +195,15 @@ def test_mopacs_way_finds_mopacs_solution(name: str, method: str, least: float) 
     assert prediction.scf is not None
     assert bool(prediction.scf.converged.all())
     assert float((off.heat_of_formation.abs() < HEAT).double().mean()) >= least
+
+
+@pytest.mark.parametrize(("name", "iterations"), [("C2H3", 33), ("NO", 42), ("CN", 31), ("OH", 12)])
+def test_mopacs_way_is_about_as_long_as_mopacs(name: str, iterations: int) -> None:
+    """MOPAC 22.0.6: AM1 1SCF UHF DOUBLET PL RELSCF=0.00001, the last iteration; ours asks for a little more."""
+    way = SCFOptions(solution="mopac")
+    prediction = NDDO("AM1", uhf=True, scf=way)(Systems.from_ase(molecule(name), multiplicity=2))
+    assert prediction.scf is not None
+    assert abs(int(prediction.scf.iterations) - iterations) <= 7
 
 
 def test_unknown_solution() -> None:

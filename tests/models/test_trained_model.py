@@ -15,13 +15,13 @@ from nddo_ml import Systems, load_model
 from nddo_ml.datasets.dataset import load_dataset
 from nddo_ml.evaluation.tables import summarize, tabulate
 from nddo_ml.workflows.calculator import NDDOCalculator
+from nddo_ml.workflows.phonons import thermal_expansion
 from nddo_ml.workflows.solids import (
     elastic_constants,
     energy_drift,
     equation_of_state,
     relax,
     run_nve,
-    thermal_expansion,
 )
 
 

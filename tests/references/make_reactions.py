@@ -16,7 +16,6 @@ from pathlib import Path
 
 import numpy as np
 from ase import Atoms
-from ase.build import minimize_rotation_and_translation
 from rdkit import Chem
 from rdkit.Chem import rdDistGeom, rdForceFieldHelpers
 
@@ -32,8 +31,31 @@ REACTIONS = {
     "pentadiene, 1,5-shift": ("C=CC=CC", {(0, 1): 1, (1, 2): 2, (2, 3): 1, (3, 4): 2, (4, "h4"): 0, (0, "h4"): 1}),
     "retro-ene of butene-ol": ("C=CCCO", {(0, 1): 1, (1, 2): 2, (2, 3): 0, (3, 4): 2, (4, "h4"): 0, (0, "h4"): 1}),
     "acetic acid, proton transfer": ("CC(=O)O", {(1, 2): 1, (1, 3): 2, (3, "h3"): 0, (2, "h3"): 1}),
+    "hexatriene to cyclohexadiene": (
+        "C=C/C=C\\C=C",
+        {(0, 1): 1, (1, 2): 2, (2, 3): 1, (3, 4): 2, (4, 5): 1, (0, 5): 1},
+    ),
+    "cyclopentadiene, 1,5-shift": (
+        "C1C=CC=C1",
+        {(1, 2): 1, (2, 3): 2, (3, 4): 1, (0, 4): 2, (0, "h0"): 0, (1, "h0"): 1},
+    ),
+    "ethyl formate to ethene": ("CCOC=O", {(0, 1): 2, (1, 2): 0, (2, 3): 2, (3, 4): 1, (0, "h0"): 0, (4, "h0"): 1}),
+    "allyl formate": ("C=CCOC=O", {(0, 1): 1, (1, 2): 2, (2, 3): 0, (3, 4): 2, (4, 5): 1, (0, 5): 1}),
+    "formamidine, proton transfer": ("NC=N", {(0, 1): 2, (1, 2): 1, (0, "h0"): 0, (2, "h0"): 1}),
     "retro-Diels-Alder": ("C1CC=CCC1", {(0, 1): 0, (1, 2): 2, (2, 3): 1, (3, 4): 2, (4, 5): 0, (0, 5): 2}),
 }
+
+_METHYL = [[1.03, 0], [-0.515, 0.892], [-0.515, -0.892]]  # Å, its hydrogens about z
+
+
+def _exchange(halogen: str, far: float, near: float) -> tuple[list[str], list, list, int]:
+    """A halide that comes to a halomethane from behind, and as it leaves."""
+    symbols = [halogen, "C", halogen, "H", "H", "H"]
+    before = [[0, 0, -far], [0, 0, 0], [0, 0, near], *([x, y, -0.3] for x, y in _METHYL)]
+    after = [[0, 0, -near], [0, 0, 0], [0, 0, far], *([x, y, 0.3] for x, y in _METHYL)]
+    return symbols, before, after, -1
+
+
 GIVEN = {
     "hydrogen cyanide to isocyanide": (
         ["H", "C", "N"],
@@ -41,12 +63,15 @@ GIVEN = {
         [[2.16, 0.1, 0], [0, 0, 0], [1.16, 0, 0]],
         0,
     ),
-    "chloride with chloromethane": (
-        ["Cl", "C", "Cl", "H", "H", "H"],
-        [[0, 0, -3.2], [0, 0, 0], [0, 0, 1.8], [1.03, 0, -0.3], [-0.515, 0.892, -0.3], [-0.515, -0.892, -0.3]],
-        [[0, 0, -1.8], [0, 0, 0], [0, 0, 3.2], [1.03, 0, 0.3], [-0.515, 0.892, 0.3], [-0.515, -0.892, 0.3]],
-        -1,
+    "methyl isocyanide to acetonitrile": (
+        ["C", "N", "C", "H", "H", "H"],
+        [[0, 0, 1.17], [0, 0, 0], [0, 0, -1.42], *([x, y, -1.8] for x, y in _METHYL)],
+        [[0.1, 0, 0], [-0.1, 0, 1.16], [0, 0, -1.46], *([x, y, -1.84] for x, y in _METHYL)],
+        0,
     ),
+    "chloride with chloromethane": _exchange("Cl", 3.2, 1.8),
+    "fluoride with fluoromethane": _exchange("F", 2.6, 1.4),
+    "bromide with bromomethane": _exchange("Br", 3.3, 1.95),
 }
 CONFORMERS = 60
 NOTES = (
@@ -93,21 +118,44 @@ def shapes(molecule: Chem.Mol) -> list[np.ndarray]:
     return [molecule.GetConformer(k).GetPositions() for k in made]
 
 
-def nearest(symbols: list[str], one: list[np.ndarray], other: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    best, found = np.inf, (one[0], other[0])
-    for a in one:
-        target = Atoms(symbols, a)
-        for b in other:
-            moved = Atoms(symbols, b)
-            minimize_rotation_and_translation(target, moved)
-            distance = float(((moved.positions - a) ** 2).sum())
-            if distance < best:
-                best, found = distance, (a, moved.positions)
-    return found
+def nearest(one: list[np.ndarray], product: Chem.Mol) -> tuple[np.ndarray, np.ndarray]:
+    """The reactant's shape, and the product's laid on it, that are most alike; parts of a product are moved apart."""
+    parts: list[tuple[int, ...]] = []
+    pieces = Chem.GetMolFrags(product, asMols=True, fragsMolAtomMapping=parts)
+    fits = [
+        _laid(np.stack(one)[:, list(part)], np.stack(shapes(piece))) for part, piece in zip(parts, pieces, strict=True)
+    ]
+    best = int(sum(distance for _, distance in fits).argmin())
+    made = np.empty_like(one[best])
+    for part, (laid, _) in zip(parts, fits, strict=True):
+        made[list(part)] = laid[best]
+    if len(parts) == 2:
+        _apart(made, *(list(p) for p in parts))
+    return one[best], made
 
 
-def saddle(record: dict) -> dict:
-    """What MOPAC makes of the saddle point of nddo-ml."""
+def _laid(targets: np.ndarray, shapes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """For each target [k, atoms, 3] the shape that fits best, laid on it, and the sum of squares (Kabsch 1976)."""
+    middle = targets.mean(1, keepdims=True)
+    a, b = targets - middle, shapes - shapes.mean(1, keepdims=True)
+    u, _, v = np.linalg.svd(np.einsum("lai,kaj->klij", b, a))
+    u[..., 2] *= np.sign(np.linalg.det(u) * np.linalg.det(v))[..., None]
+    laid = np.einsum("lai,klij->klaj", b, u @ v)
+    distance = ((laid - a[:, None]) ** 2).sum((2, 3))
+    which = distance.argmin(1)
+    k = np.arange(len(a))
+    return laid[k, which] + middle, distance[k, which]
+
+
+def _apart(positions: np.ndarray, one: list[int], other: list[int]) -> None:
+    """Move the second part away from the first until no atoms are nearer than 2.6 Å."""
+    away = positions[other].mean(0) - positions[one].mean(0)
+    while np.linalg.norm(positions[one][:, None] - positions[other], axis=2).min() < 2.6:
+        positions[other] += 0.1 * away / np.linalg.norm(away)
+
+
+def saddle(record: dict) -> np.ndarray:
+    """The saddle point that nddo-ml finds, [atoms, 3] Å."""
     from nddo_ml import NDDO, Systems
     from nddo_ml.workflows.reactions import relaxed_paths, saddles_on
 
@@ -116,9 +164,16 @@ def saddle(record: dict) -> dict:
         for side in ("reactant", "product")
     ]
     model = NDDO("AM1")
-    paths = relaxed_paths(*sides, model, images=11, fmax=0.2, max_steps=300)
-    at = saddles_on(sides[0], model, paths, fmax=0.005).systems.positions.numpy()
+    paths = relaxed_paths(*sides, model, images=11, fmax=0.2, max_steps=200)
     print(record["name"], paths[0].steps, paths[0].force, flush=True)
+    found = saddles_on(sides[0], model, paths, fmax=0.005)
+    if not bool(found.converged[0]):
+        raise ValueError("no saddle point was reached")
+    return found.systems.positions.numpy()
+
+
+def mopac_saddle(record: dict, at: np.ndarray) -> dict:
+    """What MOPAC makes of a saddle point from 0.03 Å beside it."""
     guess = at + np.random.default_rng(1).normal(scale=0.03 / 3**0.5, size=at.shape)
     charge = f" CHARGE={record['charge']}" if record["charge"] else ""
     _, aux = mopac(f"AM1 TS PRECISE GNORM=0.05{charge}", record["symbols"], guess)
@@ -149,16 +204,17 @@ if __name__ == "__main__":
     for name, (smiles, changes) in REACTIONS.items():
         pair = molecules(smiles, changes)
         symbols = [a.GetSymbol() for a in pair[0].GetAtoms()]
-        reactant, product = nearest(symbols, *(shapes(m) for m in pair))
+        reactant, product = nearest(shapes(pair[0]), pair[1])
         entry = {"name": name, "charge": 0, "symbols": symbols}
         records.append(entry | {"reactant": reactant.round(5).tolist(), "product": product.round(5).tolist()})
     for name, (symbols, reactant, product, charge) in GIVEN.items():
         entry = {"name": name, "charge": charge, "symbols": symbols}
         records.append(entry | {"reactant": reactant, "product": product})
+    made = []
     for record in records:
         try:
-            record["mopac"] = saddle(record)
+            made.append(record | {"mopac": mopac_saddle(record, saddle(record))})
         except Exception as error:
             print(f"{record['name']}: {error}", file=sys.stderr)
     target = Path(__file__).with_name("reactions.json")
-    target.write_text(json.dumps({"program": "MOPAC 22.0.6", "notes": NOTES, "records": records}) + "\n")
+    target.write_text(json.dumps({"program": "MOPAC 22.0.6", "notes": NOTES, "records": made}) + "\n")

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from reading import refusal, structures
 
-from nddo_ml.structures import Refused, Structure
+from nddo_ml.structures import Refused
 from nddo_ml.structures.read import read_structures
 
 DATA = Path(__file__).parent / "data"
@@ -34,20 +35,6 @@ SAMPLES = {
     "ions.pdb": [("SODIUM AND CHLORIDE WITH WATER", "H2ClNa2O", 1, 1)],
     "models.pdb": [("METHANE TWICE", "CH4", 0, 1)] * 2,
 }
-
-
-def structures(*sources: object, **options: object) -> list[Structure]:
-    """All structures; none may be refused."""
-    found = list(read_structures([str(s) for s in sources], **options))
-    assert not [str(f) for f in found if isinstance(f, Refused)]
-    return found
-
-
-def refusal(source: object, **options: object) -> str:
-    """The one sentence on a source of which nothing can be read."""
-    (found,) = read_structures(str(source), **options)
-    assert isinstance(found, Refused)
-    return str(found)
 
 
 @pytest.mark.parametrize("file", SAMPLES)
@@ -218,6 +205,16 @@ def test_charge_of_outputs_that_ase_reads(tmp_path):
         ("a.com", "# PM6\n\ntitle\n\n0 1\nO\nH 1 r\n\n", "no variable 'r'"),
         ("a.com", "# PM6\n\ntitle\n\n0 2\nO 0 0 0\nH 0 0 1\nH 0 1 0\n\n", "does not fit 10 electrons"),
         ("a.com", "# PM6\n\ntitle\n\n0 1\nO-Bq 0 0 0\nH 0 0 1\n\n", "ghost"),
+        ("a.com", "# PM6 Field=x+10\n\ntitle\n\n-1 1\nO 0 0 0\nH 0 0 1\n\n", "fields around the molecule (Field)"),
+        ("a.com", "# PM6 charge\n\nt\n\n-1 1\nO 0 0 0\nH 0 0 1\n\n0 0 5 1.0\n\n", "around the molecule (charge)"),
+        ("a.inp", "! PM3\n%scf EField 0,0,0.1 end\n* xyz -1 1\nO 0 0 0\nH 0 0 1\n*\n", "fields around the molecule"),
+        ("a.inp", "! PM3\n* xyz 0 1\nO : 0 0 0\nH 0 0 1\n*\n", "ghost"),
+        (
+            "a.inp",
+            "$molecule\n-1 1\n--\n0 1\nO 0 0 0\nH 0 0 1\n--\n0 1\nHe 0 0 4\n$end\n",
+            "two values of the charge",
+        ),
+        ("coord", "$coord angs\n 0 0 0 o\n 0 0 0.96 h\n$end\n", "expected $coord in bohr; got 'angs'"),
         ("a.inp", "! PM3\n* xyz 0 1\nO: 0 0 0\nH 0 0 1\n*\n", "ghost"),
         ("a.inp", "! PM3\n* xyz 0 1\nO 0 0 0\nQ 0.5 0 0 3\n*\n", "point charge"),
         ("a.inp", "! PM3\n* xyzfile 0 1 none.xyz\n", "there is none"),
@@ -272,6 +269,8 @@ FLAVOURS = [
      "0 0 .97 1 2 3 H\n", "HO", -1, 1),
     ("a.xyz", '2\n{"charge": -1, "mult": 1}\nO 0 0 0\nH 0 0 .97\n', "HO", -1, 1),
     ("b.xyz", "2\nanion (charge \u22121, singlet)\nO 0 0 0\nH 0 0 .97\n", "HO", -1, 1),
+    ("coord", "$coord\n 0 0 0 o\n 0 0 1.83 h\n$end\n$chrg -1\n", "HO", -1, 1),
+    ("coord", "$coord\n 0 0 0 o\n 0 0 2.28 o\n$end\n$eht charge=0 unpaired=2\n", "O2", 0, 3),
     ("a.inp", "! PM3\n%Coords\n CTyp = xyz\n Charge = -1\n Mult = 1\n Coords\n O 0 0 0\n H 0 0 .97\n End\nEnd\n",
      "HO", -1, 1),
 ]  # fmt: skip

@@ -8,8 +8,6 @@ import gzip
 import io
 import json
 import lzma
-import subprocess
-import sys
 import warnings
 
 import numpy as np
@@ -227,11 +225,11 @@ def test_frames_are_selected_and_keep_their_numbers(tmp_path):
     assert [s.atoms.get_chemical_formula() for s in read_structures(odd)] == ["H2O"]
 
 
-def test_standard_input(tmp_path):
-    program = [sys.executable, "-c", "from nddo_ml.cli import main; main()", "energy", "-", "--json", "-"]
-    done = subprocess.run(program, input=HYDROXIDE.format("charge=-1"), capture_output=True, text=True)
-    assert done.returncode == 0
-    assert json.loads(done.stdout)[0]["charge"] == -1
+def test_standard_input(monkeypatch, capsys):
+    text = HYDROXIDE.format("charge=-1").encode()
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BufferedReader(io.BytesIO(text))))
+    assert call("energy", "-", "--json", "-") == 0
+    assert json.loads(capsys.readouterr().out)[0]["charge"] == -1
 
 
 def test_standard_input_is_read_once(monkeypatch):
@@ -332,6 +330,11 @@ def test_overlaps_through_the_boundary():
 def test_close_contacts_are_named(tmp_path):
     found = one(tmp_path / "a.xyz", "3\n\nO 0 0 0\nO 0 0 0.3\nH 0 0.96 0\n", multiplicity=2)
     assert found.remarks == ("atoms too close for any method: 0 (O) and 1 (O), 0.30 Å",)
+    for pair, limit in (("HH", 0.4), ("OH", 0.44), ("CC", 0.616), ("II", 1.064)):
+        said = [
+            one(tmp_path / "a.xyz", f"2\n\n{pair[0]} 0 0 0\n{pair[1]} 0 0 {limit + d}\n").remarks for d in (-2e-3, 2e-3)
+        ]
+        assert ["too close" in " ".join(remarks) for remarks in said] == [True, False], pair
     boxed = 'Lattice="5 0 0 0 5 0 0 0 5" Properties=species:S:1:pos:R:3'
     found = one(tmp_path / "a.xyz", f"2\n{boxed}\nO 0.1 0 0\nO 4.8 0 0\n")
     assert "0.30 Å" in found.remarks[0]

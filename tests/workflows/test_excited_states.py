@@ -8,12 +8,14 @@ import pytest
 import torch
 from ase import Atoms
 from ase.build import molecule
+from finite_differences import force_from_energies
 from places import REFERENCES
 
-from nddo_ml import NDDO, InputError, Systems
+from nddo_ml import NDDO, InputError, SCFOptions, Systems
 from nddo_ml.scf.fock import FockBuilder
 from nddo_ml.scf.fock_many import coulomb, exchange
 from nddo_ml.workflows.excited_states import excited_states, lowest_eigenpairs
+from nddo_ml.workflows.excited_surface import ExcitedState
 
 RECORDS = json.loads((REFERENCES / "cis.json").read_text())["records"]
 
@@ -71,3 +73,19 @@ def test_states_do_not_depend_on_orientation() -> None:
 def test_open_shells_are_refused() -> None:
     with pytest.raises(InputError, match="closed shells"):
         excited_states(NDDO("AM1"), Systems.from_ase(molecule("CH3")), 2)
+
+
+@pytest.mark.parametrize(
+    ("method", "name", "state", "triplets"),
+    [("AM1", "H2CO", 1, False), ("PM7", "CH3SH", 2, True), ("PM6", "C2H4", 1, False)],
+)
+def test_forces_of_excited_states_are_differences_of_their_energies(method, name, state, triplets) -> None:
+    atoms = molecule(name)
+    atoms.rattle(0.05, seed=3)
+    model = ExcitedState(NDDO(method, scf=SCFOptions(tolerance=1e-10)), state, triplets=triplets)
+    systems = Systems.from_ase([atoms, molecule("H2O")])
+    forces = model(systems, forces=True).forces
+    for atom, axis in ((0, 0), (1, 2), (3, 1), (len(atoms), 2)):
+        numbers = systems[0] if atom < len(atoms) else systems[1]
+        expected = force_from_energies(model, numbers, atom % len(atoms), axis, step=3e-5)
+        assert float(forces[atom, axis]) == pytest.approx(expected, abs=1e-6)

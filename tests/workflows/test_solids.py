@@ -12,13 +12,13 @@ from ase.calculators.lj import LennardJones
 from nddo_ml import InputError
 from nddo_ml.workflows.calculator import NDDOCalculator
 from nddo_ml.workflows.crystal_axes import turned
+from nddo_ml.workflows.phonons import thermal_expansion
 from nddo_ml.workflows.solids import (
     elastic_constants,
     energy_drift,
     equation_of_state,
     relax,
     run_nve,
-    thermal_expansion,
 )
 
 

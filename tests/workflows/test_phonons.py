@@ -1,0 +1,44 @@
+"""Phonons of silicon: the acoustic sum rule, any frame of the file, Grüneisen parameters of both kinds."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from ase.build import bulk
+from ase.calculators.emt import EMT
+
+from nddo_ml import NDDOCalculator
+from nddo_ml.workflows.phonons import phonons, thermal_expansion
+from nddo_ml.workflows.solids import relax
+
+pytest.importorskip("phonopy")
+
+
+def test_a_shift_of_the_crystal_costs_nothing_in_any_frame(silicon) -> None:
+    calculator = NDDOCalculator(silicon)
+    atoms = relax(bulk("Si", a=5.43), calculator)
+    upright = phonons(atoms, calculator, supercell=(2, 2, 2))
+    atoms.rotate(40, (1, 2, 3), rotate_cell=True)
+    found = phonons(atoms, calculator, supercell=(2, 2, 2))
+    assert np.abs(found.frequencies["Γ"][:3]).max() < 1e-3
+    assert np.isnan(found.gruneisen["Γ"][:3]).all()
+    for name in "ΓXL":
+        np.testing.assert_allclose(found.frequencies[name], upright.frequencies[name], atol=0.02)
+    assert np.ptp(found.frequencies["Γ"][3:]) < 1e-3  # the optical modes of diamond's structure are one
+    assert np.ptp(found.frequencies["X"][:2]) < 1e-3
+
+
+def test_gruneisen_parameters_agree_with_frequencies_at_other_volumes() -> None:
+    """−d ln ω / d ln V by frequencies of two cells; and the mean of expansion, 2 in measured copper."""
+    atoms = relax(bulk("Cu", a=3.6), EMT())
+    found = phonons(atoms, EMT(), supercell=(3, 3, 3))
+    ends = []
+    for factor in (0.99, 1.01):
+        cell = atoms.copy()
+        cell.set_cell(atoms.cell * factor ** (1 / 3), scale_atoms=True)
+        ends.append(phonons(cell, EMT(), supercell=(3, 3, 3)).frequencies["X"])
+    expected = -np.log(ends[1] / ends[0]) / np.log(1.01 / 0.99)
+    np.testing.assert_allclose(found.gruneisen["X"], expected, rtol=0.02)
+    expansion = thermal_expansion(atoms, EMT(), temperatures=range(0, 441, 40), supercell=(3, 3, 3), mesh=8)
+    assert np.isnan(expansion.gruneisen[0])
+    assert np.interp(300, expansion.temperatures[1:], expansion.gruneisen[1:]) == pytest.approx(2.0, abs=0.4)

@@ -1,0 +1,66 @@
+"""Known reactions from their reactants and products, against saddle points of MOPAC."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from ase import Atoms
+from places import REFERENCES
+
+from nddo_ml import NDDO, Systems
+from nddo_ml.workflows.normal_modes import free_motions, normal_modes
+from nddo_ml.workflows.reaction_path import descend
+from nddo_ml.workflows.reactions import ended_at, relaxed_paths, saddles_on
+from nddo_ml.workflows.saddle import find_saddles
+from nddo_ml.workflows.second_derivatives import second_derivatives
+
+RECORDS = {r["name"]: r for r in json.loads((REFERENCES / "reactions.json").read_text())["records"]}
+MODEL = NDDO("AM1")
+
+
+def side(record: dict, name: str) -> Systems:
+    return Systems.from_ase(Atoms(record["symbols"], record[name]), charge=record["charge"])
+
+
+def at_mopacs_saddle(record: dict) -> Systems:
+    return side(record | record["mopac"], "positions")
+
+
+def test_saddle_points_are_those_of_mopac_from_beside_them() -> None:
+    """Heats within 0.001 kcal/mol, the imaginary mode within MOPAC's differences of gradients."""
+    records = [r for r in RECORDS.values() if len(r["symbols"]) <= 6]
+    one = [at_mopacs_saddle(r) for r in records]
+    batch = Systems.from_ase([s.to_ase()[0] for s in one], charge=[r["charge"] for r in records])
+    noise = torch.randn(batch.positions.shape, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
+    found = find_saddles(batch.with_positions(batch.positions + 0.02 * noise), MODEL)
+    assert bool(found.converged.all())
+    heats = MODEL(found.systems).heat_of_formation
+    for k, (record, derivatives) in enumerate(zip(records, second_derivatives(MODEL, found.systems), strict=True)):
+        assert float(heats[k]) == pytest.approx(record["mopac"]["heat_of_formation"], abs=1e-3)
+        frequencies = normal_modes(found.systems[k], derivatives, free_motions(MODEL)).frequencies
+        assert int((frequencies < -20).sum()) == 1
+        assert float(frequencies[0]) == pytest.approx(record["mopac"]["frequency"], abs=6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", RECORDS)
+def test_bands_lead_to_mopacs_saddle_points_and_these_to_both_ends(name: str) -> None:
+    record = RECORDS[name]
+    reactant, product = side(record, "reactant"), side(record, "product")
+    (path,) = relaxed_paths(reactant, product, MODEL, images=11, fmax=0.2, max_steps=200)
+    found = saddles_on(reactant, MODEL, [path], fmax=0.005)
+    assert bool(found.converged.all())
+    assert float(MODEL(found.systems).heat_of_formation) == pytest.approx(
+        record["mopac"]["heat_of_formation"], abs=0.01
+    )
+    (derivatives,) = second_derivatives(MODEL, found.systems)
+    vibrations = normal_modes(found.systems, derivatives, free_motions(MODEL))
+    assert int((vibrations.frequencies < -20).sum()) == 1
+    (branches,) = descend(found.systems, MODEL, [vibrations.modes[0]])
+    ends = torch.as_tensor(np.concatenate([b.positions[-1] for b in branches]))
+    known = [Atoms(record["symbols"], path.positions[k]) for k in (0, -1)]
+    named = ended_at(reactant.select(torch.tensor([0, 0])).with_positions(ends), MODEL, *known)
+    assert {n.split()[-1] for n in named} == {"reactant", "product"}
