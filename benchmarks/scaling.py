@@ -1,4 +1,4 @@
-"""Size: time and peak memory of energy and forces for water clusters, alkanes and fullerenes, beside MOPAC.
+"""Size: time and peak memory of energy and forces for water clusters, alkanes, peptides and fullerenes, beside MOPAC.
 
 Every run is a process of its own, so that its peak memory is its own; the time is that of the calculation
 inside the process (for MOPAC, of the process). The exponent p of time = c · atomsᵖ is fitted to the runs of
@@ -22,11 +22,12 @@ from ase.io import read, write
 
 from benchmarks.common import Report, finish, mopac_program, note, parser
 from benchmarks.engines import mopac_deck
-from benchmarks.molecules import alkane, fullerene, water_cluster
+from benchmarks.molecules import alkane, fullerene, peptide, water_cluster
 
 SERIES: dict[str, Callable[[], list[Atoms]]] = {
     "water": lambda: [water_cluster(n) for n in (8, 17, 33, 64, 128, 216, 333)],
     "alkane": lambda: [alkane(n) for n in (10, 17, 33, 66, 133, 200, 333)],
+    "peptide": lambda: [peptide(n) for n in (5, 11, 22, 44, 66, 110)],
     "fullerene": lambda: [fullerene(*n) for n in ((1, 1), (3, 0), (2, 2), (3, 3), (4, 4))],
 }
 OURS = """

@@ -23,6 +23,8 @@ MADE = {
     "docs/label.md": ["labels.extxyz", "mp2.extxyz"],
     "docs/reactions.md": ["path.xyz", "path.png", "saddle.molden"],
     "docs/start.md": ["relaxed.xyz", "results.json"],
+    "docs/studies/infrared.md": ["spectrum.png"],
+    "docs/studies/surface.md": ["surfaces.png"],
     "docs/training.md": ["run/model.pt", "run/report.html", "parity.png", "errors.json"],
     "docs/tutorial.md": ["pm7_path.json", "hybrid_water.json", "acetaldehyde.png"],
     "docs/vibrations.md": ["infrared.png", "ethanol.molden", "thermo.json"],

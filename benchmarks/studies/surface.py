@@ -130,10 +130,11 @@ def _sites(r: Reconstruction) -> int:
 
 
 _TEXT = (
-    "What transfers from bulk cells and a dozen slabs is the dimer: it forms by itself, its length is right, the recipe's "
-    "potential buckles it and puts the reconstructions in nature's order. What does not is the energy: half of PBE's gain, "
-    "since the broken bonds that a dimer saves are hardly in the data. The published potential, of the same cells, has "
-    "another energy and does not buckle: such an answer is no better than its spread over trainings."
+    "What transfers from bulk cells and a dozen slabs is the dimer: it forms by itself, its length is right, the "
+    "recipe's potential buckles it and puts the reconstructions in nature's order. What does not is the energy: "
+    "half of PBE's gain, since the broken bonds that a dimer saves are hardly in the data. The published "
+    "potential, of the same cells, has another energy and does not buckle: such an answer is no better than its "
+    "spread over trainings."
 )
 
 STUDY = Study(

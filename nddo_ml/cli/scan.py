@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -54,19 +55,49 @@ Output = Annotated[Path | None, typer.Option("--output", "-o", metavar="OUT", he
 Figure = Annotated[Path | None, typer.Option("--figure", metavar="PNG", help="The curves of all models.")]
 
 
+@dataclass(frozen=True)
+class Along:
+    """The coordinate: one of three."""
+
+    bond: Bond = None
+    angle: Angle = None
+    torsion: Torsion = None
+
+    def coordinate(self) -> Coordinate:
+        """That of the option which is given.
+
+        Raises:
+            InputError: none or several of them.
+        """
+        chosen = [(kind, atoms) for kind, atoms in vars(self).items() if atoms is not None]
+        if len(chosen) != 1:
+            raise InputError(f"expected one of {', '.join(f'--{kind}' for kind in SIZES)}; got {len(chosen)} of them")
+        return Coordinate(*chosen[0])
+
+
+@dataclass(frozen=True)
+class Relaxation:
+    """Whether all else is relaxed, and how far."""
+
+    relaxed: Relaxed = False
+    fmax: Fmax = 0.05
+    max_steps: Steps = 200
+
+    @property
+    def limits(self) -> dict[str, float]:
+        """What results depend on."""
+        return {"fmax": self.fmax, "max-steps": self.max_steps} if self.relaxed else {}
+
+
 def scan(
     *,
     file: File,
     start: Start,
     stop: Stop,
     points: Points,
-    bond: Bond = None,
-    angle: Angle = None,
-    torsion: Torsion = None,
+    along: Along,
     models: Models = None,
-    relaxed: Relaxed = False,
-    fmax: Fmax = 0.05,
-    max_steps: Steps = 200,
+    relaxation: Relaxation,
     relative_to: RelativeTo = "minimum",
     said: Said,
     uhf: Uhf = False,
@@ -97,7 +128,7 @@ def scan(
     """
     inputs = [file, *(models or ()), *around.files]
     targets = produce.checked(inputs, output=output_file, json=json, figure=figure)
-    coordinate = _coordinate({"bond": bond, "angle": angle, "torsion": torsion})
+    coordinate = along.coordinate()
     check_zero(relative_to)
     surroundings = around.environment()
     loaded = common.open_models(models, uhf, surroundings, ignore_charge_and_spin)
@@ -107,21 +138,20 @@ def scan(
     rigid_scan(structure.atoms, coordinate, values)
     if relative_to == "fragments":
         fragments(structure.atoms, coordinate)
-    limits = {"fmax": fmax, "max-steps": max_steps} if relaxed else {}
-    options = {"uhf": uhf, "coordinate": str(coordinate), "values": values, "relative-to": relative_to, **limits}
+    options = {"uhf": uhf, "coordinate": str(coordinate), "values": values, "relative-to": relative_to}
+    options |= relaxation.limits
     with produce.production(targets, produce.settings_of("scan", loaded, **options), report) as run:
-        work = CurveOf(tuple(loaded), structure, coordinate, values, relative_to, fmax if relaxed else None, max_steps)
-        what = "points" if relaxed else "curves"
+        most = relaxation.fmax if relaxation.relaxed else None
+        work = CurveOf(tuple(loaded), structure, coordinate, values, relative_to, most, relaxation.max_steps)
+        what = "points" if relaxation.relaxed else "curves"
         keys = run.work(pieces_of(work, run.journal), work, what, workforce.resources)
         done = [kept for block in run.blocks(keys) for kept in block]
         curves = [read_curve(kept) for kept in sorted(done, key=lambda kept: kept["model"])]
         if not curves:
             raise typer.Exit(report.exit_code)
-        _tell_failures(curves, coordinate, fmax, report)
-        about = {
-            **record(structure, coordinate, curves, relative_to),
-            "environment": environment.record(surroundings),
-        }
+        _tell_failures(curves, coordinate, relaxation.fmax, report)
+        about = record(structure, coordinate, curves, relative_to)
+        about["environment"] = environment.record(surroundings)
         run.write(_writers(targets, about, coordinate, curves, relative_to))
     _show(structure, coordinate, curves, relative_to, common.console(stderr=json == "-"))
     raise typer.Exit(report.exit_code)
@@ -195,13 +225,6 @@ def curve_table(coordinate: Coordinate, curves: Sequence[Curve], relative_to: st
     if any(c.answers.extrapolations for c in curves):
         table.caption = "e: the potential extrapolates"
     return table
-
-
-def _coordinate(given: dict[str, tuple[int, ...] | None]) -> Coordinate:
-    chosen = [(kind, atoms) for kind, atoms in given.items() if atoms is not None]
-    if len(chosen) != 1:
-        raise InputError(f"expected one of {', '.join(f'--{kind}' for kind in SIZES)}; got {len(chosen)} of them")
-    return Coordinate(*chosen[0])
 
 
 def _structure(sources: produce.Sources, report: common.Report) -> Structure:

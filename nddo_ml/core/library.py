@@ -17,7 +17,7 @@ from bp_descriptors.library import address, best_build
 
 __all__ = ["address", "library"]
 
-ABI = 3  # of the structures below; as in csrc/core.c
+ABI = 4  # of the structures below; as in csrc/core.c
 N_SHELLS = 24
 _double, _int32, _int64 = c_void_p, c_void_p, c_void_p  # arrays, given by their addresses
 
@@ -68,6 +68,8 @@ class MethodTable(Structure):
         ("integers", _int32),
         ("pair_alpha", _double),
         ("pair_x", _double),
+        ("distance", c_double),
+        ("steepness", c_double),
     ]
 
 
@@ -93,6 +95,8 @@ class Batch(Structure):
         *((n, _double) for n in ("density", "fock", "electronic", "core", "residual", "charges", "dipole")),
         *((n, _int64) for n in ("iterations", "state")),
         *((n, _double) for n in ("gradient", "by_parameter", "factors", "by_factor")),
+        ("n_surrounded", c_int64),
+        *((n, _double) for n in ("surrounding", "reaction")),
     ]
 
 
@@ -105,4 +109,9 @@ def library() -> Any | None:
 def _fits(loaded: Any) -> bool:
     sizes = [loaded.nddo_core_sizes(k) for k in range(3)]
     loaded.nddo_core_solve.restype = c_int64
+    loaded.nddo_core_open.restype = c_void_p
+    loaded.nddo_core_hamiltonian.restype = POINTER(c_double)
+    loaded.nddo_core_hamiltonian.argtypes = [c_void_p]
+    loaded.nddo_core_fock.argtypes = [c_void_p, c_void_p, c_void_p]
+    loaded.nddo_core_finish.argtypes = loaded.nddo_core_close.argtypes = [c_void_p]
     return loaded.nddo_core_abi() == ABI and sizes == [ctypes.sizeof(s) for s in (Tables, MethodTable, Batch)]

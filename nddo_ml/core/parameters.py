@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from nddo_ml.integrals.one_center import sp_radial
-from nddo_ml.methods.parameters import MAX_Z, Method, Parameters, is_metal, parameters_of
+from nddo_ml.methods.parameters import MAX_Z, Method, Parameters, parameters_of
 from nddo_ml.systems import Systems
 
 RADIUS_COLUMN, CORE_RADIUS_COLUMN = 32, 41
@@ -38,7 +38,7 @@ class ParameterTable:
     """Rows of parameters as the core reads them."""
 
     values: np.ndarray  # [rows, N_COLUMNS]
-    integers: np.ndarray  # [rows, 8]: number, width, period, own core, metal, principal quantum numbers
+    integers: np.ndarray  # [rows, 8]: number, width, period, own core, averages d, principal quantum numbers
 
     @classmethod
     def of(cls, numbers: Tensor, p: Parameters) -> ParameterTable:
@@ -46,7 +46,7 @@ class ParameterTable:
         values = np.zeros((numbers.shape[0], N_COLUMNS))
         for name, column in COLUMNS.items():
             values[:, column] = _column(p, name).detach().numpy()
-        flags = (numbers, p.width, p.period, p.multipoles.own_core, is_metal(p))
+        flags = (numbers, p.width, p.period, p.multipoles.own_core, p.averages_d)
         integers = torch.cat((torch.stack([f.long() for f in flags], dim=1), p.principal), dim=1)
         return cls(values, np.ascontiguousarray(integers.numpy(), dtype=np.int32))
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from nddo_ml.core.factors import N_FACTORS
+from nddo_ml.core.large import solve_large
 from nddo_ml.core.library import Batch, MethodTable, Options, address, library
 from nddo_ml.core.parameters import N_DIFFERENTIABLE, ParameterTable, of_elements
 from nddo_ml.core.plan import Plan
@@ -22,7 +23,8 @@ from nddo_ml.scf.solve import SCFResult
 from nddo_ml.systems import Systems
 from nddo_ml.threads import map_threads
 
-_REPULSIONS = {"classic": 0, "AM1": 1, "MNDO/d": 2, "PM6": 3}
+LARGEST = 300  # orbitals up to which a molecule is one thread's; larger matrices are shared among torch's threads
+_REPULSIONS = {"classic": 0, "AM1": 1, "MNDO/d": 2, "PM6": 3, "PM7": 4}
 _Arrays = dict[str, np.ndarray | None]
 
 
@@ -41,11 +43,22 @@ class CoreResult:
     by_factor: Tensor | None  # [pairs, N_FACTORS], like the factors
 
 
+@dataclass(frozen=True)
+class Around:
+    """What surrounds the molecules; products as ``OrbitalLayout.join_products`` has them."""
+
+    potential: Tensor  # [systems, K] eV, of the electrons
+    reaction: Tensor | None  # [systems, K, K] eV, see scf.fock
+
+
 def available(method: Method) -> bool:
-    """Whether the core was built and has the method's core repulsion and integrals."""
-    info = method.info
-    plain = info.point_charges is None and not info.averages_d
-    return plain and info.core_repulsion in _REPULSIONS and library() is not None
+    """Whether the core was built and has the method's core repulsion."""
+    return method.info.core_repulsion in _REPULSIONS and library() is not None
+
+
+def is_large(orbitals: Tensor) -> Tensor:
+    """Whether molecules of so many orbitals are each solved alone, see :mod:`nddo_ml.core.large`."""
+    return orbitals > LARGEST
 
 
 def solve(
@@ -57,6 +70,7 @@ def solve(
     *,
     parameters: Parameters | ParameterTable | None = None,
     factors: Tensor | None = None,
+    around: Around | None = None,
     guess: Tensor | None = None,
     forces: bool = False,
     by_parameter: bool = False,
@@ -65,13 +79,14 @@ def solve(
     """The fields of a batch, each molecule on its own, on as many threads as torch has.
 
     Args:
-        systems: molecules; positions float64 on the CPU.
+        systems: molecules, or one that is large; positions float64 on the CPU.
         method: the parent method.
         n_occupied: [systems, 2] α and β electrons.
         open_shell: [systems] bool, which are unrestricted.
         options: tolerance and limits.
         parameters: of the atoms, where they are not the method's own; a table's rows are in the core's order.
         factors: [pairs, N_FACTORS] of the overlaps (l_a, l_b, m) and of the core repulsion, see ``factors``.
+        around: the potential of surroundings, and how they answer.
         guess: [systems, spin, M, M] densities to start from, M orbitals of the largest, two spins where any is open.
         forces: whether to differentiate by positions.
         by_parameter: whether to differentiate by parameters and factors as well.
@@ -86,13 +101,20 @@ def solve(
     given: _Arrays = {
         "row": row,
         "positions": systems.positions.detach().numpy()[plan.order],
-        "guess": None if guess is None else np.ascontiguousarray(guess.detach().numpy()),
-        "factors": None if factors is None else np.ascontiguousarray(factors.detach().numpy()),
+        "guess": _array(guess),
+        "factors": _array(factors),
+        "surrounding": None if around is None else _array(around.potential),
+        "reaction": None if around is None else _array(around.reaction),
     }
     found = _results(plan, forces=forces, by_parameter=by_parameter, by_factor=by_parameter and factors is not None)
     search = iterate and options.solution == "lowest" and guess is None
     chosen = Options(options.tolerance, options.max_iterations, options.max_descent, options.history, iterate, search)
-    _run(plan, table, chosen, {**given, **found})
+    arrays = {**given, **found}
+    batch = _batch(plan, table, chosen, arrays)
+    if iterate and plan.shape[2] > LARGEST:
+        found |= solve_large(batch, table, row, plan.n_occupied, options, arrays)
+    else:
+        _run(batch)
     return _answer(plan, found)
 
 
@@ -116,12 +138,11 @@ def _results(plan: Plan, *, forces: bool, by_parameter: bool, by_factor: bool) -
     }
 
 
-def _run(plan: Plan, table: ParameterTable, options: Options, arrays: _Arrays) -> None:
-    """Have the core work off the molecules of a batch, on as many threads as torch has."""
-    compiled = library()
-    assert compiled is not None
+def _batch(plan: Plan, table: ParameterTable, options: Options, arrays: _Arrays) -> Batch:
+    """As the core reads it; plan, table and arrays must outlive it."""
     n, spins, size, _ = plan.shape
-    batch = Batch(
+    surrounding = arrays["surrounding"]
+    return Batch(
         ctypes.pointer(plan.tables),
         ctypes.pointer(_method_table(plan.method, table)),
         options,
@@ -130,15 +151,21 @@ def _run(plan: Plan, table: ParameterTable, options: Options, arrays: _Arrays) -
         size,
         closed_angles=address(_angles(1)),
         open_angles=address(_angles(2)),
+        n_surrounded=0 if surrounding is None else surrounding.shape[1],
         **plan.addresses,
         **{name: address(array) for name, array in arrays.items()},
     )
-    following = ctypes.c_int64(0)
+
+
+def _run(batch: Batch) -> None:
+    """Have the core work off the molecules of a batch, on as many threads as torch has."""
+    compiled, following = library(), ctypes.c_int64(0)
+    assert compiled is not None
 
     def work(_: int) -> int:
         return int(compiled.nddo_core_solve(ctypes.byref(batch), ctypes.byref(following)))
 
-    workers = min(torch.get_num_threads(), n)
+    workers = min(torch.get_num_threads(), batch.n_systems)
     failed = map_threads(work, range(workers), torch.device("cpu")) if workers > 1 else [work(0)]
     if any(failed):
         raise MemoryError("not enough memory for the field of a molecule")
@@ -161,13 +188,19 @@ def _answer(plan: Plan, found: _Arrays) -> CoreResult:
     return CoreResult(solved, scf, **tensor)
 
 
+def _array(values: Tensor | None) -> np.ndarray | None:
+    return None if values is None else np.ascontiguousarray(values.detach().numpy())
+
+
 _OF_ATOMS = ("charges", "gradient", "by_parameter")
 
 
 def _method_table(method: Method, table: ParameterTable) -> MethodTable:
     pairs = method.pair_alpha.numpy(), method.pair_x.numpy()
     repulsion = _REPULSIONS[method.info.core_repulsion]
-    return MethodTable(repulsion, *(address(a) for a in (table.values, table.integers, *pairs)))
+    limit = method.info.point_charges
+    reach = (0.0, 0.0) if limit is None else (limit.distance, limit.steepness)
+    return MethodTable(repulsion, *(address(a) for a in (table.values, table.integers, *pairs)), *reach)
 
 
 @cache

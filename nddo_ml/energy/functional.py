@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from nddo_ml.integrals.build import Integrals, core_rows
-from nddo_ml.integrals.layout import PairGroup
+from nddo_ml.integrals.layout import OrbitalLayout, PairGroup
 from nddo_ml.integrals.packing import exchange_index, pack_charges
 from nddo_ml.scf.density import spins_a_matrix, total_density
 
@@ -61,6 +62,23 @@ def _systems_of_blocks(integrals: Integrals) -> list[Tensor]:
     return [*(layout.system_idx[at] for at in atoms), *(every for _ in integrals.reaction)]
 
 
+def charges_of_products(layout: OrbitalLayout, density: Tensor) -> list[Tensor]:
+    """Charges of the one-centre products, an atom group: [n, products] e.
+
+    Args:
+        layout: of the batch.
+        density: [systems, spin, M, M] spin densities (length 1: closed shell).
+    """
+    total = total_density(density).reshape(-1)
+    return [pack_charges(total[g.block]) for g in layout.atom_groups]
+
+
+def reaction_weight(layout: OrbitalLayout, charge: Sequence[Tensor]) -> Tensor:
+    """``½ P_μν P_λσ`` of all products of a system, [systems, K, K], from :func:`charges_of_products`."""
+    joined = layout.join_products(charge)
+    return 0.5 * joined[:, :, None] * joined[:, None, :]
+
+
 def energy_weights(integrals: Integrals, density: Tensor) -> EnergyWeights:
     """Weights of the integrals at a density, with a gradient if the density has one.
 
@@ -77,7 +95,7 @@ def energy_weights(integrals: Integrals, density: Tensor) -> EnergyWeights:
     flat = density.transpose(0, 1).reshape(n_spin, -1)
     total = total_density(density).reshape(-1)
     scale = spins_a_matrix(density)
-    charge = [pack_charges(total[g.block]) for g in layout.atom_groups]
+    charge = charges_of_products(layout, density)
     one = []
     for group, q in zip(layout.atom_groups, charge, strict=True):
         exchange = sum(_exchange_density(f[group.block]) for f in flat)
@@ -91,8 +109,7 @@ def energy_weights(integrals: Integrals, density: Tensor) -> EnergyWeights:
         weight = q_a[:, :, None] * q_b[:, None, :] - scale * exchange
         two.append(_with_cores(weight, block.shape, q_a, q_b, integrals.core_charge, pair))
     resonance = tuple(2 * total[pair.block] for pair in layout.pair_groups)
-    joined = layout.join_products(charge) if integrals.reaction else None
-    reaction = () if joined is None else (0.5 * joined[:, :, None] * joined[:, None, :],)
+    reaction = (reaction_weight(layout, charge),) if integrals.reaction else ()
     return EnergyWeights(tuple(charge), tuple(one), tuple(two), resonance, reaction)
 
 

@@ -92,10 +92,13 @@ class OrbitalLayout:
         return tuple(flat[at] for at in self.product_places[1])
 
 
-def build_layout(system_idx: Tensor, width: Tensor, n_systems: int, size: int | None = None) -> OrbitalLayout:
+def build_layout(
+    system_idx: Tensor, width: Tensor, n_systems: int, size: int | None = None, *, pairs: bool = True
+) -> OrbitalLayout:
     """Lay out atoms with block widths ``width`` [atoms] in the systems ``system_idx`` [atoms].
 
-    ``size`` is the number of rows of the padded matrices; left out, that of the largest system.
+    ``size`` is the number of rows of the padded matrices; left out, that of the largest system. Without ``pairs``
+    there are no groups of them.
     """
     device = width.device
     order = torch.argsort(width, descending=True, stable=True)
@@ -105,7 +108,7 @@ def build_layout(system_idx: Tensor, width: Tensor, n_systems: int, size: int | 
     first_row = torch.empty_like(width)
     first_row[order] = starts(widths) - starts(n_orbitals)[idx]
     size = int(n_orbitals.max()) if size is None else size
-    a, b = _all_pairs(torch.bincount(idx, minlength=n_systems))
+    a, b = _all_pairs(torch.bincount(idx, minlength=n_systems) * pairs)
     a, b = order[a], order[b]  # a comes first in `order`, so width[a] >= width[b]
     distinct = sorted(set(width.tolist()), reverse=True)
     local = torch.empty_like(width)

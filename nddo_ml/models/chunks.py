@@ -18,7 +18,7 @@ _CHEAP_CHUNK = 50_000  # matrix elements up to which padding costs less than one
 
 
 _CHUNK_ELEMENTS = 200_000  # matrix elements worked on at once, so that a chunk's matrices stay in the cache
-_BESIDE_ELEMENTS = 4_000_000  # elements of an environment's matrices at once, of which some ten are kept
+BESIDE_ELEMENTS = 4_000_000  # elements of an environment's matrices at once, of which some ten are kept
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ def chunks_of(
             last = k + 1 == len(sizes)
             longer = 0 if last else (k + 2 - first) * sizes[k + 1] ** 2
             unlike = not last and sizes[k + 1] > 1.3 * sizes[first] + 8
-            full = not last and (k + 2 - first) * max(others[first : k + 2]) > _BESIDE_ELEMENTS
+            full = not last and (k + 2 - first) * max(others[first : k + 2]) > BESIDE_ELEMENTS
             if last or full or longer > limit or (unlike and longer > _CHEAP_CHUNK):
                 chunks.append(chosen[first : k + 1])
                 first = k + 1

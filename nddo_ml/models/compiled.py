@@ -11,19 +11,19 @@ from torch import Tensor
 from nddo_ml.core.closed import ClosedCorrections
 from nddo_ml.core.factors import factors_by_pair
 from nddo_ml.core.plan import Plan
-from nddo_ml.core.solve import CoreResult, available, solve
+from nddo_ml.core.solve import CoreResult, available, is_large, solve
 from nddo_ml.energy.adjoint import ResponseOptions
+from nddo_ml.environments.embedding import Environment
 from nddo_ml.hybrid.correction import Corrections, PairFactors
 from nddo_ml.integrals.layout import OrbitalLayout
 from nddo_ml.methods.parameters import Method, Parameters
 from nddo_ml.models.beside import Beside
-from nddo_ml.models.chunks import ChunkResult, starting_density
+from nddo_ml.models.chunks import BESIDE_ELEMENTS, ChunkResult, starting_density
 from nddo_ml.scf.solve import SCFOptions, SCFResult
 from nddo_ml.systems import Systems
 from nddo_ml.terms.catalog import EnergyTerm
 
 _AT_ONCE = 2000  # atoms
-_LARGEST = 300  # orbitals up to which the core is asked; larger matrices are torch's, which shares them among threads
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,10 @@ class Changed:
 
 @dataclass(frozen=True)
 class Share:
-    """The systems of a batch that the core is asked for: float64 on a CPU, not too large.
+    """The systems of a batch that the core is asked for: float64 on a CPU.
 
-    Open shells with d orbitals, whose solutions are many and lie close, are torch's.
+    Open shells with d orbitals are torch's: their solutions are many and lie close, and of a hundred the core's search
+    ends in one that is higher, by rounding alone, as often as torch's does.
     """
 
     index: Tensor  # [k] systems
@@ -63,6 +64,11 @@ class Share:
     def size(self) -> int:
         """Orbitals of the largest."""
         return int(self.orbitals.max())
+
+    @property
+    def has_large(self) -> bool:
+        """Whether some molecule is to be solved alone."""
+        return bool(is_large(self.orbitals).any())
 
     @classmethod
     def of(cls, systems: Systems, method: Method, options: SCFOptions, open_shell: Tensor) -> Share | None:
@@ -77,21 +83,30 @@ class Share:
     def _found(cls, systems: Systems, width: Tensor, open_shell: Tensor) -> Share | None:
         orbitals = torch.zeros_like(systems.charge).index_add(0, systems.system_idx, width)
         with_d = torch.zeros_like(open_shell).index_fill(0, systems.system_idx[width == 9], value=True)
-        chosen = (orbitals <= _LARGEST) & ~(open_shell & with_d)
-        index = torch.nonzero(chosen).squeeze(1)
+        index = torch.nonzero(~(open_shell & with_d)).squeeze(1)
         if not index.numel():
             return None
         whole = index.shape[0] == systems.n_systems
         atoms = torch.arange(systems.n_atoms) if whole else systems.select_with_atoms(index)[1]
         return cls(index, atoms, whole, orbitals[index])
 
-    def parts(self, systems: Systems) -> list[Share]:
-        """The share in parts of some thousand atoms, so that sums over their pairs fit into the cache and threads."""
-        if self.atoms.shape[0] <= _AT_ONCE:
+    def parts(self, systems: Systems, environment: Environment | None) -> list[Share]:
+        """The share in parts of some thousand atoms, so that sums over their pairs fit into the cache and threads.
+
+        Matrices of surroundings are of bounded size as well; large systems are parts of their own.
+        """
+        atoms = systems.atoms_per_system[self.index]
+        size = atoms / _AT_ONCE
+        if environment is not None:
+            size = torch.maximum(size, environment.elements(atoms) / BESIDE_ELEMENTS)
+        large = is_large(self.orbitals)
+        if float(size.sum()) <= 1 and (len(large) == 1 or not bool(large.any())):
             return [self]
-        ends = torch.cumsum(systems.atoms_per_system[self.index], 0)
-        counts = [n for n in torch.bincount((ends - 1) // _AT_ONCE).tolist() if n]
-        parts = zip(self.index.split(counts), self.orbitals.split(counts), strict=True)
+        ends = torch.cumsum(size[~large], 0)
+        counts = [n for n in torch.bincount((ends - 0.5 * size[~large]).long()).tolist() if n]
+        every = torch.arange(len(large))
+        places = [*every[~large].split(counts), *every[large, None]]
+        parts = [(self.index[k], self.orbitals[k]) for k in places]
         return [Share(k, systems.select_with_atoms(k)[1], whole=False, orbitals=n) for k, n in parts]
 
 
@@ -117,7 +132,7 @@ def field_by_core(
         by_parameter: whether to differentiate the energy by parameters and factors.
     """
     share = Share.of(systems, recipe.method, recipe.options, open_shell)
-    if share is None or not share.whole:
+    if share is None or not share.whole or share.has_large:
         return None
     with torch.no_grad():
         result = solve(
@@ -144,6 +159,7 @@ def solved_by_core(
     *,
     forces: bool,
     start: Tensor | None,
+    environment: Environment | None,
 ) -> ChunkResult:
     """The results, without a graph, of those systems of a batch that the core solves.
 
@@ -157,15 +173,17 @@ def solved_by_core(
         open_shell: [systems of the batch] bool.
         forces: whether to give forces.
         start: [systems of the batch, spin, M, M] densities to start from, or None.
+        environment: what surrounds the systems of the batch, or nothing.
     """
     systems, index = batch, share.index
+    around, sites = (None, None) if environment is None else environment.select(index)
     if not share.whole:
         systems, n_occupied, open_shell = batch.select(index), n_occupied[index], open_shell[index]
     start = starting_density(start, index, open_shell, share.size)
     with torch.set_grad_enabled(forces):
         moving = systems.with_positions(systems.positions.detach().requires_grad_()) if forces else systems
         plan = Plan.of(systems, recipe.method, n_occupied, open_shell)
-        beside = Beside.of(moving, plan, recipe.corrections, recipe.closed, recipe.terms)
+        beside = Beside.of(moving, plan, recipe.corrections, recipe.closed, recipe.terms, around)
     result = solve(
         systems,
         recipe.method,
@@ -174,12 +192,14 @@ def solved_by_core(
         recipe.options,
         parameters=beside.parameters,
         factors=beside.factors,
+        around=None if beside.surrounded is None else beside.surrounded.for_core,
         guess=start,
         forces=forces,
         by_parameter=forces and beside.parameters is not None,
     )
     with torch.set_grad_enabled(forces):
-        force = -_gradient(result) - beside.gradient(result) if forces else None
+        slope, by_sites = beside.gradient(result) if forces else (None, None)
+        force = None if slope is None else -_gradient(result) - slope
     chunk = ChunkResult(
         systems=index,
         atoms=share.atoms,
@@ -193,6 +213,8 @@ def solved_by_core(
         shift_size=None,
         energy_spread=None if beside.spread is None else beside.spread.energy,
         atomic_spread=None if beside.spread is None else beside.spread.atoms,
+        sites=sites,
+        site_forces=None if by_sites is None else -by_sites,
     )
     return chunk if bool(result.solved.all()) else _some(chunk, result.solved, systems.system_idx)
 

@@ -121,7 +121,7 @@ class NDDO(AbstractModel):
         n_occupied, open_shell = systems.kept((self.method.name, self.uhf), lambda: self._spins(systems))
         chunks: list[ChunkResult] = []
         left = torch.ones_like(open_shell)
-        if request.environment is None and not keep_graph:
+        if not keep_graph:
             chunks = self._by_core(systems, n_occupied, open_shell, request)
             for chunk in chunks:
                 left[chunk.systems] = False
@@ -152,10 +152,11 @@ class NDDO(AbstractModel):
         recipe = self._recipe
 
         def solved(part: Share) -> ChunkResult:
-            forces, start = request.forces, request.start
-            return solved_by_core(systems, part, recipe, n_occupied, open_shell, forces=forces, start=start)
+            forces, start, around = request.forces, request.start, request.environment
+            found = systems, part, recipe, n_occupied, open_shell
+            return solved_by_core(*found, forces=forces, start=start, environment=around)
 
-        return map_threads(solved, share.parts(systems), systems.positions.device, large=True)
+        return map_threads(solved, share.parts(systems, request.environment), systems.positions.device, large=True)
 
     @property
     def _recipe(self) -> Recipe:

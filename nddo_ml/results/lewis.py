@@ -13,6 +13,7 @@ UNMET = 10.0  # what a charge costs that the structure does not have
 
 # per element: formal charge, valence, unpaired electrons, what it costs beside the charge
 State = tuple[int, int, int, float]
+Bond = tuple[int, int, float | None]  # two atoms and the order, None where it is not known
 _CARBON: list[State] = [(0, 4, 0, 0), (-1, 3, 0, 0), (1, 3, 0, 0), (0, 3, 1, 0), (0, 2, 0, 1.5), (0, 2, 2, 0.5)]
 _NITROGEN: list[State] = [(0, 3, 0, 0), (1, 4, 0, 0), (-1, 2, 0, 0), (0, 2, 1, 0), (0, 1, 2, 0)]
 _OXYGEN: list[State] = [(0, 2, 0, 0), (-1, 1, 0, 0), (1, 3, 0, 0), (0, 1, 1, 0), (0, 0, 2, 0)]
@@ -43,9 +44,7 @@ class Lewis:
     unpaired: list[int]  # electrons by atom
 
 
-def lewis_structure(
-    numbers: Sequence[int], orders: Iterable[tuple[int, int, float | None]], charge: int, multiplicity: int
-) -> Lewis:
+def lewis_structure(numbers: Sequence[int], orders: Iterable[Bond], charge: int, multiplicity: int) -> Lewis:
     """The Lewis structure nearest to computed bond orders.
 
     An integer programme: whole orders b_ij and a state of every atom (formal charge, valence, unpaired electrons) with
@@ -64,22 +63,45 @@ def lewis_structure(
     first = np.cumsum([0, *(len(s) for s in states)])
     n_bonds, n_states = len(bonds), int(first[-1])
     size = 2 * n_bonds + n_states + 4  # orders, their deviations, states, charge and spin too small and too large
-    spare = size - 4
-    rows: list[np.ndarray] = []
-    right: list[tuple[float, float]] = []
+    rows, low_sum, high_sum = _conditions(bonds, states, size, charge, multiplicity - 1)
+    costs = [CHARGED * abs(q) + extra for own in states for q, _, _, extra in own]
+    cost = np.array([0.0] * n_bonds + [1.0] * n_bonds + costs + [UNMET] * 2 + [UNPAIRED] * 2)
+    low = np.zeros(size)
+    low[:n_bonds] = [0.0 if order is not None and order < WEAK else 1.0 for _, _, order in bonds]
+    high = np.array([3.0] * n_bonds + [np.inf] * n_bonds + [1.0] * n_states + [np.inf] * 4)
+    whole = np.array([1] * n_bonds + [0] * n_bonds + [1] * n_states + [0] * 4)
+    limits = LinearConstraint(rows, low_sum, high_sum)
+    found = milp(cost, constraints=limits, integrality=whole, bounds=(low, high), options={"time_limit": 10.0})
+    if found.x is None:  # out of time: single bonds
+        return _remaining(Lewis([(i, j, 1) for i, j, _ in bonds], [0] * len(numbers), [0] * len(numbers)), charge)
+    shares = np.split(found.x[2 * n_bonds : size - 4], first[1:-1])
+    made = [own[int(np.argmax(share))] for own, share in zip(states, shares, strict=True)]
+    kept = [(i, j, round(x)) for (i, j, _), x in zip(bonds, found.x, strict=False) if round(x) > 0]
+    return _remaining(Lewis(kept, [s[0] for s in made], [s[2] for s in made]), charge)
 
-    def require(row: np.ndarray, low: float, high: float) -> None:
+
+def _conditions(
+    bonds: Sequence[Bond], states: Sequence[Sequence[State]], size: int, charge: int, unpaired: int
+) -> tuple[np.ndarray, list[float], list[float]]:
+    """Rows of the programme, [conditions, size], and the bounds of their products with the unknowns."""
+    rows: list[np.ndarray] = []
+    low: list[float] = []
+    high: list[float] = []
+
+    def require(row: np.ndarray, least: float, most: float) -> None:
         rows.append(row)
-        right.append((low, high))
+        low.append(least)
+        high.append(most)
 
     for e, (_, _, order) in enumerate(bonds):
         for sign in (1.0, -1.0):
             row = np.zeros(size)
-            row[e], row[n_bonds + e] = sign, -1.0
+            row[e], row[len(bonds) + e] = sign, -1.0
             require(row, -np.inf, np.inf if order is None else sign * order)
     charges, electrons = np.zeros(size), np.zeros(size)
+    begin = 2 * len(bonds)
     for k, own in enumerate(states):
-        places = 2 * n_bonds + np.arange(first[k], first[k + 1])
+        places = slice(begin, begin := begin + len(own))
         one, valence = np.zeros(size), np.zeros(size)
         one[places] = 1.0
         valence[places] = [-float(v) for _, v, _, _ in own]
@@ -88,24 +110,11 @@ def lewis_structure(
         electrons[places] = [u for _, _, u, _ in own]
         require(one, 1.0, 1.0)
         require(valence, 0.0, 0.0)
-    charges[spare : spare + 2] = (1.0, -1.0)
-    electrons[spare + 2 : spare + 4] = (1.0, -1.0)
+    charges[-4:-2] = (1.0, -1.0)
+    electrons[-2:] = (1.0, -1.0)
     require(charges, charge, charge)
-    require(electrons, multiplicity - 1, multiplicity - 1)
-    costs = [CHARGED * abs(q) + extra for own in states for q, _, _, extra in own]
-    cost = np.array([0.0] * n_bonds + [1.0] * n_bonds + costs + [UNMET] * 2 + [UNPAIRED] * 2)
-    low = np.zeros(size)
-    low[:n_bonds] = [0.0 if order is not None and order < WEAK else 1.0 for _, _, order in bonds]
-    high = np.array([3.0] * n_bonds + [np.inf] * n_bonds + [1.0] * n_states + [np.inf] * 4)
-    whole = np.array([1] * n_bonds + [0] * n_bonds + [1] * n_states + [0] * 4)
-    limits = LinearConstraint(np.array(rows), [r[0] for r in right], [r[1] for r in right])
-    found = milp(cost, constraints=limits, integrality=whole, bounds=(low, high), options={"time_limit": 10.0})
-    if found.x is None:  # out of time: single bonds
-        return _remaining(Lewis([(i, j, 1) for i, j, _ in bonds], [0] * len(numbers), [0] * len(numbers)), charge)
-    shares = np.split(found.x[2 * n_bonds : spare], first[1:-1])
-    made = [own[int(np.argmax(share))] for own, share in zip(states, shares, strict=True)]
-    kept = [(i, j, round(x)) for (i, j, _), x in zip(bonds, found.x, strict=False) if round(x) > 0]
-    return _remaining(Lewis(kept, [s[0] for s in made], [s[2] for s in made]), charge)
+    require(electrons, unpaired, unpaired)
+    return np.array(rows), low, high
 
 
 def _states(number: int, neighbours: int) -> list[State]:

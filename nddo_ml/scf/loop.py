@@ -75,7 +75,9 @@ class Iterate:
         )
 
     def replace_at(self, index: Tensor, other: Iterate) -> Iterate:
-        """This with the systems ``index`` taken from ``other``."""
+        """This with the systems ``index`` taken from ``other``, which is all of it where they are all."""
+        if torch.equal(index, torch.arange(self.energy.shape[0], device=index.device)):
+            return other
         return Iterate(
             self.origin.replace_at(index, other.origin),
             self.density.index_copy(0, index, other.density),

@@ -1,4 +1,4 @@
-"""D3 dispersion as a separate energy term: reference C6 coefficients of tad-dftd3, zero damping; molecules and cells."""
+"""D3 dispersion as a separate energy term: C6 coefficients of tad-dftd3, zero damping; molecules and cells."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from bp_descriptors import neighbor_list, pair_vectors
+from bp_descriptors.cutoffs import Cutoff
 from bp_descriptors.geometry import norm
 from nddo_ml.elements import PLUTONIUM
 from nddo_ml.errors import InputError
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
     from tad_dftd3.reference import Reference
 
 _CUTOFF_BOHR = 1e4  # every pair of a molecule counts
-_CELL_BOHR, _COORDINATION_BOHR = 60.0, 40.0  # pairs of a cell, and those that count as neighbours: as in s-dftd3
+_CELL_BOHR, _COORDINATION_BOHR = 60.0, 40.0  # pairs of a cell, and those that count as neighbours: as in s-dftd3,
+_FADE_BOHR = 10.0  # but fading from there on over so far, so that stress is a derivative
+_FALL = Cutoff(1.0, "poly2")  # from 1 to 0, two derivatives
 _MAX_PADDED_PAIRS = 4_000_000  # a larger batch is worked off in parts
 
 
@@ -43,7 +46,7 @@ class DispersionD3:
     def energy(self, systems: Systems) -> Tensor:
         """Dispersion energy, [systems] eV; differentiable by ``systems.positions`` and ``systems.cell``.
 
-        In cells pairs count up to 60 bohr.
+        In cells pairs fade between 60 and 70 bohr.
 
         Raises:
             InputError: an element above plutonium.
@@ -83,17 +86,19 @@ class DispersionD3:
         from tad_mctc.data import radii
 
         numbers, positions = systems.numbers, systems.positions
-        reach = _CELL_BOHR * BOHR_ANGSTROM
+        reach = (_CELL_BOHR + _FADE_BOHR) * BOHR_ANGSTROM
         pairs = neighbor_list(positions.detach(), reach, systems.system_idx, systems.cell.detach(), systems.pbc)
         r = norm(pair_vectors(positions, pairs, systems.system_idx, systems.cell)) / BOHR_ANGSTROM
         radius = radii.COV_D3(device=positions.device, dtype=positions.dtype)[numbers]
-        near = r < _COORDINATION_BOHR
+        near = r < _COORDINATION_BOHR + _FADE_BOHR
         counts = d3.ncoord.exp_count(r[near], radius[pairs.i[near]] + radius[pairs.j[near]])
+        counts = counts * _fading(r[near], _COORDINATION_BOHR)
         coordination = positions.new_zeros(len(numbers)).index_add(0, pairs.i[near], counts)
         reference = reference_of(positions.dtype, positions.device)
         c6 = d3.model.atomic_c6(numbers, d3.model.weight_references(numbers, coordination, reference), reference)
         z_i, z_j = numbers[pairs.i], numbers[pairs.j]
-        return -0.5 * HARTREE_EV * self._pairs(z_i, z_j, c6[pairs.i, pairs.j], r).sum()[None]
+        pair = self._pairs(z_i, z_j, c6[pairs.i, pairs.j], r) * _fading(r, _CELL_BOHR)
+        return -0.5 * HARTREE_EV * pair.sum()[None]
 
     def _pairs(self, z_i: Tensor, z_j: Tensor, c6: Tensor, r: Tensor) -> Tensor:
         """Minus the energy of pairs, hartree, from their C6 and distances in bohr."""
@@ -108,6 +113,11 @@ class DispersionD3:
             c8 = 3 * c6 * ratio[z_i] * ratio[z_j]
             pair = pair + self.s8 * c8 / r**8 / (1 + 6 * (self.s_r8 * r_0 / r) ** (self.alpha + 2))
         return pair
+
+
+def _fading(r: Tensor, begin: float) -> Tensor:
+    """1 below ``begin`` bohr, 0 from there on plus the width."""
+    return _FALL((r - begin) / _FADE_BOHR)
 
 
 @cache

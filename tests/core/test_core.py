@@ -31,12 +31,14 @@ pytestmark = pytest.mark.skipif(library() is None, reason="the compiled core was
 
 # symbols and positions (Å), chosen for the branches that they take: pairs of all widths, N–H and O–H, boron's
 # Gaussians, metals with cores of their own, helium's p orbitals, pairs without diatomic parameters, axes, either order
-# of a light metal and its partner
+# of a light metal and its partner; for PM7 the additions to C–C, O–H and Si–O, mean parameters, d orbitals that are
+# averaged, and distances from within to beyond 7 Å, where integrals become those of point charges
 _GEOMETRIES = {
     "AM1": ["CH3CONH2", "BH", "HCl"],
     "MNDO/d": ["PH3", "Na2", "SO2", "HCl", "MgCH", "HAl"],
     "PM6": ["CH3SH", "SiO", "HeH", "HeCl", "FeCl2", "ZnS", "C2H6"],
     "PM3": ["CH3CONH2"],
+    "PM7": ["CH3CONH2", "SiO", "HeH", "HeCl", "FeCl2", "ZnS", "FeHe", "apart", "metals apart"],
 }
 _BUILT = {
     "BH": ("BHF", [[0, 0, 0], [1.2, 0, 0], [-0.2, 1.3, 0.1]]),
@@ -45,6 +47,9 @@ _BUILT = {
     "FeCl2": ("FeCl2O", [[0, 0, 0], [2.1, 0.3, 0], [-2.1, 0.4, 0.2], [0.1, -1.9, 0.4]]),
     "MgCH": ("MgCH", [[0, 0, 0], [2.0, 0.2, 0], [2.6, 1.1, 0.1]]),
     "HAl": ("HAl", [[0, 0, 0], [0.2, 1.6, 0.3]]),
+    "FeHe": ("FeHeNi", [[0, 0, 0], [0.3, 1.9, 0.2], [2.2, 0.1, 0.3]]),
+    "apart": ("CSHOHH", [[0, 0, 0], [1.8, 0.1, 0], [0, 0, 1.1], [6.6, 0.2, 0.4], [7.1, 1, 0.5], [9.0, 0, 0]]),
+    "metals apart": ("FeNiClHe", [[0, 0, 0], [5.2, 3.9, 1.1], [2, 0.3, 0], [7.2, 5.5, 0.3]]),
     "ZnS": ("ZnSH", [[0, 0, 0], [0, 0, 2.1], [0.9, 0.1, 2.9]]),
 }
 

@@ -16,6 +16,9 @@ from torch import Tensor
 
 from nddo_ml import NDDO, NDDOCalculator, Prediction, Systems
 from nddo_ml.core.library import library
+from nddo_ml.environments.born import GeneralizedBorn
+from nddo_ml.environments.charges import PointCharges
+from nddo_ml.environments.field import UniformField
 from nddo_ml.hybrid.features import AtomFeatures
 from nddo_ml.models.open import open_model
 from nddo_ml.scf.solve import SCFOptions
@@ -71,6 +74,28 @@ def test_gradients_of_a_training(label: str) -> None:
     assert max(float(g.abs().max()) for g in expected) > 1e-3
     for one, other in zip(found, expected, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("kind", ["charges", "field", "solvent"])
+@pytest.mark.parametrize("name", ["PM6", "hybrid-chno"])
+def test_surroundings(kind: str, name: str) -> None:
+    """Potential, reaction and forces on both sides; closed and open shells, d orbitals, corrections by networks."""
+    sites = torch.tensor([[2.9, 0.2, 0.4], [3.4, 0.9, 0.1]], dtype=torch.float64)
+    kinds = {
+        "charges": PointCharges.of([-0.8, 0.5], sites, radius=[0.0, 0.3]),
+        "field": UniformField.of((0.3, -0.2, 0.5)),
+        "solvent": GeneralizedBorn("water"),
+    }
+    model = open_model(name)
+    assert isinstance(model, NDDO)
+    model.scf_options = replace(_TIGHT, solution="first")
+    systems = Systems.from_ase([molecule(n) for n in ("CH3SH" if name == "PM6" else "CH3OH", "CH3", "H2O")])
+    one = model(systems, forces=True, environment=kinds[kind])
+    with torch_alone():
+        other = model(systems, forces=True, environment=kinds[kind])
+    _assert_equal(one, other)
+    if kind == "charges":
+        torch.testing.assert_close(one.environment_forces, other.environment_forces, rtol=0, atol=1e-8)
 
 
 def test_a_molecule_does_not_know_its_batch() -> None:

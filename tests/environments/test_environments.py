@@ -15,6 +15,8 @@ from nddo_ml.methods.parameters import parameters_of
 from nddo_ml.methods.tables import load_method
 from nddo_ml.units import BOHR_ANGSTROM, HARTREE_EV
 
+pytestmark = pytest.mark.usefixtures("engine")
+
 FIELD = (0.3, -0.2, 0.5)  # V/Å
 # MOPAC 22.0.6 (Debian), ``1SCF GRAD PRECISE RELSCF=0.001 NOREOR NOSYM GEO-OK FIELD=(-0.3,0.2,-0.5)``: heat of formation
 # in kcal/mol of molecules of ASE's g2 set, coordinates rounded to 1e-6 Å. Its FIELD has the opposite sign.

@@ -23,6 +23,7 @@ from nddo_ml.terms.peptide import PeptideBonds
 from nddo_ml.units import EV_KCAL_MOL
 
 SETS = ("sp_methods", "mndod", "pm6", "older_metals", "pm6_d3h4", "singled_out")
+WITH_METALS = ("pm6", "mndod", "older_metals")
 HEAT, DIPOLE = 1e-4, 0.002  # kcal/mol, D; of a dipole moment 1e-4 more, for the units of its program
 GRADIENT = {"sp_methods": 0.002}  # kcal/mol/Å
 WITH_D = 0.01  # likewise, of the other sets
@@ -124,11 +125,14 @@ def sample(name: str, method: str, uhf: bool) -> list[dict]:
 
 @pytest.mark.parametrize(("name", "method", "uhf"), GROUPS)
 def test_sample_of_the_reference(name: str, method: str, uhf: bool) -> None:
-    """By torch, the definition, and by the compiled core where it serves."""
+    """By torch, the definition, and by the compiled core where it serves.
+
+    The tables are the same for both; of open shells of metals, whose search takes torch long, it has every third.
+    """
     chosen = [expected(e) for e in sample(name, method, uhf)]
     assert not differing(name, chosen)
     with torch_alone():
-        assert not differing(name, chosen)
+        assert not differing(name, chosen[:: 3 if uhf and name in WITH_METALS else 1])
 
 
 @pytest.mark.slow

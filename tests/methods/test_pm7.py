@@ -64,10 +64,16 @@ def compared(chosen: list[dict], method: str, *, uhf: bool) -> Deviations:
 
 
 def differing(chosen: list[dict], off: Deviations) -> list:
-    """What deviates: ids and deviations of heat of formation, gradient, dipole."""
-    bad = []
+    """What deviates: ids and deviations of heat of formation, gradient, dipole.
+
+    Of gradients and dipoles of other solutions only the norms are compared: they are often one of several that are
+    turned.
+    """
+    bad, others = [], other_solutions()
     for k, entry in enumerate(chosen):
-        values = [float(t[k]) for t in (off.heat_of_formation, off.gradient, off.dipole)]
+        turned = entry["id"] in others
+        vectors = (off.gradient_norm, off.dipole_norm) if turned else (off.gradient, off.dipole)
+        values = [float(t[k]) for t in (off.heat_of_formation, *vectors)]
         if not all(abs(v) <= most for v, most in zip(values, tolerances(entry), strict=True)):
             bad.append((entry["id"], *values))
     return bad

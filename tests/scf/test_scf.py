@@ -30,7 +30,7 @@ def mixed(count: int) -> list[dict]:
     return [plain[k % len(plain)] for k in range(count)]
 
 
-def check_batch(count: int) -> None:
+def check_batch(count: int, every: int = 1) -> None:
     systems = to_systems(mixed(count))
     model = NDDO("AM1")
     energy = model(systems).energy
@@ -45,12 +45,12 @@ def check_batch(count: int) -> None:
         *(shuffled.charge, shuffled.multiplicity, shuffled.cell, shuffled.pbc),
     )
     assert float((model(scattered).energy - energy[order]).abs().max()) < 1e-9
-    single = torch.cat([model(systems.select(torch.tensor([k]))).energy for k in range(systems.n_systems)])
-    assert float((single - energy).abs().max()) < 1e-9
+    single = torch.cat([model(systems.select(torch.tensor([k]))).energy for k in range(0, count, every)])
+    assert float((single - energy[::every]).abs().max()) < 1e-9
 
 
 def test_batch_equals_shuffled_batch_and_single_runs() -> None:
-    check_batch(60)
+    check_batch(60, every=4)
 
 
 @pytest.mark.slow

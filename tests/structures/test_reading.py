@@ -8,8 +8,6 @@ import gzip
 import io
 import json
 import lzma
-import subprocess
-import sys
 import warnings
 
 import numpy as np
@@ -227,11 +225,11 @@ def test_frames_are_selected_and_keep_their_numbers(tmp_path):
     assert [s.atoms.get_chemical_formula() for s in read_structures(odd)] == ["H2O"]
 
 
-def test_standard_input(tmp_path):
-    program = [sys.executable, "-c", "from nddo_ml.cli import main; main()", "energy", "-", "--json", "-"]
-    done = subprocess.run(program, input=HYDROXIDE.format("charge=-1"), capture_output=True, text=True)
-    assert done.returncode == 0
-    assert json.loads(done.stdout)[0]["charge"] == -1
+def test_standard_input(monkeypatch, capsys):
+    text = HYDROXIDE.format("charge=-1").encode()
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BufferedReader(io.BytesIO(text))))
+    assert call("energy", "-", "--json", "-") == 0
+    assert json.loads(capsys.readouterr().out)[0]["charge"] == -1
 
 
 def test_standard_input_is_read_once(monkeypatch):

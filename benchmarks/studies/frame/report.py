@@ -25,7 +25,7 @@ def write_report(path: Path, entries: Sequence[dict[str, Any]], viewer: Path | N
             coordinates to unfold.
     """
     page = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    page.filters["figures"] = lambda x: three_figures(x) if isinstance(x, float) else x
+    page.filters["figures"] = lambda x: _short(x) if isinstance(x, float) else x
     script = viewer.read_text(encoding="utf-8").replace("</script", "<\\/script") if viewer else ""
     text = page.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         studies=[_with_pictures(entry, path.parent / entry["name"]) for entry in entries],
@@ -33,6 +33,10 @@ def write_report(path: Path, entries: Sequence[dict[str, Any]], viewer: Path | N
         viewer=script,
     )
     write_whole(path, text)
+
+
+def _short(value: float) -> str:
+    return f"{value:.2g}" if 0 < abs(value) < 1e-3 else three_figures(value)
 
 
 def _with_pictures(entry: dict[str, Any], folder: Path) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 #include "networks.h"
 #include "newton.h"
 
-#define ABI 3
+#define ABI 4
 #define KEPT_TABLES 65536 /* bytes for tables of pairs of kinds of atoms */
 
 EXPORT int64_t nddo_core_abi(void) { return ABI; }
@@ -36,15 +36,18 @@ static int reserve(Arena *arena, size_t bytes) {
     return arena->base != NULL;
 }
 
-static void set_up_atoms(Field *f, State *s, Arena *arena, const Batch *batch, int64_t k) {
+static void set_up_atoms(Field *f, Arena *arena, const Batch *batch, int64_t k) {
     int64_t begin = batch->first_atom[k];
     memset(f, 0, sizeof *f);
-    memset(s, 0, sizeof *s);
     f->tables = batch->tables, f->method = batch->method;
     f->n_atoms = (int)(batch->first_atom[k + 1] - begin);
     f->n_spins = (int)batch->n_spins[k];
     f->positions = batch->positions + 3 * begin;
     f->factors = batch->factors ? batch->factors + batch->first_pair[k] * N_FACTORS : NULL;
+    int64_t products = batch->n_surrounded;
+    f->surrounding = batch->surrounding ? batch->surrounding + k * products : NULL;
+    f->reaction = batch->reaction ? batch->reaction + k * products * products : NULL;
+    f->reaction_ld = products;
     f->parameters = NEW(const double *, f->n_atoms);
     f->integers = NEW(const int32_t *, f->n_atoms);
     f->width = NEW(int, 3 * f->n_atoms);
@@ -58,28 +61,34 @@ static void set_up_atoms(Field *f, State *s, Arena *arena, const Batch *batch, i
         f->n_orbitals += f->width[a];
     }
     f->n_species = find_species(f, batch->row + begin);
-    f->ld = padded(f->n_orbitals);
-    f->plane = f->ld * f->n_orbitals;
+}
+
+static void set_up_state(State *s, Field *f, const Batch *batch, int64_t k) {
+    memset(s, 0, sizeof *s);
     s->field = f;
     s->options = batch->options;
     for (int spin = 0; spin < f->n_spins; spin++) s->spin[spin].n_occupied = batch->n_occupied[2 * k + spin];
 }
 
-/* A field and its state in the arena, which grows where it is too small. */
+/* A field and, if not NULL, its state in the arena, which grows where it is too small. Without a state matrices are
+ * as they are outside, their rows next to each other. */
 static int set_up(Field *f, State *s, Arena *arena, const Batch *batch, int64_t k) {
     int64_t n = batch->first_atom[k + 1] - batch->first_atom[k];
     for (size_t wanted = 64 * (size_t)n + 4096;;) {
         if (!reserve(arena, wanted)) return 0;
         arena->used = 0;
-        set_up_atoms(f, s, arena, batch, k);
+        set_up_atoms(f, arena, batch, k);
+        f->ld = s ? padded(f->n_orbitals) : f->n_orbitals;
+        f->plane = f->ld * f->n_orbitals;
+        if (s) set_up_state(s, f, batch, k);
         Arena dry = {NULL, 0, arena->used};
         lay_out(f, &dry);
-        lay_out_state(s, &dry);
+        if (s) lay_out_state(s, &dry);
         if (dry.used + KEPT_TABLES <= arena->size) break;
         wanted = dry.used + KEPT_TABLES;
     }
     lay_out(f, arena);
-    lay_out_state(s, arena);
+    if (s) lay_out_state(s, arena);
     return 1;
 }
 
@@ -141,11 +150,25 @@ static int finish(State *s, const Batch *batch, int done) {
     return done;
 }
 
+/* Charges, dipole, core energy, and the derivatives that are asked for, at a density. */
+static void write_results(Field *f, const Batch *batch, int64_t k, const double *density, Arena *arena) {
+    int64_t begin = batch->first_atom[k], pairs = batch->first_pair[k];
+    charges_and_dipole(f, batch, k, density);
+    Gradient gradient = {
+        0.0,
+        batch->gradient ? batch->gradient + 3 * begin : NULL,
+        batch->by_parameter ? batch->by_parameter + begin * P_DIFFERENTIABLE : NULL,
+        batch->by_factor ? batch->by_factor + pairs * N_FACTORS : NULL,
+    };
+    differentiate(f, density, &gradient, arena);
+    batch->core[k] = gradient.core;
+}
+
 static int solve_one(const Batch *batch, int64_t k, Arena *arena) {
     Field field, *f = &field;
     State state, *s = &state;
     if (!set_up(f, s, arena, batch, k)) return -1;
-    int64_t begin = batch->first_atom[k], spins = batch->n_spins_out, plane = batch->size * batch->size;
+    int64_t spins = batch->n_spins_out, plane = batch->size * batch->size;
     build_integrals(f, arena);
     int done = 1;
     if (batch->guess) copy_in(f, batch->guess + k * spins * plane, batch->size, spins, s->density);
@@ -164,16 +187,7 @@ static int solve_one(const Batch *batch, int64_t k, Arena *arena) {
         copy_out(f, s->fock, batch->size, batch->fock + (k * spins + spin) * plane);
     }
     batch->electronic[k] = energy_of(s);
-    charges_and_dipole(f, batch, k, s->density);
-    int64_t pairs = batch->first_pair[k];
-    Gradient gradient = {
-        0.0,
-        batch->gradient ? batch->gradient + 3 * begin : NULL,
-        batch->by_parameter ? batch->by_parameter + begin * P_DIFFERENTIABLE : NULL,
-        batch->by_factor ? batch->by_factor + pairs * N_FACTORS : NULL,
-    };
-    differentiate(f, s->density, &gradient, arena);
-    batch->core[k] = gradient.core;
+    write_results(f, batch, k, s->density, arena);
     return 0;
 }
 
@@ -196,4 +210,41 @@ EXPORT int64_t nddo_core_solve(const Batch *batch, int64_t *next) {
     }
     free(arena.base);
     return failed;
+}
+
+typedef struct { /* the only molecule of a batch, whose iteration is elsewhere; the batch must outlive it */
+    Field field;
+    Arena arena;
+    const Batch *batch;
+} Held;
+
+EXPORT void nddo_core_close(Held *held) {
+    free(held->arena.base);
+    free(held);
+}
+
+/* The integrals of a molecule; NULL without memory. */
+EXPORT Held *nddo_core_open(const Batch *batch) {
+    Held *held = calloc(1, sizeof *held);
+    if (!held) return NULL;
+    held->batch = batch;
+    if (!set_up(&held->field, NULL, &held->arena, batch, 0)) {
+        nddo_core_close(held);
+        return NULL;
+    }
+    build_integrals(&held->field, &held->arena);
+    return held;
+}
+
+/* The core Hamiltonian [orbitals][orbitals], there until the molecule is closed */
+EXPORT const double *nddo_core_hamiltonian(const Held *held) { return held->field.h; }
+
+/* F of a density, both [spins][orbitals][orbitals] */
+EXPORT void nddo_core_fock(Held *held, const double *density, double *fock) {
+    fock_matrix(&held->field, density, fock);
+}
+
+/* What the batch asks for beside the field, at its density */
+EXPORT void nddo_core_finish(Held *held) {
+    write_results(&held->field, held->batch, 0, held->batch->density, &held->arena);
 }

@@ -1,6 +1,8 @@
 /* Energy at a density and its derivatives by positions and parameters, pair by pair in closed form. */
 #ifndef NDDO_GRADIENT_H
 #define NDDO_GRADIENT_H
+#include "fock.h"
+#include "integrals.h"
 #include "repulsion.h"
 
 typedef struct {
@@ -32,10 +34,6 @@ static void two_center_weights(const Field *f, int a, int b, const double *densi
         }
 }
 
-static int n_attracted(const Field *f, int a) {
-    return f->width[a] > 1 && f->integers[a][I_PERIOD] == 1 ? 1 : n_products(f->width[a]);
-}
-
 static void add_core_weights(const Field *f, int a, int b, int cores, int ld, double *out) {
     int na = n_products(f->width[a]), nb = n_products(f->width[b]);
     const double *qa = f->charge + f->charge_at[a], *qb = f->charge + f->charge_at[b];
@@ -43,18 +41,18 @@ static void add_core_weights(const Field *f, int a, int b, int cores, int ld, do
         for (int i = 0; i <= na; i++) out[i * ld + nb] = 0.0;
         for (int j = 0; j <= nb; j++) out[na * ld + j] = 0.0;
     }
-    for (int i = 0; i < n_attracted(f, a); i++) out[i * ld + (cores ? nb : 0)] -= f->parameters[b][P_CHARGE] * qa[i];
-    for (int j = 0; j < n_attracted(f, b); j++) out[(cores ? na * ld : 0) + j] -= f->parameters[a][P_CHARGE] * qb[j];
+    for (int i = 0; i < na; i++) out[i * ld + (cores ? nb : 0)] -= f->parameters[b][P_CHARGE] * qa[i];
+    for (int j = 0; j < nb; j++) out[(cores ? na * ld : 0) + j] -= f->parameters[a][P_CHARGE] * qb[j];
 }
 
-/* Derivatives by charge separations and additive radii; weight[k] is that of the interaction of point charges k. */
-static void by_multipoles(const Field *f, const PairTable *t, const double *pa, const double *pb, double r,
+/* Derivatives by charge separations and additive radii; unit × weight[k] is that of the interaction of charges k. */
+static void by_multipoles(double unit, const PairTable *t, const double *pa, const double *pb, double r,
                           const double *along, const double *inverse, const double *weight, double *by_a,
                           double *by_b) {
     int64_t n = t->n_terms, na = t->n_separations_a, all = na + t->n_separations_b;
     double cube[MAX_TERMS], x[MAX_TERMS], y[MAX_TERMS];
     for (int64_t k = 0; k < n; k++) {
-        cube[k] = -f->tables->hartree * weight[k] * inverse[k] * inverse[k] * inverse[k];
+        cube[k] = -unit * weight[k] * inverse[k] * inverse[k] * inverse[k];
         x[k] = y[k] = 0.0;
         double rho = pa[t->radius_a[k]] + pb[t->radius_b[k]];
         by_a[t->radius_a[k]] += cube[k] * rho;
@@ -83,31 +81,34 @@ static double two_electron_slope(Field *f, int a, int b, double r, const Rotatio
     const PairTable *t = places_of(f, a, b, arena, scratch, &along, &apart);
     int cores = has_cores(f, a, b), wa = f->width[a], wb = f->width[b];
     int rows = n_products(wa) + cores, cols = n_products(wb) + cores, ld = columns_of(cols);
+    Limit limit = limit_at(f, r);
     local_integrals(t, r, along, apart, inverse, unique);
     if (cols < ld) memset(weights, 0, sizeof(double) * (size_t)(rows * ld));
     two_center_weights(f, a, b, density, ld, weights);
     add_core_weights(f, a, b, cores, ld, weights);
     rotate_products(rotation, n_shells(wa), n_shells(wb), cores, 1, weights, turned);
-    leave_out_helium(f, a, b, ld, turned);
+    if (wa > 1) {
+        double about[2] = {0, 0};
+        local_block(f, a, b, t, unique, &limit, ld, local);
+        add_torque(&tab->product[n_shells(wa) - 1], &tab->product[n_shells(wb) - 1], rows, cols, ld, local, turned,
+                   about);
+        torque[0] += about[0], torque[1] += about[1];
+    }
+    double of_limit = unchanged_weights(f, a, b, ld, turned);
     memset(on_unique, 0, sizeof(double) * (size_t)t->n_unique);
     memset(weight, 0, sizeof(double) * (size_t)t->n_terms);
     for (int64_t e = 0; e < t->n_entries; e++) on_unique[t->unique[e]] += turned[t->row[e] * ld + t->col[e]];
     for (int64_t u = 0; u < t->n_unique; u++)
         for (int32_t e = t->first[u]; e < t->first[u + 1]; e++) weight[t->term[e]] += t->weight[e] * on_unique[u];
-    double slope = 0.0;
-#pragma omp simd reduction(+ : slope)
-    for (int64_t k = 0; k < t->n_terms; k++)
+    double slope = 0.0, sum = 0.0; /* of the point charges: Σ weight ∂I/∂r, Σ weight I */
+#pragma omp simd reduction(+ : slope, sum)
+    for (int64_t k = 0; k < t->n_terms; k++) {
         slope -= weight[k] * (r + along[k]) * inverse[k] * inverse[k] * inverse[k];
-    if (wa > 1) {
-        double about[2] = {0, 0};
-        fill_block(t, unique, tab->hartree, rows, ld, local);
-        leave_out_helium(f, a, b, ld, local);
-        add_torque(&tab->product[n_shells(wa) - 1], &tab->product[n_shells(wb) - 1], rows, cols, ld, local, turned,
-                   about);
-        torque[0] += about[0], torque[1] += about[1];
+        sum += weight[k] * inverse[k];
     }
-    if (by_a) by_multipoles(f, t, f->parameters[a], f->parameters[b], r, along, inverse, weight, by_a, by_b);
-    return slope * tab->hartree;
+    double unit = limit.weight * tab->hartree;
+    if (by_a) by_multipoles(unit, t, f->parameters[a], f->parameters[b], r, along, inverse, weight, by_a, by_b);
+    return slope * unit + sum * limit.weight_slope * tab->hartree + of_limit * limit.point_slope;
 }
 
 /* Resonance integrals: by the distance (eV/bohr), torques, parameters */
@@ -202,7 +203,9 @@ static void differentiate(Field *f, const double *density, Gradient *g, Arena *a
             rotation_to(f->tables, u, n_shells(f->width[a]), &rotation);
             double r = distance / f->tables->bohr;
             double slope = two_electron_slope(f, a, b, r, &rotation, density, arena, torque, by_a, by_b);
-            slope += resonance_slope(f, a, b, k, r, &rotation, density, torque, by_a, by_b, by_factor);
+            if (overlap_at(r, f->parameters[a] + P_ZETA, n_shells(f->width[a]), f->parameters[b] + P_ZETA,
+                           n_shells(f->width[b])))
+                slope += resonance_slope(f, a, b, k, r, &rotation, density, torque, by_a, by_b, by_factor);
             double along = slope / f->tables->bohr + factor * repulsion.by_distance;
             double x = torque[1] / distance, y = -torque[0] / distance;
             for (int c = 0; c < 3; c++) {

@@ -6,6 +6,7 @@
 
 #define MAX_TERMS 512
 #define MAX_UNIQUE 256
+#define NEGLIGIBLE 37.0 /* −ln of an overlap that changes nothing */
 
 INLINE int kind_of(int width_a, int width_b) {
     int a = n_shells(width_a) - 1, b = n_shells(width_b) - 1;
@@ -143,6 +144,14 @@ static int local_overlaps(const Tables *tab, double r, const double *zeta_a, con
             count += most + 1;
         }
     return count;
+}
+
+/* Whether overlaps count at r bohr: they fall like exp(−ζr) of the smallest ζ, here to 1e-16 */
+static int overlap_at(double r, const double *zeta_a, int shells_a, const double *zeta_b, int shells_b) {
+    double least = INFINITY;
+    for (int l = 0; l < shells_a; l++) least = fmin(least, zeta_a[l]);
+    for (int l = 0; l < shells_b; l++) least = fmin(least, zeta_b[l]);
+    return least * r < NEGLIGIBLE;
 }
 
 INLINE int orbital_of(int l, int m, int second) { /* position of the orbital l, ±m */

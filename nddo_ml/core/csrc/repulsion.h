@@ -1,9 +1,9 @@
 /* Core–core repulsion: the functions of nddo_ml.energy.core_repulsion, with their derivatives. */
 #ifndef NDDO_REPULSION_H
 #define NDDO_REPULSION_H
-#include "field.h"
+#include "limits.h"
 
-enum { CLASSIC = 0, AM1 = 1, MNDOD = 2, PM6 = 3 };
+enum { CLASSIC = 0, AM1 = 1, MNDOD = 2, PM6 = 3, PM7 = 4 };
 
 typedef struct { /* of one pair, eV; derivatives by the distance (Å) and by parameters of both atoms */
     double energy, by_distance;
@@ -54,21 +54,28 @@ static Repulsion repulsion_of(const Field *f, int a, int b, double r, double fac
     int za = f->integers[a][I_NUMBER], zb = f->integers[b][I_NUMBER];
     double bohr = f->tables->bohr, hartree = f->tables->hartree, charges = pa[P_CHARGE] * pb[P_CHARGE];
     double rho = pa[P_CORE_RADIUS] + pb[P_CORE_RADIUS], inverse = 1.0 / sqrt(square(r / bohr) + rho * rho);
-    double coulomb = charges * hartree * inverse, cube = charges * hartree * inverse * inverse * inverse;
+    Limit limit = limit_at(f, r / bohr);
+    double gamma = hartree * inverse, cube = charges * limit.weight * gamma * inverse * inverse;
+    double coulomb = charges * (limit.weight * gamma + limit.point);
+    double slope = charges * (limit.weight_slope * gamma + limit.point_slope) / bohr - cube * r / (bohr * bohr);
     double alpha = m->pair_alpha[za * 120 + zb], x = m->pair_x[za * 120 + zb];
     int diatomic = isfinite(alpha) && fabs(x) > 1e-5;
     double bracket = 1.0, d_bracket = 0.0, gauss = 0.0, d_gauss = 0.0, extra = 0.0, d_extra = 0.0;
     double alpha_a = 0.0, alpha_b = 0.0; /* derivatives of the bracket by the atoms' α */
     double weight = charges / r, scale = factor * weight;
-    if (m->kind == PM6) {
+    if (m->kind >= PM6) {
         if (diatomic) {
             int square_ = (za == 1 && (zb == 6 || zb == 7 || zb == 8)) || (zb == 1 && (za == 6 || za == 7 || za == 8));
             double e = square_ ? r * r : r + 3e-4 * power(r, 6), de = square_ ? 2 * r : 1 + 18e-4 * power(r, 5);
             double g = 2.0 * x * exp(-alpha * e);
             bracket += g, d_bracket -= alpha * de * g;
             if (za == 6 && zb == 6) {
-                double c = 9.278465 * exp(-5.983752 * r);
-                bracket += c, d_bracket -= 5.983752 * c;
+                double k = m->kind == PM7 ? 6.024265 : 5.983752, c = (m->kind == PM7 ? 8.947612 : 9.278465) * exp(-k * r);
+                bracket += c, d_bracket -= k * c;
+            }
+            if (m->kind == PM7 && is_pair(za, zb, 8, 1)) {
+                double k = 2.0 * 0.701333, c = 0.012037 * exp(-k * r);
+                bracket += c, d_bracket -= k * c;
             }
             if (is_pair(za, zb, 14, 8)) {
                 double c = 7e-4 * exp(-square(r - 2.9));
@@ -115,7 +122,7 @@ static Repulsion repulsion_of(const Field *f, int a, int b, double r, double fac
         by_a[P_ALPHA] += factor * coulomb * alpha_a, by_b[P_ALPHA] += factor * coulomb * alpha_b;
     }
     Repulsion result = {coulomb * bracket + weight * gauss + extra,
-                        -cube * r / (bohr * bohr) * bracket + coulomb * d_bracket +
+                        slope * bracket + coulomb * d_bracket +
                             weight * (d_gauss - gauss / r) + d_extra};
     return result;
 }

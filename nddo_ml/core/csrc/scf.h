@@ -1,7 +1,7 @@
 /* The accelerated loop of the self-consistent field: the algorithm of nddo_ml.scf.loop. */
 #ifndef NDDO_SCF_H
 #define NDDO_SCF_H
-#include "field.h"
+#include "fock.h"
 
 #define MIN_GAP 1.0      /* eV, floor of orbital-energy differences in the preconditioner */
 #define MAX_ROTATION 1.2 /* largest element of a rotation about one reference */

@@ -29,7 +29,7 @@ enum {
     P_CHARGE = 54, P_POPULATION = 55, P_COUNT = 58
 };
 /* columns of a row of integers */
-enum { I_NUMBER = 0, I_WIDTH, I_PERIOD, I_OWN_CORE, I_METAL, I_PRINCIPAL, I_COUNT = 8 };
+enum { I_NUMBER = 0, I_WIDTH, I_PERIOD, I_OWN_CORE, I_AVERAGES, I_PRINCIPAL, I_COUNT = 8 };
 
 typedef struct { /* two-centre integrals of a pair of widths, with or without cores of their own */
     int64_t n_separations_a, n_separations_b, n_terms, n_unique, n_entries;
@@ -74,10 +74,11 @@ typedef struct {
 } Tables;
 
 typedef struct {
-    int64_t kind; /* of the core repulsion: 0 classic, 1 AM1, 2 MNDO/d, 3 PM6 */
+    int64_t kind; /* of the core repulsion: 0 classic, 1 AM1, 2 MNDO/d, 3 PM6, 4 PM7 */
     const double *parameters; /* [rows][P_COUNT] */
     const int32_t *integers;  /* [rows][I_COUNT] */
     const double *pair_alpha, *pair_x; /* [120][120] */
+    double distance, steepness; /* Å, 1/Å²; where integrals go over to those of point charges; 0: nowhere */
 } MethodTable;
 
 typedef struct {
@@ -106,6 +107,8 @@ typedef struct { /* molecules one after another, the atoms of each in the order 
     double *by_parameter;                 /* [atoms][P_DIFFERENTIABLE], or NULL */
     const double *factors;                /* [pairs][N_FACTORS] of overlaps (la, lb, m) and core repulsion, or NULL */
     double *by_factor;                    /* like the factors, or NULL */
+    int64_t n_surrounded;                 /* products of the largest system, see surroundings.h */
+    const double *surrounding, *reaction; /* [systems][n_surrounded], [systems][n_surrounded][n_surrounded], or NULL */
 } Batch;
 
 typedef struct { /* scratch memory that grows */
