@@ -276,10 +276,10 @@ def _draw(work: Work, found: dict[str, Any], sizes: list[int], height: np.ndarra
 
 
 _TEXT = (
-    "Pooled symmetry functions tell crystals from liquids from a single cell a class, turned crystals included, and atom "
-    "by atom they say where a half-molten cell is molten. Quenched silicon is taken for a hot crystal at the small "
-    "settings, whose melts are short. A convolution on the density has to learn what symmetry functions have by "
-    "construction; its curves stand beside theirs where the settings train it."
+    "Pooled symmetry functions tell crystals from liquids from a single cell a class, turned crystals included, "
+    "and atom by atom they say where a half-molten cell is molten. Quenched silicon is taken for a hot crystal at "
+    "the small settings, whose melts are short. A convolution on the density has to learn what symmetry functions "
+    "have by construction; its curves stand beside theirs where the settings train it."
 )
 STUDY = Study(
     number=6,
