@@ -17,6 +17,7 @@ from nddo_ml.results.run import NOT_CONVERGED, WRONG_INPUT, Piece, key_of
 from nddo_ml.structures.structure import Structure
 from nddo_ml.units import EV_KCAL_MOL
 from nddo_ml.workflows.fragments import bonds
+from nddo_ml.workflows.normal_modes import walls
 from nddo_ml.workflows.reactions import Path, ended_at, relaxed_paths, saddles_on, ways_down
 
 if TYPE_CHECKING:
@@ -207,6 +208,8 @@ def _finished(record: Record) -> Outcome:
         for side, changed in zip(("reactant", "product"), record["path"]["bonds_changed"], strict=True):
             if changed:
                 said.append(f"{name}: the relaxed {side} has other bonds than the one that was given: {changed}")
+        stiff = {point: walls(record[point]["frequencies_cm"]) for point in ("reactant", "saddle", "product")}
+        said += [f"{name}: {point}: {wall}" for point, wall in stiff.items() if wall]
         if not record["saddle_converged"]:
             said.append(f"{name}: no saddle point was reached in {record['saddle_steps']} steps")
         elif record["saddle"]["imaginary_modes"] != 1:

@@ -16,7 +16,7 @@ from nddo_ml.evaluation.spectra import Lines, infrared
 from nddo_ml.results.modes import Modes, write_modes
 from nddo_ml.results.run import NOT_CONVERGED
 from nddo_ml.results.targets import whole
-from nddo_ml.workflows.normal_modes import Vibrations, free_motions, masses_of, named_mode, normal_modes
+from nddo_ml.workflows.normal_modes import Vibrations, free_motions, masses_of, named_mode, normal_modes, walls
 from nddo_ml.workflows.optimize import OptimizationResult, optimize
 from nddo_ml.workflows.saddle import Saddles, find_saddles
 from nddo_ml.workflows.second_derivatives import second_derivatives
@@ -93,14 +93,15 @@ class Vibrating:
             outcome["record"] |= thermal_record(systems[k].to_ase()[0], outcome["record"], self.conditions)
             if self.moving is not None and moved is not None:
                 note_steps(outcome, moved, k, structures[k], self.moving.fmax)
-                self._check(outcome, self.moving.imaginary, structures[k])
+            self._check(outcome, None if self.moving is None else self.moving.imaginary, structures[k])
         return made
 
     def _check(self, outcome: Outcome, expected: int | None, structure: Structure) -> None:
-        found = outcome["record"]["imaginary_modes"]
+        found, said = outcome["record"]["imaginary_modes"], [walls(outcome["record"]["frequencies_cm"])]
         if expected is not None and found != expected:
-            text = f"{structure.address}: expected {expected} imaginary mode at a saddle point; got {found}"
-            outcome.setdefault("complaints", []).append([NOT_CONVERGED, text])
+            said.append(f"expected {expected} imaginary mode at a saddle point; got {found}")
+        for text in filter(None, said):
+            outcome.setdefault("complaints", []).append([NOT_CONVERGED, f"{structure.address}: {text}"])
 
 
 def vibrations_of(systems: Systems, model: AbstractModel, analytic: bool = False) -> list[Vibrations]:

@@ -16,6 +16,7 @@ from nddo_ml.workflows.second_derivatives import Derivatives
 _WAVENUMBER = 521.470898  # cm⁻¹ of an angular frequency √(eV/u)/Å: √(e/u)/(2π c), CODATA 2018
 INTENSITY = 974.880  # km/mol of (∂μ/∂Q)² = e²/u: N_A e²/(12 ε_0 c² u), CODATA 2018
 _LINEAR = 1e-3  # of the largest: a smaller rotation about the axis of a linear molecule is none
+_STIFFEST = 6000.0  # cm⁻¹; the stiffest bond for its mass, H2's, has 4,401
 _SHARE = 0.15  # of a mode's kinetic energy, from which an atom takes part in its name
 
 
@@ -54,6 +55,13 @@ def masses_of(systems: Systems) -> Tensor:
     """Masses [atoms] u: of the isotopes where they are said, else standard atomic weights."""
     standard = atomic_masses(systems.numbers, systems.positions.dtype)
     return standard if systems.masses is None else systems.masses
+
+
+def walls(frequencies: Sequence[float]) -> str:
+    """What to say of modes that no molecule has; empty where there are none."""
+    above = [f"{f:.0f}" for f in frequencies if f > _STIFFEST]
+    text = f"expected no mode above {_STIFFEST:.0f} cm⁻¹; got {', '.join(above)}: the model's surface has a wall here"
+    return f"{text}, and no thermochemistry or spectrum of it is to be believed" if above else ""
 
 
 def named_mode(mode: Tensor, numbers: Sequence[int], masses: Tensor) -> str:
