@@ -110,6 +110,8 @@ def test_thermal_expansion_of_copper():
     assert 3e-5 < at_room < 7e-5
     assert found.volumes[0] > atoms.get_volume()
     assert np.all(np.diff(found.volumes) > 0)
+    assert np.isnan(found.gruneisen[0])
+    assert np.interp(300, found.temperatures[1:], found.gruneisen[1:]) == pytest.approx(2.0, abs=0.4)  # measured
 
 
 def test_constant_energy_dynamics(silicon, silicon_cell):
