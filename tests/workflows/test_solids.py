@@ -8,8 +8,10 @@ from ase import Atoms, units
 from ase.build import bulk
 from ase.calculators.emt import EMT
 from ase.calculators.lj import LennardJones
+from ase.io import write
 
 from nddo_ml import InputError
+from nddo_ml.structures.read import read_files
 from nddo_ml.workflows.calculator import NDDOCalculator
 from nddo_ml.workflows.crystal_axes import turned
 from nddo_ml.workflows.phonons import thermal_expansion
@@ -59,6 +61,21 @@ def test_constants_do_not_depend_on_the_frame(cubic, turn):
     expected = elastic_constants(bulk("Cu", a=3.59, cubic=True), EMT(), internal=False, conventional=False)
     assert found.space_group == "Fm-3m (225)"
     np.testing.assert_allclose(found.constants, expected.constants, atol=1e-5)
+
+
+def test_constants_do_not_depend_on_the_file(silicon, tmp_path):
+    """A primitive CIF, a POSCAR that lies askew and the cubic cell are one crystal; shears move its two atoms apart."""
+    askew = bulk("Si")
+    askew.rotate(31, (1, 2, 3), rotate_cell=True)
+    for name, atoms in {"si.cif": bulk("Si"), "POSCAR": askew, "si.xyz": bulk("Si", cubic=True)}.items():
+        write(tmp_path / name, atoms)
+    structures, errors = read_files([tmp_path / name for name in ("si.cif", "POSCAR", "si.xyz")])
+    assert not errors
+    calculator = NDDOCalculator(silicon)
+    found = [elastic_constants(s.atoms, calculator, force=1e-3) for s in structures]
+    assert {f.space_group for f in found} == {"Fd-3m (227)"}
+    for other in found[1:]:
+        np.testing.assert_allclose(other.constants, found[0].constants, atol=0.2)
 
 
 def test_constants_of_a_hexagonal_crystal():
