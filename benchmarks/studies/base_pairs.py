@@ -75,31 +75,66 @@ def interaction(model_name: str, systems: dict[str, Atoms]) -> dict[str, float]:
     return dict(zip(systems, found.tolist(), strict=True))
 
 
-def run(work: Work, models: list[str], alpha: float) -> Findings:
-    systems = pairs()
-    resolved, summed = SymmetryFunctions.default(ELEMENTS), SymmetryFunctions.default(ELEMENTS, summed=True)
+def distances(systems: dict[str, Atoms], alpha: float) -> list[list[float | str]]:
+    """Rows: description, its largest change by the exchange, distances by both kernels, see :func:`tables`."""
     soap = SOAP(ELEMENTS, n_max=6, l_max=4)
     descriptions = {
-        "ACSF, element-blind": summed.describe,
-        "ACSF, resolved": resolved.describe,
+        "ACSF, element-blind": SymmetryFunctions.default(ELEMENTS, summed=True).describe,
+        "ACSF, resolved": SymmetryFunctions.default(ELEMENTS).describe,
         "SOAP, element-blind": lambda a: soap.describe(blind(a)),
         "SOAP, resolved": soap.describe,
     }
-    kernels = {"average": average_kernel, "REMatch": lambda a, b: rematch_kernel(a, b, alpha=alpha)}
+    rows = []
+    for name, describe in descriptions.items():
+        G = {k: (describe(a), describe(exchanged(a))) for k, a in systems.items()}
+        moved = max(float((x - y).abs().max()) for x, y in G.values())
+        compared = [*G.values(), (G["A–T"][0], G["G–C"][0])]
+        kernels = [average_kernel(*both) for both in compared] + [
+            rematch_kernel(*both, alpha=alpha) for both in compared
+        ]
+        rows.append([name, moved, *(float(kernel_distance(k)) for k in kernels)])
+    return rows
 
-    def distances() -> list[list[float | str]]:
-        rows = []
-        for name, describe in descriptions.items():
-            G = {k: (describe(a), describe(exchanged(a))) for k, a in systems.items()}
-            moved = max(float((x - y).abs().max()) for x, y in G.values())
-            compared = [*G.values(), (G["A–T"][0], G["G–C"][0])]
-            found = [float(kernel_distance(k(*both))) for k in kernels.values() for both in compared]
-            rows.append([name, moved, *found])
-        return rows
 
-    rows = work.once("distances", distances)
+def tables(
+    systems: dict[str, Atoms], rows: list[list[float | str]], energies: dict[str, dict[str, float]]
+) -> list[Table]:
+    return [
+        Table(
+            "Distances √(2 − 2K): N and O exchanged, and A–T against G–C",
+            (
+                *("description", "largest change of a value"),
+                *(
+                    f"{k}, {what}"
+                    for k in ("average", "REMatch")
+                    for what in ("A–T exchanged", "G–C exchanged", "A–T and G–C")
+                ),
+            ),
+            rows,
+        ),
+        Table(
+            "Interaction energies with rigid bases, kcal/mol",
+            ("model", *systems),
+            [("CCSD(T)", *COUPLED_CLUSTER.values()), *((m, *e.values()) for m, e in energies.items())],
+        ),
+        Table(
+            "Hydrogen bonds",
+            ("pair", "donor", "acceptor", "D···A, Å"),
+            [
+                (k, f"{a.symbols[d]}{d}", f"{a.symbols[c]}{c}", float(a.get_distance(d, c)))
+                for k, a in systems.items()
+                for d, _, c in donors_and_acceptors(a)[2]
+            ],
+        ),
+    ]
+
+
+def run(work: Work, models: list[str], alpha: float) -> Findings:
+    systems = pairs()
+    rows = work.once("distances", lambda: distances(systems, alpha))
     energies = {m: work.once(f"interaction_{m}", lambda m=m: interaction(m, systems)) for m in models}
     by_name = {row[0]: row[1:] for row in rows}
+    resolved = SymmetryFunctions.default(ELEMENTS)
     moved = {k: (resolved.describe(exchanged(a)) - resolved.describe(a)).norm(dim=1) for k, a in systems.items()}
     bridges = {k: donors_and_acceptors(a)[2] for k, a in systems.items()}
     _draw(work, systems, moved, energies)
@@ -124,30 +159,7 @@ def run(work: Work, models: list[str], alpha: float) -> Findings:
             Claim("largest error of hybrid-chno", errors["hybrid-chno"], "<", 7.0, "kcal/mol"),
             Claim("largest error of nnp-chno", errors["nnp-chno"], ">", 10.0, "kcal/mol"),
         ],
-        tables=[
-            Table(
-                "Distances √(2 − 2K): N and O exchanged, and A–T against G–C",
-                (
-                    *("description", "largest change of a value"),
-                    *(f"{k}, {what}" for k in kernels for what in ("A–T exchanged", "G–C exchanged", "A–T and G–C")),
-                ),
-                rows,
-            ),
-            Table(
-                "Interaction energies with rigid bases, kcal/mol",
-                ("model", *systems),
-                [("CCSD(T)", *COUPLED_CLUSTER.values()), *((m, *e.values()) for m, e in energies.items())],
-            ),
-            Table(
-                "Hydrogen bonds",
-                ("pair", "donor", "acceptor", "D···A, Å"),
-                [
-                    (k, f"{a.symbols[d]}{d}", f"{a.symbols[c]}{c}", float(a.get_distance(d, c)))
-                    for k, a in systems.items()
-                    for d, _, c in bridges[k]
-                ],
-            ),
-        ],
+        tables=tables(systems, rows, energies),
         figures={
             "base_pairs.png": "Donors (blue), acceptors (red), hydrogen bonds; size: how far exchanging N and O "
             "moves an atom's resolved description. Right: interaction energies."

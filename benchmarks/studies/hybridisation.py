@@ -112,24 +112,63 @@ def shifts(model: NDDO, molecules: list[Atoms]) -> dict[str, Tensor]:
     return {name: torch.cat(parts) for name, parts in found.items()}
 
 
-def run(work: Work, count: int, noises: list[float], molecules: int, most: int) -> Findings:
-    sf = functions()
+def ideal_accuracies(sf: SymmetryFunctions, count: int, noises: list[float]) -> dict[str, list[float]]:
+    """By noise: one radial, one angular, two functions, with all neighbours and with two of them."""
     radial = [k for k, f in enumerate(sf.functions["C"]) if f.is_radial]
     angular = [k for k, f in enumerate(sf.functions["C"]) if not f.is_radial]
+    rows: dict[str, list[float]] = {}
+    for noise in noises:
+        rows[str(noise)] = []
+        for neighbors in (None, 2):
+            frames, labels = ideal_environments(count, noise, neighbors)
+            G = sf.describe(frames, centers=["C"])
+            for columns, n in ((radial, 1), (angular, 1), (radial + angular, 2)):
+                found = select_functions(G, labels, range(len(labels)), n, columns)
+                rows[str(noise)].append(found.accuracy[-1])
+    return rows
 
-    def ideal() -> dict[str, list[float]]:
-        rows = {}
-        for noise in noises:
-            rows[str(noise)] = []
-            for neighbors in (None, 2):
-                frames, labels = ideal_environments(count, noise, neighbors)
-                G = sf.describe(frames, centers=["C"])
-                for columns, n in ((radial, 1), (angular, 1), (radial + angular, 2)):
-                    found = select_functions(G, labels, range(len(labels)), n, columns)
-                    rows[str(noise)].append(found.accuracy[-1])
-        return rows
 
-    accuracies = work.once("ideal", ideal)
+def tables(
+    accuracies: dict[str, list[float]],
+    selection: Selection,
+    chosen: list[str],
+    learned: dict[str, Tensor],
+    names: np.ndarray,
+) -> list[Table]:
+    """Ideal environments, the selection and its mistakes on QM9, learned parameters by class."""
+    return [
+        Table(
+            "Accuracy on ideal environments",
+            (
+                "noise, Å",
+                *(f"{what}, {n} neighbours" for n in ("all", "two") for what in ("radial", "angular", "two functions")),
+            ),
+            [(noise, *values) for noise, values in accuracies.items()],
+        ),
+        Table(
+            f"Greedy selection on {selection.confusion.sum()} carbons of QM9",
+            ("function", "accuracy with it and those above"),
+            list(zip(chosen, selection.accuracy, strict=True)),
+        ),
+        Table(
+            f"Confusion with {len(selection.columns)} functions: rows are right, columns are called",
+            ("", *selection.classes),
+            [(c, *row) for c, row in zip(selection.classes, selection.confusion.tolist(), strict=True)],
+        ),
+        Table(
+            "Learned shifts of hybrid-chno's carbons, mean ± deviation, % of RM1's parameter",
+            ("parameter", *CLASSES),
+            [
+                (name, *(f"{100 * v[names == c].mean():.2f} ± {100 * v[names == c].std():.2f}" for c in CLASSES))
+                for name, v in ((n, t.numpy()) for n, t in learned.items())
+            ],
+        ),
+    ]
+
+
+def run(work: Work, count: int, noises: list[float], molecules: int, most: int) -> Findings:
+    sf = functions()
+    accuracies = work.once("ideal", lambda: ideal_accuracies(sf, count, noises))
     drawn = read(SAMPLE, ":") if molecules == 0 else qm9(molecules)
     kept, labels, groups = carbons(drawn)
     G = sf.describe(kept, centers=["C"])
@@ -139,7 +178,7 @@ def run(work: Work, count: int, noises: list[float], molecules: int, most: int) 
     names, of = np.array(labels)[has_no_f], np.array(groups)[has_no_f]
     by_shifts = select_functions(torch.stack(list(learned.values()), 1), names.tolist(), of.tolist(), 2)
     _draw(work, sf, G, labels, selection, learned, names)
-    labels_of = [sf.labels["C"][k] for k in selection.columns]
+    chosen = [sf.labels["C"][k] for k in selection.columns]
     all_neighbors, two_neighbors = accuracies["0.1"][:3], accuracies["0.1"][3:]
     return Findings(
         text=_TEXT,
@@ -155,38 +194,7 @@ def run(work: Work, count: int, noises: list[float], molecules: int, most: int) 
             Claim("two learned parameters of the hybrid", by_shifts.accuracy[-1], ">", 0.8),
             Claim("always calling them sp3", max(np.unique(names, return_counts=True)[1]) / len(names), "<", 0.78),
         ],
-        tables=[
-            Table(
-                f"Accuracy on {3 * count} ideal environments",
-                (
-                    "noise, Å",
-                    *(
-                        f"{what}, {n} neighbours"
-                        for n in ("all", "two")
-                        for what in ("radial", "angular", "two functions")
-                    ),
-                ),
-                [(noise, *values) for noise, values in accuracies.items()],
-            ),
-            Table(
-                f"Greedy selection, {len(labels)} carbons of {len(kept)} QM9 molecules ({len(drawn) - len(kept)} not)",
-                ("function", "accuracy with it and those above"),
-                list(zip(labels_of, selection.accuracy, strict=True)),
-            ),
-            Table(
-                f"Confusion with {most} functions: rows are right, columns are called",
-                ("", *selection.classes),
-                [(c, *row) for c, row in zip(selection.classes, selection.confusion.tolist(), strict=True)],
-            ),
-            Table(
-                "Learned shifts of hybrid-chno's carbons, mean ± deviation, % of RM1's parameter",
-                ("parameter", *CLASSES),
-                [
-                    (name, *(f"{100 * v[names == c].mean():.2f} ± {100 * v[names == c].std():.2f}" for c in CLASSES))
-                    for name, v in ((n, t.numpy()) for n, t in learned.items())
-                ],
-            ),
-        ],
+        tables=tables(accuracies, selection, chosen, learned, names),
         figures={
             "hybridisation.png": "Left: the plane of the two functions. Middle: accuracy. Right: a learned parameter."
         },

@@ -129,7 +129,7 @@ def differentiability() -> list[Claim]:
         with torch.no_grad():
             for p, d in zip(weights, way, strict=True):
                 p += step * d
-        values.append(float(model(systems).dipole.square().sum()))
+        values.append(float(model(systems).dipole.detach().square().sum()))
     numerical = (values[0] - values[1]) / 2e-4
     return [Claim("differentiability: relative error", abs(slope / numerical - 1), "<", 1e-3)]
 

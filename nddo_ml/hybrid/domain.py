@@ -16,6 +16,7 @@ CENTERS = 300  # environments of an element that stand for all of its
 _FALL = Cutoff(1.0, "poly2")
 _SHARPNESS = 20.0  # of the smooth minimum over the centres, in 1/radius²
 _MOST = 20_000  # environments of an element that are looked at
+_APART = 8  # environments a centre at least: few data would lie on their centres, and others outside
 _QUANTILE = 0.999  # of the data's environments that count as inside
 _NARROW = 1e-4  # variances below this part of the largest are rounding errors
 _LEAST = 1e-9
@@ -37,6 +38,7 @@ class Domain(nn.Module):
         n_features: length of x.
         width: where trust ends, over where it begins to fall.
         directions, centers: numbers of principal components and centres.
+        breaking: whether the data have bonds that break; without, trust falls where one is half broken.
 
     Raises:
         InputError: a width that is not above one.
@@ -55,12 +57,14 @@ class Domain(nn.Module):
         width: float = 1.5,
         directions: int = DIRECTIONS,
         centers: int = CENTERS,
+        breaking: bool = False,
     ) -> None:
         super().__init__()
         if not width > 1:
             raise InputError(f"the domain's width must be above 1; got {width}")
         self.numbers = tuple(numbers)
         self.width = width
+        self.breaking = breaking
         n = len(self.numbers)
 
         def zeros(*shape: int) -> Tensor:
@@ -73,26 +77,41 @@ class Domain(nn.Module):
         self.register_buffer("borders", zeros(2))  # d_in, e_in
 
     @classmethod
-    def fit(cls, values: Tensor, numbers: Tensor, width: float = 1.5, **sizes: int) -> Domain:
-        """The domain of environments ``values`` [atoms, F] of elements ``numbers`` [atoms]."""
+    def fit(
+        cls,
+        values: Tensor,
+        numbers: Tensor,
+        width: float = 1.5,
+        held_out: tuple[Tensor, Tensor] | None = None,
+        **options: Any,
+    ) -> Domain:
+        """The domain of environments ``values`` [atoms, F] of elements ``numbers`` [atoms].
+
+        Borders are quantiles of these, or where it is larger of those ``held_out``, environments and elements of
+        other molecules that the model was seen to know.
+        """
         elements = numbers.unique().tolist()
-        domain = cls(elements, values.shape[1], width, **sizes)
+        domain = cls(elements, values.shape[1], width, **options)
         for k, z in enumerate(elements):
             x = values[numbers == z].double()
             x = x[torch.linspace(0, x.shape[0] - 1, min(x.shape[0], _MOST)).long()]
-            domain._fit_element(k, x)
+            others = [] if held_out is None else [held_out[0][held_out[1] == z].double()]
+            domain._fit_element(k, x, others)
         return domain
 
-    def _fit_element(self, k: int, x: Tensor) -> None:
+    def _fit_element(self, k: int, x: Tensor, others: Sequence[Tensor]) -> None:
         directions = self.deviations.shape[1]
         self.mean[k] = x.mean(0)
         variances, vectors = torch.linalg.eigh(torch.cov(x.T, correction=0))
         self.components[k] = vectors[:, -directions:]
         self.deviations[k] = variances[-directions:].clamp(min=_NARROW * float(variances[-1]) + _LEAST).sqrt()
-        z, rest = self._reduced(k, x)
-        self.centers[k] = _farthest(z, self.centers.shape[1])
-        for column, size in enumerate((self._distance(k, z, 1.0), rest)):
-            self.borders[k, column] = torch.quantile(size, _QUANTILE).clamp(min=_LEAST)
+        z, _ = self._reduced(k, x)
+        chosen = _farthest(z, min(self.centers.shape[1], -(-z.shape[0] // _APART)))
+        self.centers[k] = chosen[torch.arange(self.centers.shape[1]) % chosen.shape[0]]
+        for some in (x, *(o for o in others if o.shape[0])):
+            z, rest = self._reduced(k, some)
+            sizes = torch.stack((self._distance(k, z, 1.0), rest))
+            self.borders[k] = torch.maximum(self.borders[k], torch.quantile(sizes, _QUANTILE, dim=1)).clamp(min=_LEAST)
 
     def forward(self, values: Tensor, numbers: Tensor) -> Tensor:
         """Trust in atoms, [atoms]; zero for elements that the data lack."""
@@ -131,6 +150,7 @@ class Domain(nn.Module):
             "width": self.width,
             "directions": self.deviations.shape[1],
             "centers": self.centers.shape[1],
+            "breaking": self.breaking,
         }
 
     @classmethod

@@ -159,7 +159,7 @@ class AtomFeatures(nn.Module):
         trust = None
         if self.domain is not None:
             trust = self.domain(values, systems.numbers) * seen.foreign
-            if seen.links is not None:
+            if seen.links is not None and not self.domain.breaking:
                 trust = trust * seen.links.whole(seen.i, seen.j, near)
             presence = presence * trust
         return Features(systems.numbers, values, presence, seen.links, trust)

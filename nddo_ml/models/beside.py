@@ -34,7 +34,9 @@ class Surrounded:
     positions: Tensor | None  # [sites, 3] Å, from which graphs begin; of what feels forces
 
     @classmethod
-    def of(cls, environment: Environment, systems: Systems, parameters: Parameters, layout: OrbitalLayout) -> Surrounded:
+    def of(
+        cls, environment: Environment, systems: Systems, parameters: Parameters, layout: OrbitalLayout
+    ) -> Surrounded:
         """At positions of the systems that begin a graph, so do those of the sites."""
         x, sites = systems.positions, environment.positions
         if sites is not None and x.requires_grad:

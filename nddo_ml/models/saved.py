@@ -42,9 +42,17 @@ def save_model(model: AbstractModel, path: str | Path, card: Mapping[str, Any] |
         "kind": kind,
         "config": json.dumps({**model.to_config(), **(around or {})}),
         "card": json.dumps(dict(card or {})),
-        "state": {key: value.detach().cpu() for key, value in model.state_dict().items()},
+        "state": {key: _compact(value.detach().cpu()) for key, value in model.state_dict().items()},
     }
     save_atomically(payload, path)
+
+
+def _compact(value: torch.Tensor) -> torch.Tensor:
+    """In half or single precision where that holds every number exactly."""
+    for dtype in (torch.float16, torch.float32) if value.dtype == torch.float64 else ():
+        if torch.equal(value.to(dtype).double(), value):
+            return value.to(dtype)
+    return value
 
 
 def load_model(path: str | Path, device: torch.device | str = "cpu") -> AbstractModel:

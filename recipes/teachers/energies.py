@@ -39,7 +39,7 @@ def packed(frames: list[Atoms]) -> dict[str, np.ndarray]:
 def unpacked(arrays: dict[str, np.ndarray]) -> list[Atoms]:
     """The structures of the arrays; ``group`` is the molecule."""
     frames, last = [], 0
-    for k, size in enumerate(arrays["atoms"]):
+    for k, size in enumerate(arrays["atoms"].tolist()):
         part = slice(last, last + size)
         last += size
         molecule = int(arrays["molecule"][k])

@@ -53,7 +53,9 @@ def test_overlaps_of_distant_atoms_are_left_out() -> None:
     """Exactly: nothing changes at 1e-9 eV on either side of the distance from which they are."""
     model = NDDO("AM1", scf=SCFOptions(tolerance=1e-9))
     for distance in (9.5, 11.5, 16.0, 17.5):
-        systems = Systems.from_ase(Atoms("COOH2", [[0, 0, 0], [1.2, 0, 0], [0, 0, distance], [-0.6, 0.9, 0], [-0.6, -0.9, 0]]))
+        systems = Systems.from_ase(
+            Atoms("COOH2", [[0, 0, 0], [1.2, 0, 0], [0, 0, distance], [-0.6, 0.9, 0], [-0.6, -0.9, 0]])
+        )
         found = model(systems, forces=True)
         with torch_alone():
             _assert_equal(found, model(systems, forces=True))

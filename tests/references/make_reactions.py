@@ -166,7 +166,10 @@ def saddle(record: dict) -> np.ndarray:
     model = NDDO("AM1")
     paths = relaxed_paths(*sides, model, images=11, fmax=0.2, max_steps=200)
     print(record["name"], paths[0].steps, paths[0].force, flush=True)
-    return saddles_on(sides[0], model, paths, fmax=0.005).systems.positions.numpy()
+    found = saddles_on(sides[0], model, paths, fmax=0.005)
+    if not bool(found.converged[0]):
+        raise ValueError("no saddle point was reached")
+    return found.systems.positions.numpy()
 
 
 def mopac_saddle(record: dict, at: np.ndarray) -> dict:
@@ -207,10 +210,11 @@ if __name__ == "__main__":
     for name, (symbols, reactant, product, charge) in GIVEN.items():
         entry = {"name": name, "charge": charge, "symbols": symbols}
         records.append(entry | {"reactant": reactant, "product": product})
+    made = []
     for record in records:
         try:
-            record["mopac"] = mopac_saddle(record, saddle(record))
+            made.append(record | {"mopac": mopac_saddle(record, saddle(record))})
         except Exception as error:
             print(f"{record['name']}: {error}", file=sys.stderr)
     target = Path(__file__).with_name("reactions.json")
-    target.write_text(json.dumps({"program": "MOPAC 22.0.6", "notes": NOTES, "records": records}) + "\n")
+    target.write_text(json.dumps({"program": "MOPAC 22.0.6", "notes": NOTES, "records": made}) + "\n")

@@ -1,0 +1,175 @@
+"""The labelled structures of the shipped model ``hybrid``, with what a fit needs of each, computed once and kept."""
+
+from __future__ import annotations
+
+import io
+import lzma
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from ase.io import read
+
+from nddo_ml import NDDO, AtomFeatures, Systems
+
+FOLDS = 10
+DIFFERENT = ("dimer", "pair", "step")  # kinds that are left out: other molecules' interaction; half-relaxed geometries
+PUSH = 0.012  # Å, standard deviation of the displacements v along which forces are compared
+SCHEMES = ("coupled cluster", "density functional")  # levels, each with zeros of its own
+AT_ONCE = 128
+SOURCES = {  # name: (file in recipes/data or in the data folder, level, σ of the energy of 20 atoms in eV)
+    "second": ("teacher_labels.npz.xz", 0, 0.08),
+    "first": ("teacher_labels.npz.xz", 1, 0.16),
+    "energies": ("teacher_energies.npz.xz", 0, 0.08),
+    "conformers": ("conformers.extxyz", 0, 0.10),
+    "molecules": ("mp2_molecules.extxyz", 0, 0.12),
+    "paths": ("teacher_paths.npz.xz", 0, 0.10),
+    "diatomics": ("diatomics.extxyz", 0, 0.10),
+}
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Structures of one source, atoms of all in one row."""
+
+    name: str
+    atoms: np.ndarray  # [structures] number of atoms
+    numbers: np.ndarray  # [atoms]
+    positions: np.ndarray  # [atoms, 3] Å
+    charge: np.ndarray  # [structures]
+    energy: np.ndarray  # [structures] eV
+    group: np.ndarray  # [structures] molecule, reaction or formula, text
+    forces: np.ndarray | None = None  # [atoms, 3] eV/Å
+    base: np.ndarray | None = None  # [structures] eV, of the parent
+    values: np.ndarray | None = None  # [atoms, functions] symmetry functions
+    slopes: np.ndarray | None = None  # [atoms, functions], half their difference between R + v and R − v
+    misses: np.ndarray | None = None  # [structures] eV, (F_parent − F)·v
+    length: np.ndarray | None = None  # [structures] Å, of v
+
+    @property
+    def fold(self) -> np.ndarray:
+        """A number below FOLDS, the same for all structures of a group; that of the diatomics is 9."""
+        if self.name == "diatomics":
+            return np.full(len(self.atoms), FOLDS - 1)
+        return np.array([zlib.crc32(g.encode()) % FOLDS for g in self.group.tolist()])
+
+    def batches(self) -> Iterator[tuple[np.ndarray, np.ndarray, Systems]]:
+        """Structures, their atoms, and both as systems, some at a time."""
+        ends = np.cumsum(self.atoms)
+        for some in np.split(np.arange(len(self.atoms)), range(AT_ONCE, len(self.atoms), AT_ONCE)):
+            rows = np.arange(ends[some[0]] - self.atoms[some[0]], ends[some[-1]])
+            owner = torch.arange(len(some)).repeat_interleave(torch.tensor(self.atoms[some]))
+            n = len(some)
+            yield (
+                some,
+                rows,
+                Systems(
+                    torch.tensor(self.numbers[rows]),
+                    torch.tensor(self.positions[rows]),
+                    owner,
+                    torch.tensor(self.charge[some]),
+                    torch.ones(n, dtype=torch.long),
+                    torch.zeros(n, 3, 3, dtype=torch.float64),
+                    torch.zeros(n, 3, dtype=torch.bool),
+                ),
+            )
+
+
+def read_labels(name: str, folder: Path) -> Labelled:
+    """A source's structures, from ``folder`` or from recipes/data."""
+    file, *_ = SOURCES[name]
+    path = folder / file
+    if not path.is_file():
+        path = Path(__file__).parents[1] / "data" / file
+    if path.suffix == ".extxyz":
+        return _of_frames(name, path)
+    with lzma.open(path) as opened:
+        return _of_arrays(name, dict(np.load(io.BytesIO(opened.read()))))
+
+
+def _of_frames(name: str, path: Path) -> Labelled:
+    frames = read(path, ":")
+    return Labelled(
+        name,
+        np.array([len(a) for a in frames]),
+        np.concatenate([a.numbers for a in frames]).astype(int),
+        np.concatenate([a.positions for a in frames]),
+        np.zeros(len(frames), dtype=int),
+        np.array([a.get_potential_energy() for a in frames]),
+        np.array([a.get_chemical_formula() for a in frames]),
+    )
+
+
+def _of_arrays(name: str, arrays: dict[str, np.ndarray]) -> Labelled:
+    atoms, molecule = arrays["atoms"].astype(int), arrays["molecule"].astype(int)
+    own = arrays["group"][molecule] if "group" in arrays else molecule
+    group = np.array([f"{'labels' if 'group' in arrays else name} {k}" for k in own])
+    charge = arrays.get("charge", np.zeros(len(atoms))).astype(int)
+    unit = 1e-3 if "group" in arrays else 1e-4
+    whole = Labelled(
+        name, atoms, arrays["numbers"].astype(int), arrays["positions"] * unit, charge, arrays["energy"], group
+    )
+    if name == "second":
+        chosen = arrays["second_frame"].astype(int)
+        return replace(_part(whole, chosen), energy=arrays["second_energy"].astype(float))
+    if name == "first":
+        chosen = np.flatnonzero(~np.isin(arrays["kind"], DIFFERENT))
+        whole = replace(whole, energy=whole.energy.astype(float), forces=arrays["forces"] / 1000)
+        return _part(whole, chosen)
+    return whole
+
+
+def _part(whole: Labelled, chosen: np.ndarray) -> Labelled:
+    """Some of the structures."""
+    ends = np.cumsum(whole.atoms)
+    rows = np.concatenate([np.arange(ends[k] - whole.atoms[k], ends[k]) for k in chosen])
+    forces = None if whole.forces is None else whole.forces[rows]
+    return Labelled(
+        whole.name,
+        whole.atoms[chosen],
+        whole.numbers[rows],
+        whole.positions[rows],
+        whole.charge[chosen],
+        whole.energy[chosen],
+        whole.group[chosen],
+        forces,
+    )
+
+
+def prepared(name: str, folder: Path, kept: Path, parent: NDDO, features: AtomFeatures) -> Labelled:
+    """A source with the parent's energies and the symmetry functions, from ``kept`` where it was there before."""
+    data, file = read_labels(name, folder), kept / f"{name}.npz"
+    if not file.is_file():
+        part = file.with_suffix(".part.npz")
+        np.savez(part, **_computed(data, parent, features))
+        part.rename(file)
+    return replace(data, **dict(np.load(file)))
+
+
+def _computed(data: Labelled, parent: NDDO, features: AtomFeatures) -> dict[str, np.ndarray]:
+    n, shape = len(data.atoms), (len(data.numbers), features.functions.n_features)
+    found = {"base": np.full(n, np.nan), "values": np.zeros(shape, np.float32)}
+    push = np.random.default_rng(5).normal(size=data.positions.shape) * PUSH
+    if data.forces is not None:
+        found |= {"slopes": np.zeros(shape, np.float32), "misses": np.zeros(n), "length": np.zeros(n)}
+    for some, rows, systems in data.batches():
+        said = parent(systems, forces=data.forces is not None, on_failure="mask")
+        found["base"][some] = said.energy.detach().numpy()
+        with torch.no_grad():
+            found["values"][rows] = features(systems).values.numpy()
+        if data.forces is None:
+            continue
+        v, owner = push[rows], systems.system_idx.numpy()
+        with torch.no_grad():
+            up, down = (
+                features(replace(systems, positions=systems.positions + sign * torch.tensor(v))).values
+                for sign in (1, -1)
+            )
+        found["slopes"][rows] = ((up - down) / 2).numpy()
+        missed = ((said.forces.detach().numpy() - data.forces[rows]) * v).sum(1)
+        found["misses"][some] = np.bincount(owner, missed)
+        found["length"][some] = np.sqrt(np.bincount(owner, (v * v).sum(1)))
+    return found
