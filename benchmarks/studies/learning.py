@@ -65,5 +65,5 @@ STUDY = Study(
     "Behler, Int. J. Quantum Chem. 115, 1032 (2015): forces are 3N labels where the energy is one.",
     run,
     {"data": "data/mlearn_si", "sizes": [20, 50, 100, 214], "members": 3, "epochs": [40, 12]},
-    {"data": "", "sizes": [4, 8], "members": 1, "epochs": [20, 3]},
+    {"data": "", "sizes": [4, 8], "members": 1, "epochs": [60, 12]},
 )

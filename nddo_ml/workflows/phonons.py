@@ -9,7 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from ase import Atoms, units
@@ -181,7 +181,7 @@ def _phonon(image: Atoms, calculator: Calculator, supercell: tuple[int, int, int
 
 def _dynamical_matrix(phonon: Phonopy, q: np.ndarray) -> np.ndarray:
     """[modes, modes] at a reduced wave vector."""
-    dynamical = phonon.dynamical_matrix
+    dynamical: Any = phonon.dynamical_matrix
     dynamical.run(q)
     return np.asarray(dynamical.dynamical_matrix)
 
