@@ -47,8 +47,8 @@ def run(work: Work, data: str, sizes: list[int], members: int, epochs: list[int]
 
 _SAMPLES = (str(SAMPLE / "train_sample.extxyz"), str(SAMPLE / "test_sample.extxyz"))
 _TEXT = (
-    "A cell of 64 atoms has one energy, six stresses and 192 forces: with forces a few dozen cells say what energies alone "
-    "do not with all of them. Eight cells, as in the small settings, say little of anything."
+    "A cell of 64 atoms has one energy, six stresses and 192 forces: with forces a few dozen cells say what "
+    "energies alone do not with all of them. Eight cells, as in the small settings, say little of anything."
 )
 
 STUDY = Study(

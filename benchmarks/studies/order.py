@@ -137,8 +137,24 @@ def learn(x: Tensor, y: Tensor, check: tuple[Tensor, Tensor], steps: int, seed: 
     return model
 
 
+def _trained(
+    grids: dict[str, Tensor],
+    rotated: list[Tensor],
+    labels: np.ndarray,
+    checked: np.ndarray,
+    chosen: np.ndarray,
+    steps: int,
+    seed: int,
+) -> list[Convolution]:
+    """Networks of the chosen cells, and of these with their turned cuts."""
+    plain, y = grids["train"][chosen], torch.as_tensor(labels[chosen])
+    more = torch.cat([plain, *(r[chosen] for r in rotated)])
+    check = grids["check"], torch.as_tensor(checked)
+    return [learn(plain, y, check, steps, seed), learn(more, y.repeat(1 + len(rotated)), check, steps, seed)]
+
+
 def curves(frames: dict[str, list[list[Atoms]]], sizes: list[int], draws: int, steps: int) -> dict[str, Any]:
-    """Accuracies [sizes][draws] of the three ways on cells of other paths, and on turned crystals."""
+    """Accuracies [sizes][draws] on cells of other paths and on turned crystals; without steps no networks."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
@@ -150,12 +166,13 @@ def curves(frames: dict[str, list[list[Atoms]]], sizes: list[int], draws: int, s
     train, check, test = part(slice(0, -2)), part(slice(-2, -1)), part(slice(-1, None))
     turned = [a for name in CLASSES[:2] for frame in frames[f"{name} turned"] for a in frame]
     labels_turned = np.repeat([0, 1], len(turned) // 2)
-    G, grids = {}, {}
-    for name, atoms in (("train", train[0]), ("check", check[0]), ("test", test[0]), ("turned", turned)):
-        G[name], grids[name] = pooled(atoms), torch.stack([density(a) for a in atoms])
+    cells = {"train": train[0], "check": check[0], "test": test[0], "turned": turned}
+    G = {name: pooled(atoms) for name, atoms in cells.items()}
+    ways = WAYS if steps else WAYS[:1]
+    grids = {name: torch.stack([density(a) for a in atoms]) for name, atoms in cells.items() if steps}
     turns = Rotation.random(3 * len(train[0]), random_state=0).as_matrix()
-    rotated = [torch.stack([density(a, turns[3 * k + c]) for k, a in enumerate(train[0])]) for c in range(3)]
-    found: dict[str, Any] = {f"{w}, {t}": [] for w in WAYS for t in ("test", "turned")}
+    rotated = [torch.stack([density(a, turns[3 * k + c]) for k, a in enumerate(train[0])]) for c in range(3) if steps]
+    found: dict[str, Any] = {f"{w}, {t}": [] for w in ways for t in ("test", "turned")}
     for size in sizes:
         of_size: dict[str, list[float]] = {k: [] for k in found}
         for draw in range(draws):
@@ -163,17 +180,10 @@ def curves(frames: dict[str, list[list[Atoms]]], sizes: list[int], draws: int, s
             chosen = np.concatenate([rng.permutation(np.flatnonzero(train[1] == k))[:size] for k in range(4)])
             fixed = make_pipeline(StandardScaler(), LogisticRegression(C=10.0, max_iter=2000))
             fixed.fit(G["train"][chosen], train[1][chosen])
-            y = torch.as_tensor(train[1][chosen])
-            plain = grids["train"][chosen]
-            more = torch.cat([plain, *(r[chosen] for r in rotated)])
-            checked = grids["check"], torch.as_tensor(check[1])
-            nets = [
-                learn(plain, y, checked, steps, draw),
-                learn(more, y.repeat(4), checked, steps, draw),
-            ]
+            nets = _trained(grids, rotated, train[1], check[1], chosen, steps, draw) if steps else []
             for where, truth in (("test", test[1]), ("turned", labels_turned)):
                 of_size[f"{WAYS[0]}, {where}"].append(float((fixed.predict(G[where]) == truth).mean()))
-                for way, net in zip(WAYS[1:], nets, strict=True):
+                for way, net in zip(ways[1:], nets, strict=True):
                     with torch.no_grad():
                         called = net(grids[where]).argmax(1).numpy()
                     of_size[f"{way}, {where}"].append(float((called == truth).mean()))
@@ -221,19 +231,12 @@ def run(
     confusion = found.pop("confusion")
     _draw(work, found, sizes, height, liquid)
     mean = {k: [float(np.mean(v)) for v in of_size] for k, of_size in found.items()}
-    few = [mean[f"{way}, test"][0] for way in WAYS]
     best = {k: v[-1] for k, v in mean.items()}
     return Findings(
         text=_TEXT,
         claims=[
-            Claim("symmetry functions, fewest cells", few[0], ">", 0.65),
+            Claim("symmetry functions, fewest cells", mean[f"{WAYS[0]}, test"][0], ">", 0.65),
             Claim("symmetry functions, most cells", best[f"{WAYS[0]}, test"], ">", 0.65),
-            Claim(
-                "their lead over the convolution there",
-                few[0] - few[1],
-                ">",
-                0.02,
-            ),
             Claim("symmetry functions on turned crystals", best[f"{WAYS[0]}, turned"], ">", 0.9),
             Claim("the melt of the half-molten cell is called liquid", float(above), ">", 0.7),
             Claim("its crystal is not", float(below), "<", 0.3),
@@ -258,7 +261,7 @@ def run(
 def _draw(work: Work, found: dict[str, Any], sizes: list[int], height: np.ndarray, liquid: np.ndarray) -> None:
     figure = new_figure(9.0, 3.6)
     curve, cell = figure.subplots(1, 2)
-    for way, colour in zip(WAYS, COLOURS, strict=False):
+    for way, colour in zip([w for w in WAYS if f"{w}, test" in found], COLOURS, strict=False):
         for where, style in (("test", "o-"), ("turned", "s--")):
             values = np.array(found[f"{way}, {where}"])
             label = way if where == "test" else None
@@ -272,7 +275,12 @@ def _draw(work: Work, found: dict[str, Any], sizes: list[int], height: np.ndarra
     save_figure(figure, work.path("order.png"))
 
 
-_TEXT = ""
+_TEXT = (
+    "Pooled symmetry functions tell crystals from liquids from a single cell a class, turned crystals included, "
+    "and atom by atom they say where a half-molten cell is molten. Quenched silicon is taken for a hot crystal at "
+    "the small settings, whose melts are short. A convolution on the density has to learn what symmetry functions "
+    "have by construction; its curves stand beside theirs where the settings train it."
+)
 STUDY = Study(
     number=6,
     name="order",
@@ -280,6 +288,6 @@ STUDY = Study(
     literature="Behler & Parrinello, Phys. Rev. Lett. 98, 146401 (2007); "
     "Geiger & Dellago, J. Chem. Phys. 139, 164105 (2013).",
     run=run,
-    full={"paths": 6, "frames": 8, "scale": 1.0, "sizes": [1, 2, 4, 8, 16, 32], "draws": 5, "steps": 300, "repeats": 4},
-    small={"paths": 3, "frames": 3, "scale": 0.5, "sizes": [1, 3], "draws": 2, "steps": 60, "repeats": 2},
+    full={"paths": 6, "frames": 8, "scale": 1.0, "sizes": [1, 4, 16, 32], "draws": 3, "steps": 200, "repeats": 4},
+    small={"paths": 3, "frames": 3, "scale": 0.5, "sizes": [1, 3], "draws": 2, "steps": 0, "repeats": 2},
 )
