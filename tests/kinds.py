@@ -103,6 +103,7 @@ KINDS = {
     "NNP with terms": Kind(with_terms),
     "NNP with charges": Kind(lambda: make_nnp(CHNO, charges="qeq")),
     "committee with charges": Kind(lambda: merged([make_nnp(CHNO, seed=k, charges="charges") for k in (0, 7)])),
+    "hybrid": Kind(lambda: load_model("hybrid")),
     "hybrid-chno": Kind(lambda: load_model("hybrid-chno")),
     "nnp-chno": Kind(lambda: load_model("nnp-chno")),
 }

@@ -51,8 +51,8 @@ class Changed:
 class Share:
     """The systems of a batch that the core is asked for: float64 on a CPU.
 
-    Open shells with d orbitals are torch's: their solutions are many and lie close, and of a hundred the core's search
-    ends in one that is higher, by rounding alone, as often as torch's does.
+    Open shells with d orbitals are torch's: their solutions are many and lie close, and the core's search, which by
+    rounding takes another way, ends in higher ones more often than in lower ones (ARCHITECTURE.md has the count).
     """
 
     index: Tensor  # [k] systems

@@ -24,7 +24,7 @@ from rdkit import Chem, RDLogger
 from run import arguments, forbidden
 
 from nddo_ml.generate import geometries
-from nddo_ml.generate.exclusion import Exclusion
+from nddo_ml.generate.exclusion import Exclusion, skeletons_of_atoms
 
 R = "R"  # in a template: a random substituent
 SUBSTITUENTS = ("", "", "", "C", "CC", "OC", "C(C)=O", "C#N", "C(=O)OC", "N(C)C", "c9ccccc9", "C=C", "CO", "C(N)=O")
@@ -147,6 +147,8 @@ def path_of(rng: random.Random, exclusion: Exclusion, teacher: AIQM2) -> list[At
         moved = relaxed(atoms, pairs, at)
         if moved is None or not geometries.sound(moved):
             break
+        if not exclusion.skeletons.isdisjoint(skeletons_of_atoms(moved)):
+            return []
         atoms = moved
         atoms.positions = np.round(atoms.positions - atoms.positions.mean(0), 4)
         atoms.info = {"smiles": plain, "kind": "path"}

@@ -28,7 +28,7 @@ from nddo_ml.units import EV_KCAL_MOL
 
 PARENT = "RM1-D3H4"
 CUTOFF, ANGULAR, RESOLVED = 5.0, 3.5, ("H", "C", "N", "O")
-EPOCHS = 30
+EPOCHS = 15
 WIDTH = 1.5  # of the domain
 ENVIRONMENTS = 12_000  # of an element and source that the domain is made of
 ONE_SIGMA, TWO_SIGMA = 0.683, 0.954

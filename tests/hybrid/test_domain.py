@@ -138,3 +138,30 @@ def test_trust_does_not_depend_on_the_batch(faded: AtomFeatures) -> None:
     together = faded(Systems.from_ase(frames)).trust
     alone = torch.cat([faded(batch(frame)).trust for frame in frames])
     torch.testing.assert_close(together, alone, rtol=0, atol=1e-12)
+
+
+def domain_of(plain: AtomFeatures, seen: Systems, held_out: Systems | None = None, **options: bool) -> AtomFeatures:
+    def environments(systems: Systems) -> tuple[torch.Tensor, torch.Tensor]:
+        with torch.no_grad():
+            return plain(systems).values, systems.numbers
+
+    others = None if held_out is None else environments(held_out)
+    domain = Domain.fit(*environments(seen), 1.5, others, **SMALL, **options)
+    return AtomFeatures(plain.functions, plain.scaler, plain.bonded, domain)
+
+
+def test_data_with_breaking_bonds_are_trusted_where_bonds_break(plain: AtomFeatures) -> None:
+    data = batch(*(pulled(0.05 * k) for k in range(20)))
+    halfway = batch(pulled(0.7))
+    kept, faded = (domain_of(plain, data, breaking=b)(halfway).trust for b in (True, False))
+    assert bool((kept == 1).all())
+    assert float(faded.min()) < 0.5
+
+
+def test_held_out_molecules_widen_the_borders(plain: AtomFeatures) -> None:
+    data = batch(*(rattled("CH3OH", k, 0.05) for k in range(20)))
+    other = batch("C2H6")
+    narrow, wide = (domain_of(plain, data, held_out) for held_out in (None, other))
+    assert float(narrow(other).trust.max()) < 1
+    assert bool((wide(other).trust > 0.99).all())
+    assert torch.equal(narrow(data).trust.sign(), wide(data).trust.sign())

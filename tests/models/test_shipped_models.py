@@ -7,6 +7,7 @@ import torch
 from ase import Atoms
 from ase.build import molecule
 from ase.data.s22 import create_s22_system, get_interaction_energy_cc
+from ase.io import read
 from ase.units import kcal, mol
 from finite_differences import force_from_energies
 from places import ROOT
@@ -17,6 +18,14 @@ from nddo_ml.evaluation.tables import tabulate, with_fitted_zero
 from nddo_ml.models.saved import shipped_models
 
 SAMPLE = ROOT / "examples" / "molecules" / "displaced.extxyz"
+HELD_OUT = ROOT / "tests" / "data" / "held_out_scans.extxyz"
+
+
+@pytest.fixture(scope="module")
+def wide() -> NDDO:
+    model = load_model("hybrid")
+    assert isinstance(model, NDDO)
+    return model
 
 
 @pytest.fixture(scope="module")
@@ -33,12 +42,19 @@ def potential() -> NNP:
     return model
 
 
-def test_names_and_cards(hybrid, potential):
-    assert shipped_models() == ["hybrid-chno", "nnp-chno"]
-    for model in (hybrid, potential):
+def test_names_and_cards(wide, hybrid, potential):
+    assert shipped_models() == ["hybrid", "hybrid-chno", "nnp-chno"]
+    for model in (wide, hybrid, potential):
         assert model.name in shipped_models()
-        assert model.elements == {1, 6, 7, 8}
-        for key in ("level", "data_source", "data_licence", "limits", "recipe", "test_errors"):
+        assert model.elements == (NDDO("RM1").elements if model is wide else {1, 6, 7, 8})
+        for key in (
+            "level",
+            "data_source",
+            "data_licence",
+            "limits",
+            "recipe",
+            "held_out_errors" if model is wide else "test_errors",
+        ):
             assert model.card[key], key
 
 
@@ -51,6 +67,29 @@ def test_the_hybrid_has_half_the_parents_errors_of_forces(hybrid):
     assert errors[0]["forces"] < 0.55 * errors[1]["forces"]
     assert errors[0]["energy"] < errors[1]["energy"]
     assert errors[0]["dipole"] < errors[1]["dipole"]
+
+
+def test_the_wide_hybrid_on_torsion_scans_that_it_never_saw(wide):
+    """Ions and molecules with S, F, Cl: energies relative to a molecule's mean."""
+    frames = read(HELD_OUT, ":")
+    names = [a.info["smiles"] for a in frames]
+    rows = torch.tensor([[float(a == b) for b in names] for a in names], dtype=torch.float64)
+    from_mean = torch.eye(len(names), dtype=torch.float64) - rows / rows.sum(1, keepdim=True)
+    reference = torch.tensor([a.get_potential_energy() for a in frames])
+    errors = [
+        (from_mean @ (m(Systems.from_ase(frames)).energy - reference)).abs().mean() for m in (wide, NDDO("RM1-D3H4"))
+    ]
+    assert errors[0] < 0.75 * errors[1]
+
+
+def test_the_wide_hybrid_fades_to_its_parent_and_says_so(wide):
+    near = Systems.from_ase([molecule("CH3OH"), molecule("CH3SH")])
+    squeezed = molecule("C6H6")
+    squeezed.positions *= 0.7
+    away = Systems.from_ase(squeezed)
+    far = wide(away)
+    assert float(wide(near).energy_spread.max()) < 0.3 < float(far.energy_spread)
+    torch.testing.assert_close(far.energy, NDDO("RM1-D3H4")(away).energy, rtol=0, atol=1e-6)
 
 
 def test_isolated_atoms_are_the_parents_and_fragments_do_not_interact(hybrid):
