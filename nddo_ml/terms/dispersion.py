@@ -53,7 +53,7 @@ class DispersionD3:
         """
         self.check(systems)
         if bool(systems.pbc.any()):
-            each = [systems.select([k]) for k in range(systems.n_systems)]
+            each = [systems[k] for k in range(systems.n_systems)]
             return torch.cat([self._cell(one) if bool(one.pbc.any()) else self._batch(one) for one in each])
         parts = [self._batch(part) for part in _parts(systems)]
         return parts[0] if len(parts) == 1 else torch.cat(parts)

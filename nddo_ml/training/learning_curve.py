@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean, stdev
+from typing import Any
 
 import torch
 
@@ -120,7 +121,7 @@ def draw_learning_curve(points: Sequence[CurvePoint], quantities: Sequence[str],
 
 
 def _point(config: TrainConfig, subset: Dataset, share: float, chosen: tuple[str, ...], test: Dataset) -> CurvePoint:
-    weights = {name: getattr(config.loss, name) if name in chosen else 0.0 for name in LABELS}
+    weights: dict[str, Any] = {name: getattr(config.loss, name) if name in chosen else 0.0 for name in LABELS}
     loss: LossConfig = replace(config.loss, **weights)
     phases = tuple(
         p if p.optimizer == "lbfgs" else replace(p, epochs=round(p.epochs / share**0.5)) for p in config.phases

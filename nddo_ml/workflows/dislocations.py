@@ -8,6 +8,7 @@ prefactor ``k = b·B·b`` follows from the elastic constants alone by the integr
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -115,7 +116,8 @@ def relaxed(model: AbstractModel, made: Cylinder, *, force: float = 0.01, steps:
     """
     atoms = made.displaced.copy()
     atoms.calc = NDDOCalculator(model)
-    if not LBFGS(atoms, logfile=None).run(fmax=force, steps=steps):
+    optimizer = LBFGS(atoms, logfile=os.devnull)
+    if not optimizer.run(fmax=force, steps=steps):
         raise RelaxationError(f"{made.kind} dislocation: forces did not fall below {force} eV/Å in {steps} steps")
     return atoms
 

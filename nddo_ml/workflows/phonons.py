@@ -9,7 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from ase import Atoms, units
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 FACE_CENTRED = {"Γ": (0.0, 0.0, 0.0), "X": (0.0, 0.0, 1.0), "L": (0.5, 0.5, 0.5)}
 _STEP = 0.02  # Å, of the displacements
 _VOLUME = 0.01  # of the volume, by which Grüneisen parameters are differences
+_THZ = 1e-2 * np.sqrt(units._e / units._amu) / (2 * np.pi)  # of the root of an eV/Å²/u
 _STILL = 0.05  # THz: slower modes are translations, which have no Grüneisen parameter
 
 
@@ -87,7 +88,7 @@ def phonons(
         below, here, above = (_dynamical_matrix(p, q) for p in (small, middle, large))
         squares, modes = np.linalg.eigh(here)
         change = np.einsum("ij,ik,kj->j", modes.conj(), above - below, modes).real / logarithm
-        frequencies[name] = np.asarray(middle.get_frequencies(q))
+        frequencies[name] = np.sign(squares) * np.sqrt(np.abs(squares)) * _THZ
         with np.errstate(divide="ignore", invalid="ignore"):
             gruneisen[name] = np.where(frequencies[name] > _STILL, -change / (2 * squares), np.nan)
     return Phonons(frequencies, gruneisen)
@@ -180,7 +181,7 @@ def _phonon(image: Atoms, calculator: Calculator, supercell: tuple[int, int, int
 
 def _dynamical_matrix(phonon: Phonopy, q: np.ndarray) -> np.ndarray:
     """[modes, modes] at a reduced wave vector."""
-    dynamical = phonon.dynamical_matrix
+    dynamical: Any = phonon.dynamical_matrix
     dynamical.run(q)
     return np.asarray(dynamical.dynamical_matrix)
 

@@ -145,36 +145,18 @@ def test_energy_of_a_cell_by_model_file(tmp_path, capsys):
     assert json.loads(capsys.readouterr().out)[0]["natoms"] == 2
 
 
+@pytest.mark.slow
 def test_surface(tmp_path, capsys):
     model = DATA / "mlearn_si" / "model.pt"
     assert call("surface", model, "--layers", "6", "--json", "-") == 0
     rows = json.loads(capsys.readouterr().out)[str(model)]
     assert [r["name"] for r in rows] == ["1×1", "p(2×1) symmetric", "p(2×1) buckled", "p(2×2)", "c(4×2)"]
     assert [len(r["dimers"]) for r in rows] == [0, 2, 2, 4, 8]
-    assert call("surface", model, "--layers", "8") == 2
-    assert "6, 10, 14, … layers" in capsys.readouterr().err
-
-
-@pytest.mark.slow
-def test_surface_as_a_table_and_a_figure(tmp_path, capsys):
-    model = DATA / "mlearn_si" / "model.pt"
     assert call("surface", model, "--layers", "6", "--anneal", "0.1", "--figure", tmp_path / "s.png") == 0
     assert "annealed" in capsys.readouterr().out
     assert (tmp_path / "s.png").stat().st_size > 10_000
 
 
-def test_constants_of_any_file(silicon, tmp_path, capsys):
-    """A primitive CIF, a POSCAR that lies askew and the cubic cell are one crystal."""
-    save_model(silicon, tmp_path / "si.pt")
-    askew = bulk("Si")
-    askew.rotate(31, (1, 2, 3), rotate_cell=True)
-    for name, atoms in {"si.cif": bulk("Si"), "POSCAR": askew, "si.xyz": bulk("Si", cubic=True)}.items():
-        write(tmp_path / name, atoms)
-    files = [tmp_path / name for name in ("si.cif", "POSCAR", "si.xyz")]
-    assert call("solid", tmp_path / "si.pt", *files, "--json", "-") == 0
-    records = json.loads(capsys.readouterr().out)
-    assert {r["space_group"] for r in records} == {"Fd-3m (227)"}
-    for r in records[1:]:
-        assert r["elastic_constants_GPa"] == [
-            pytest.approx(row, abs=0.1) for row in records[0]["elastic_constants_GPa"]
-        ]
+def test_surface_refuses_slabs_of_unlike_faces(capsys):
+    assert call("surface", DATA / "mlearn_si" / "model.pt", "--layers", "8") == 2
+    assert "6, 10, 14, … layers" in capsys.readouterr().err

@@ -8,8 +8,10 @@ from ase import Atoms, units
 from ase.build import bulk
 from ase.calculators.emt import EMT
 from ase.calculators.lj import LennardJones
+from ase.io import write
 
 from nddo_ml import InputError
+from nddo_ml.structures.read import read_files
 from nddo_ml.workflows.calculator import NDDOCalculator
 from nddo_ml.workflows.crystal_axes import turned
 from nddo_ml.workflows.phonons import thermal_expansion
@@ -61,6 +63,21 @@ def test_constants_do_not_depend_on_the_frame(cubic, turn):
     np.testing.assert_allclose(found.constants, expected.constants, atol=1e-5)
 
 
+def test_constants_do_not_depend_on_the_file(silicon, tmp_path):
+    """A primitive CIF, a POSCAR that lies askew and the cubic cell are one crystal; shears move its two atoms apart."""
+    askew = bulk("Si")
+    askew.rotate(31, (1, 2, 3), rotate_cell=True)
+    for name, atoms in {"si.cif": bulk("Si"), "POSCAR": askew, "si.xyz": bulk("Si", cubic=True)}.items():
+        write(tmp_path / name, atoms)
+    structures, errors = read_files([tmp_path / name for name in ("si.cif", "POSCAR", "si.xyz")])
+    assert not errors
+    calculator = NDDOCalculator(silicon)
+    found = [elastic_constants(s.atoms, calculator, force=1e-3) for s in structures]
+    assert {f.space_group for f in found} == {"Fd-3m (227)"}
+    for other in found[1:]:
+        np.testing.assert_allclose(other.constants, found[0].constants, atol=0.2)
+
+
 def test_constants_of_a_hexagonal_crystal():
     """C66 = (C11 − C12)/2, and nothing couples normal strains with shear, in whatever frame (Nye, Table 9)."""
     calculator = LennardJones(epsilon=0.1, sigma=2.5, rc=9.0, smooth=True, ro=6.0)
@@ -110,6 +127,8 @@ def test_thermal_expansion_of_copper():
     assert 3e-5 < at_room < 7e-5
     assert found.volumes[0] > atoms.get_volume()
     assert np.all(np.diff(found.volumes) > 0)
+    assert np.isnan(found.gruneisen[0])
+    assert np.interp(300, found.temperatures[1:], found.gruneisen[1:]) == pytest.approx(2.0, abs=0.4)  # measured
 
 
 def test_constant_energy_dynamics(silicon, silicon_cell):

@@ -57,7 +57,7 @@ def test_buckling_alternates() -> None:
 
 
 def test_dimers_form_and_buckle(trained: AbstractModel) -> None:
-    """2.3 Å and 0.7 Å in nature; the gain is half of PBE's 1.8 to 2.0 eV, since the data have few surfaces."""
+    """2.3 Å and 0.7 Å in nature; the gain is half of PBE's 1.8 to 2.0 eV, since no cell has the ideal face."""
     found = {r.name: r for r in reconstructions(trained, names=["p(2×1) symmetric", "p(2×1) buckled"], layers=6)}
     flat, buckled = found["p(2×1) symmetric"], found["p(2×1) buckled"]
     assert all(r.converged for r in found.values())
