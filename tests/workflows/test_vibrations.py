@@ -16,7 +16,7 @@ from places import REFERENCES
 
 from nddo_ml import NDDO, InputError, Systems
 from nddo_ml.units import EV_KCAL_MOL
-from nddo_ml.workflows.normal_modes import named_mode, normal_modes
+from nddo_ml.workflows.normal_modes import named_mode, normal_modes, walls
 from nddo_ml.workflows.second_derivatives import second_derivatives
 from nddo_ml.workflows.symmetry_number import symmetry_number
 from nddo_ml.workflows.thermochemistry import thermochemistry
@@ -144,3 +144,8 @@ def test_a_mode_is_named_by_what_moves() -> None:
     mode = torch.tensor([[0.0, 0, 0], [1.0, 0, 0], [0.5, 0, 0]], dtype=torch.float64)
     masses = torch.tensor([16.0, 1.0, 1.0], dtype=torch.float64)
     assert named_mode(mode, [8, 1, 1], masses) == "H1 80 %, H2 20 %"
+
+
+def test_modes_that_no_molecule_has_are_named() -> None:
+    assert walls([-1068.0, 3209.5, 4401.0]) == ""
+    assert walls([-1068.0, 3349.5, 21564.6]).startswith("expected no mode above 6000 cm⁻¹; got 21565: ")
