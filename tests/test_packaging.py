@@ -37,7 +37,11 @@ def test_types_are_shipped(package):
     assert "py.typed" in PROJECT["tool"]["setuptools"]["package-data"][package]
 
 
-IMPORT_NAMES = {"pillow": "PIL", "pyscf-dispersion": "pyscf"}  # where they differ from the package's name
+IMPORT_NAMES = {  # where they differ from the package's name
+    "pillow": "PIL",
+    "pyscf-dispersion": "pyscf",
+    "torch-sim-atomistic": "torch_sim",
+}
 INDIRECT = {"tad_mctc": "tad-dftd3", "pydantic_core": "pydantic"}  # a package of the same authors, brought by this one
 
 

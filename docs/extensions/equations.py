@@ -20,7 +20,7 @@ SIGNS = {
     "−": "-", "·": r"\cdot ", "×": r"\times ", "±": r"\pm ", "∂": r"\partial ", "∫": r"\int ", "∞": r"\infty ",
     "→": r"\to ", "←": r"\leftarrow ", "≤": r"\le ", "≥": r"\ge ", "≠": r"\ne ", "≈": r"\approx ", "∝": r"\propto ",
     "∈": r"\in ", "∇": r"\nabla ", "⊗": r"\otimes ", "⟨": r"\langle ", "⟩": r"\rangle ", "½": r"\tfrac{1}{2}",
-    "⅓": r"\tfrac{1}{3}", "⅔": r"\tfrac{2}{3}",
+    "†": r"^{\dagger}", "⅓": r"\tfrac{1}{3}", "⅔": r"\tfrac{2}{3}",
     "…": r"\dots ", "Å": r"\text{Å}", "°": r"^{\circ}", "ℏ": r"\hbar ", "′": "'", "{": r"\{", "}": r"\}", "%": r"\%",
     "&": r"\&", "#": r"\#", "$": r"\$",
 }  # fmt: skip
