@@ -9,6 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -151,10 +152,8 @@ def thermal_expansion(
 
 
 def _needs_phonopy() -> None:
-    try:
-        import phonopy  # noqa: F401
-    except ImportError:
-        raise InputError("phonons need phonopy: pip install nddo-ml[solids]") from None
+    if find_spec("phonopy") is None:
+        raise InputError("phonons need phonopy: pip install nddo-ml[solids]")
 
 
 def _phonon(image: Atoms, calculator: Calculator, supercell: tuple[int, int, int]) -> Phonopy:

@@ -113,16 +113,18 @@ def main() -> None:
     for name in ("data", "kept", "output"):
         parser.add_argument(name, type=Path)
     parser.add_argument("--epochs", type=int, default=EPOCHS)
+    parser.add_argument("--parent", default=PARENT, help="method; the folder `kept` is one parent's")
     options = parser.parse_args()
     options.kept.mkdir(parents=True, exist_ok=True)
-    parent, plain = NDDO(PARENT), plain_features()
+    parent, plain = NDDO(options.parent), plain_features()
     sources = [prepared(name, options.data, options.kept, parent, plain) for name in SOURCES]
     fit = Fit(Data(sources))
     fit.run(options.epochs, lambda epoch, loss: print(f"epoch {epoch}: loss {loss:.2f}", flush=True))
     uncertainty, report = calibrated(fit)
     print(json.dumps({"uncertainty": uncertainty, **report}, indent=1))
     added = correction_of(fit, fading(plain, sources), uncertainty)
-    save_model(NDDO(PARENT, correction=added, name="hybrid"), options.output, {**CARD, "held_out_errors": report})
+    model = NDDO(options.parent, correction=added, name="hybrid")
+    save_model(model, options.output, {**CARD, "held_out_errors": report})
 
 
 if __name__ == "__main__":

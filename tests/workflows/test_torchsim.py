@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
 import numpy as np
 import pytest
 import torch
@@ -13,7 +15,7 @@ from nddo_ml import NDDO, InputError, Systems
 from nddo_ml.models.base import AbstractModel
 
 ts = pytest.importorskip("torch_sim")
-from nddo_ml.workflows.torchsim import TorchSimModel  # noqa: E402
+TorchSimModel = import_module("nddo_ml.workflows.torchsim").TorchSimModel
 
 MODELS = {"method": lambda: NDDO("AM1"), "hybrid": lambda: hybrid(shifts), "potential": lambda: make_nnp(CHNO)}
 CPU = torch.device("cpu")
