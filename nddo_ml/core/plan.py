@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nddo_ml.core.library import Tables, address
+from nddo_ml.core.library import address
 from nddo_ml.core.parameters import of_elements
 from nddo_ml.core.tables import CoreTables
 from nddo_ml.elements import atomic_masses
@@ -25,7 +25,7 @@ class Plan:
     """The atoms of a batch in the core's order, molecule after molecule, wide atoms first."""
 
     method: Method
-    tables: Tables
+    tables: CoreTables  # held here: two threads that are first may have made their own
     numbers: np.ndarray  # [atoms] in the core's order
     order: np.ndarray  # [atoms] indices into the batch
     back: np.ndarray  # [atoms] its inverse
@@ -66,7 +66,7 @@ class Plan:
         n_orbitals = np.bincount(idx, weights=width, minlength=n).astype(np.int64)
         return cls(
             method,
-            tables=_tables(method.constants).prepare(table, numbers),
+            tables=_tables(method.constants).prepared(table, numbers),
             numbers=np.ascontiguousarray(numbers[order]),
             order=order,
             back=back,

@@ -103,6 +103,8 @@ def solve(
         "positions": systems.positions.detach().numpy()[plan.order],
         "guess": _array(guess),
         "factors": _array(factors),
+        "closed_angles": _angles(1),
+        "open_angles": _angles(2),
         "surrounding": None if around is None else _array(around.potential),
         "reaction": None if around is None else _array(around.reaction),
     }
@@ -143,14 +145,12 @@ def _batch(plan: Plan, table: ParameterTable, options: Options, arrays: _Arrays)
     n, spins, size, _ = plan.shape
     surrounding = arrays["surrounding"]
     return Batch(
-        ctypes.pointer(plan.tables),
+        ctypes.pointer(plan.tables.structure),
         ctypes.pointer(_method_table(plan.method, table)),
         options,
         n,
         spins,
         size,
-        closed_angles=address(_angles(1)),
-        open_angles=address(_angles(2)),
         n_surrounded=0 if surrounding is None else surrounding.shape[1],
         **plan.addresses,
         **{name: address(array) for name, array in arrays.items()},

@@ -41,7 +41,10 @@ def _permutation(width: int) -> np.ndarray:
 
 
 class CoreTables:
-    """The tables of one set of constants, filled as widths of atoms and quantum numbers occur."""
+    """The tables of one set of constants, filled as widths of atoms and quantum numbers occur.
+
+    It owns what the core reads through ``structure``, and must outlive that.
+    """
 
     def __init__(self, constants: Constants) -> None:
         self.structure = Tables()
@@ -64,8 +67,8 @@ class CoreTables:
         pd = [k for k, (i, j) in enumerate(packed_pairs(9)) if SHELL[i] == 2 and SHELL[j] == 1]
         t.pd_moment = self._keep(angular[:, pd])
 
-    def prepare(self, table: ParameterTable, row: np.ndarray) -> Tables:
-        """The structure with what the atoms of these rows need."""
+    def prepared(self, table: ParameterTable, row: np.ndarray) -> CoreTables:
+        """Itself, with what the atoms of these rows need."""
         kinds = {tuple(kind) for kind in table.integers[np.unique(row)].tolist()} - self._kinds
         if kinds:
             with self._lock:
@@ -76,7 +79,7 @@ class CoreTables:
                         if shell not in self._shells:
                             self._add_shell(shell)
                 self._kinds |= kinds
-        return self.structure
+        return self
 
     def _keep(self, values: object, dtype: type = np.float64) -> int:
         array: np.ndarray = np.ascontiguousarray(values, dtype=dtype)

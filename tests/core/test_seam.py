@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from threading import Barrier
 
 import numpy as np
 import pytest
@@ -22,6 +24,7 @@ from nddo_ml.environments.field import UniformField
 from nddo_ml.hybrid.features import AtomFeatures
 from nddo_ml.models.open import open_model
 from nddo_ml.scf.solve import SCFOptions
+from nddo_ml.units import CODATA_2018
 
 pytestmark = pytest.mark.skipif(library() is None, reason="the compiled core was not built")
 
@@ -147,3 +150,21 @@ def test_forces_do_not_depend_on_the_mode_of_gradients(name: str) -> None:
     with torch.no_grad():
         without = model(molecule("CH3OH"), forces=True).forces
     assert torch.equal(with_graphs, without)
+
+
+def test_the_first_batches_of_several_threads() -> None:
+    """Each thread may find the core's tables missing and make its own: they must live as long as they are read."""
+    systems = Systems.from_ase([molecule(n) for n in _NAMES])
+    for k in range(6):
+        model = NDDO("AM1")
+        constants = replace(CODATA_2018, hartree_ev=CODATA_2018.hartree_ev * (1 + 1e-12 * k))
+        model.method = replace(model.method, info=replace(model.method.info, constants=constants))
+        together = Barrier(4)
+
+        def energies(_: int, model: NDDO = model, together: Barrier = together) -> Tensor:
+            together.wait()
+            return torch.stack([model(systems).energy for _ in range(3)])
+
+        with ThreadPoolExecutor(4) as pool:
+            found = torch.stack(list(pool.map(energies, range(4))))
+        torch.testing.assert_close(found, found[:1, :1].expand_as(found), rtol=0, atol=0)
