@@ -141,6 +141,13 @@ RINGS: dict[str, tuple[str, ...]] = {
     "I": (),
 }
 
+BOWLS = (  # polycycles that are flat or bowls, by little energy
+    *("c1cc2ccc3ccc4ccc5ccc1c1c2c3c4c51", "c1cc2ccc3ccc4ccc5cnc1c1c2c3c4c51", "c1ccc2c3cccc4cccc(c2c1)c43"),
+    *("C1C2=C3C4=C1C=CC5=C4C6=C(C5)C=CC7=C6C3=C(C7)C=C2", "C1=Cc2cccc3cccc1c23", "C1=Cc2cc3c4c(c2C1)C=Cc4ccc3"),
+    *("C1c2cccc3c2-c2c1cccc2C3", "c1cc2cccc3c4cccc5cccc(c(c1)c23)c54"),
+    *("N1c2cccc3cccc1c23", "O1c2cccc3cccc1c23", "C1=CC2=CC=CC3=CC=CC1=C23", "c1cc2c3c(c1)Cc1cccc(c13)C2"),
+)
+
 SIDE_CHAINS = {  # of the amino acids, bonded to Cα; proline closes its ring and is written apart
     "G": "",
     "A": "C",

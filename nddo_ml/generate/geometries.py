@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -141,6 +142,24 @@ def straightening(atoms: Atoms, centre: int, points: int, widest: float = 180.0)
     for angle in np.linspace(now, min(widest, 179.9), points + 1)[1:]:
         made = atoms.copy()
         made.set_angle(fixed, centre, moved, angle, indices=[moved])
+        found.append(made)
+    return [a for a in found if sound(a)]
+
+
+def curved(atoms: Atoms, curvatures: Sequence[float]) -> list[Atoms]:
+    """A nearly flat molecule bent to bowls: its heavy atoms at ``z = κ r²``, r the distance from their centre.
+
+    The plane is that of their two largest principal axes, κ in Å⁻¹, 0 is flat; hydrogens go with the nearest of them.
+    """
+    heavy = np.flatnonzero(atoms.numbers > 1)
+    nearest = heavy[atoms.get_all_distances()[:, heavy].argmin(axis=1)]
+    x = atoms.positions - atoms.positions[heavy].mean(axis=0)
+    x = x @ np.linalg.svd(x[heavy])[2].T
+    found = []
+    for curvature in curvatures:
+        made = atoms.copy()
+        lifted = x[:, 2] - x[nearest, 2] + curvature * np.square(x[nearest, :2]).sum(axis=1)
+        made.positions = np.column_stack([x[:, :2], lifted])
         found.append(made)
     return [a for a in found if sound(a)]
 

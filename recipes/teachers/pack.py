@@ -1,6 +1,6 @@
 """Selects from the blocks of ``run.py`` and ``special.py`` what fits into one small file.
 
-    python recipes/teachers/pack.py FOLDER recipes/data/teacher_labels.npz.xz [--megabytes 6]
+    python recipes/teachers/pack.py FOLDER recipes/data/teacher_labels.npz.xz [--megabytes 6] [--plain]
 
 The tenth of the structures on which AIMNet2's four networks differ most (standard deviation of the energy over the
 square root of the number of atoms) is left out, and ions of which a proton has left: where a hydrogen is bonded to
@@ -76,9 +76,9 @@ def joined(blocks: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     return {name: np.concatenate(values) for name, values in made.items()}
 
 
-def written(arrays: dict[str, np.ndarray]) -> bytes:
+def written(arrays: dict[str, np.ndarray], plain: bool = False) -> bytes:
     content = io.BytesIO()
-    np.savez(content, **arrays)
+    np.savez(content, **{name: values for name, values in arrays.items() if not (plain and name == "charges")})
     return lzma.compress(content.getvalue(), preset=9)
 
 
@@ -98,6 +98,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("target", type=Path)
     parser.add_argument("--megabytes", type=float, default=6.0)
+    parser.add_argument("--plain", action="store_true", help="without charges, which take a tenth")
     options = parser.parse_args()
     blocks = read_blocks(options.folder)
     spreads = [b["energy_spread"] / np.sqrt(b["atoms"]) for b in blocks]
@@ -106,7 +107,8 @@ def main() -> None:
     rank = [np.array([LATER.get(k, 0) for k in b["kind"]]) for b in blocks]
     print(f"{sum(map(len, spreads))} structures, {sum(g.sum() for g in good)} good; spread below {limit:.5f} eV/√atoms")
     for last in (2, 1, 0):
-        content = written(joined([chosen(b, g & (r <= last)) for b, g, r in zip(blocks, good, rank, strict=True)]))
+        parts = [chosen(b, g & (r <= last)) for b, g, r in zip(blocks, good, rank, strict=True)]
+        content = written(joined(parts), options.plain)
         if len(content) <= options.megabytes * 1e6:
             break
     else:

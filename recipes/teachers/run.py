@@ -22,6 +22,7 @@ from aimnet2 import AIMNet2
 from aiqm2 import AIQM2
 from ase import Atoms
 from rdkit import Chem, RDLogger
+from unpack import arrays_of
 
 from nddo_ml import Prediction, Systems
 from nddo_ml.generate import geometries, molecules, protonation
@@ -67,7 +68,7 @@ class Recorded:
         self.frames: dict[bytes, Atoms] = {}
         self.said: dict[bytes, dict[str, Any]] = {}
 
-    def __call__(self, systems: Systems, *, forces: bool = True) -> Prediction:
+    def __call__(self, systems: Systems, **_: object) -> Prediction:
         results = self.label(systems.to_ase())
         order = systems.system_idx.argsort(stable=True)
         gradient = torch.empty_like(systems.positions)
@@ -94,7 +95,7 @@ def _tag(atoms: Atoms) -> bytes:
 
 
 def forbidden(data: Path, files: list[Path]) -> Exclusion:
-    """All molecules of the validation sets in ``data`` (``*.json.xz``), and the SMILES in ``files``."""
+    """All molecules of the validation sets in ``data`` (``*.json.xz``), and the SMILES in ``files`` or packed labels."""
     exclusion = Exclusion()
     for path in sorted(data.glob("*.json.xz")):
         with lzma.open(path) as file:
@@ -108,7 +109,7 @@ def forbidden(data: Path, files: list[Path]) -> Exclusion:
             [Atoms(s["elements"], s["positions"]) for s in structures],
         ).skeletons
     for path in files:
-        lines = path.read_text().splitlines()
+        lines = arrays_of(path)["smiles"].tolist() if path.suffix == ".xz" else path.read_text().splitlines()
         exclusion.skeletons |= Exclusion([s for s in lines if s and not s.startswith("#")]).skeletons
     return exclusion
 
@@ -169,7 +170,7 @@ def molecule_blocks(path: Path, exclusion: Exclusion, seed: int, blocks: int) ->
     return [line.split() for line in path.read_text().splitlines()]
 
 
-def structures_of(block: list[str], model: Recorded, rng: np.random.Generator) -> list[Atoms]:
+def structures_of(block: list[str], model: Recorded, rng: np.random.Generator, brief: bool = False) -> list[Atoms]:
     """Labelled conformers on their way to minima, scans and displaced geometries of the molecules."""
     starts, scans = [], []
     for smiles in block:
@@ -181,9 +182,10 @@ def structures_of(block: list[str], model: Recorded, rng: np.random.Generator) -
         if turns and rng.random() < SCANNED:
             turn = turns[rng.integers(len(turns))]
             scan = geometries.torsion_scan(made, turn, POINTS, start=float(rng.uniform(0, 360 / POINTS)))
+            scan = scan[::2] if brief else scan
             scans += [marked([a], smiles, "scan")[0] for a in scan]
     found, shaken = [], []
-    for start, path in relaxations([a for a in starts if geometries.sound(a)], model, STEPS):
+    for start, path in relaxations([a for a in starts if geometries.sound(a)], model, 1 if brief else STEPS):
         found += marked(path, start.info["smiles"], "conf")
         if rng.random() < SHAKEN:
             shaken.append(_shaken(path[-1], rng, start.info))
@@ -299,6 +301,7 @@ def arguments(text: str) -> argparse.Namespace:
     parser.add_argument("--excluded", type=Path, nargs="*", default=[Path(__file__).with_name("excluded.txt")])
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--blocks", type=int, default=20)
+    parser.add_argument("--brief", action="store_true", help="fewer geometries of a molecule, no AIQM2: more molecules")
     return parser.parse_args()
 
 
@@ -310,16 +313,17 @@ def main() -> None:
     exclusion = forbidden(options.data, options.excluded)
     listed = options.folder / f"molecules-{options.seed}.txt"
     blocks = molecule_blocks(listed, exclusion, options.seed, options.blocks)
-    first, second = AIMNet2(str(options.weights / "aimnet2_wb97m-d3_ens.jpt")), AIQM2(str(options.weights))
+    first = AIMNet2(str(options.weights / "aimnet2_wb97m-d3_ens.jpt"))
+    second = None if options.brief else AIQM2(str(options.weights))
     for k, block in enumerate(blocks):
         path = options.folder / f"{options.seed}-{k:05d}.npz"
         if not path.is_file():
             model = Recorded(first)
-            frames = structures_of(block, model, np.random.default_rng([options.seed, k]))
+            frames = structures_of(block, model, np.random.default_rng([options.seed, k]), options.brief)
             if frames:
                 save(path, packed(frames, model, block))
         other = path.with_suffix(".aiqm2.npz")
-        if path.is_file() and not other.is_file():
+        if second is not None and path.is_file() and not other.is_file():
             save(other, second_opinion(dict(np.load(path)), second, 1000 * options.seed + k))
 
 

@@ -8,7 +8,7 @@ pairs with their molecules apart. Stops and goes on as ``run.py`` does. AIMNet2 
 """
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -17,10 +17,12 @@ from ase import Atoms
 from rdkit import Chem, RDLogger
 from run import Recorded, arguments, forbidden, marked, packed, relaxations, save, small_and_plain
 
-from nddo_ml.generate import clusters, geometries, molecules, protonation
+from nddo_ml.generate import blocks, clusters, geometries, molecules, protonation
 from nddo_ml.generate.exclusion import Exclusion
 
-KINDS = ("tautomers", "protomers", "inversion", "straightening", "dimers", "pairs")  # one of each in a block
+KINDS = ("tautomers", "protomers", "inversion", "straightening", "bowls", "dimers", "pairs")  # one of each in a block
+ALONE = 5  # of these with one molecule
+CURVATURES = (0.0, 0.02, 0.04, 0.06, 0.09, 0.12)  # 1/Å, of bowls
 STEPS = 3
 GROUPS = (("HCNO",), ("HCNO",), ("HCNO", "S"), ("HCNO", "F"), ("HCNO", "Cl"))
 SMALL, MEDIUM = (4, 10), (6, 14)  # heavy atoms
@@ -69,6 +71,16 @@ class Maker:
         pattern = "[OX2H,SX2H,NX2H]"
         yield from self._paths(pattern, "straight", lambda a, k: geometries.straightening(a, k, 6))
 
+    def bowls(self) -> Iterator[tuple[str, str, list[Atoms]]]:
+        flat: list[Atoms] = []
+        while not flat:
+            larger = molecules.attached(
+                Chem.MolFromSmiles(self.rng.choice(blocks.BOWLS)), self.rng.choice(blocks.ENDS["HCNO"]), self.rng
+            )
+            smiles = None if larger is None else molecules.chosen_stereoisomer(larger, self.rng)
+            flat = [] if smiles is None or smiles in self.exclusion else self.conformers(smiles, 1)
+        yield smiles, "bowl", geometries.curved(flat[0], CURVATURES)
+
     def dimers(self) -> Iterator[tuple[str, str, list[Atoms]]]:
         yield from self._contacts(self.molecule(SMALL), self.molecule(SMALL), "dimer")
 
@@ -97,12 +109,12 @@ class Maker:
         yield smiles, kind, [starts[0], *found]
 
 
-def block_of(maker: Maker, model: Recorded) -> tuple[list[Atoms], list[str], list[int]]:
+def block_of(maker: Maker, model: Recorded, kinds: Sequence[str] = KINDS) -> tuple[list[Atoms], list[str], list[int]]:
     """The labelled structures, the molecules and the group that each belongs to."""
     frames: list[Atoms] = []
     names: list[str] = []
     groups: list[int] = []
-    for group, make in enumerate(KINDS):
+    for group, make in enumerate(kinds):
         for smiles, kind, structures in getattr(maker, make)():
             if not structures or smiles in names:
                 continue
@@ -131,7 +143,7 @@ def main() -> None:
         path = options.folder / f"special-{options.seed}-{k:05d}.npz"
         if not path.is_file():
             model = Recorded(teacher)
-            frames, names, groups = block_of(Maker([options.seed, k], exclusion), model)
+            frames, names, groups = block_of(Maker([options.seed, k], exclusion), model, KINDS[: ALONE if options.brief else None])
             save(path, packed(frames, model, names) | {"group": np.array(groups, dtype=np.int16)})
 
 

@@ -49,7 +49,7 @@ def structures(packed: dict[str, np.ndarray], level: str) -> list[Atoms]:
             "spread": round(float(spread), 5),
         }
         results = {"energy": float(energy), "forces": forces / 1000}
-        if level == "aimnet2":
+        if level == "aimnet2" and "charges" in packed:
             results["charges"] = packed["charges"][part] / 1000
         atoms.calc = SinglePointCalculator(atoms, **results)
         made.append(atoms)

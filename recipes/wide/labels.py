@@ -23,6 +23,7 @@ AT_ONCE = 128
 SOURCES = {  # name: (file in recipes/data or in the data folder, level, σ of the energy of 20 atoms in eV)
     "second": ("teacher_labels.npz.xz", 0, 0.08),
     "first": ("teacher_labels.npz.xz", 1, 0.16),
+    "more": ("teacher_molecules.npz.xz", 1, 0.16),
     "energies": ("teacher_energies.npz.xz", 0, 0.08),
     "conformers": ("conformers.extxyz", 0, 0.10),
     "molecules": ("mp2_molecules.extxyz", 0, 0.12),
@@ -106,7 +107,8 @@ def _of_frames(name: str, path: Path) -> Labelled:
 def _of_arrays(name: str, arrays: dict[str, np.ndarray]) -> Labelled:
     atoms, molecule = arrays["atoms"].astype(int), arrays["molecule"].astype(int)
     own = arrays["group"][molecule] if "group" in arrays else molecule
-    group = np.array([f"{'labels' if 'group' in arrays else name} {k}" for k in own])
+    of = "labels" if name in ("first", "second") else name  # two levels of the same molecules
+    group = np.array([f"{of} {k}" for k in own])
     charge = arrays.get("charge", np.zeros(len(atoms))).astype(int)
     unit = 1e-3 if "group" in arrays else 1e-4
     whole = Labelled(
@@ -115,7 +117,7 @@ def _of_arrays(name: str, arrays: dict[str, np.ndarray]) -> Labelled:
     if name == "second":
         chosen = arrays["second_frame"].astype(int)
         return replace(_part(whole, chosen), energy=arrays["second_energy"].astype(float))
-    if name == "first":
+    if "forces" in arrays:
         chosen = np.flatnonzero(~np.isin(arrays["kind"], DIFFERENT))
         whole = replace(whole, energy=whole.energy.astype(float), forces=arrays["forces"] / 1000)
         return _part(whole, chosen)

@@ -12,7 +12,7 @@ pytest.importorskip("rdkit")
 
 from rdkit import Chem
 
-from nddo_ml.generate import clusters, geometries, molecules, protonation
+from nddo_ml.generate import blocks, clusters, geometries, molecules, protonation
 from nddo_ml.generate.exclusion import Exclusion, skeletons, skeletons_of_atoms
 
 GROUPS = [("HCNO",), ("HCNO", "S"), ("HCNO", "F"), ("HCNO", "Cl"), ("HCNO", "FS"), ("HCNO", "P"), ("HCNO", "Br")]
@@ -169,3 +169,18 @@ def test_pairs_touch() -> None:
 def test_sound() -> None:
     assert geometries.sound(Atoms("H"))
     assert not geometries.sound(Atoms("OO", [[0, 0, 0], [0, 0, 0.8]]))
+
+
+def test_bowls_are_bent_from_their_centre_and_hydrogens_go_along() -> None:
+    benzene = molecule("C6H6")
+    flat, bowl = geometries.curved(benzene, (0.0, 0.1))
+    np.testing.assert_allclose(flat.get_all_distances(), benzene.get_all_distances(), atol=1e-8)
+    carbons = bowl.numbers == 6
+    radius = np.linalg.norm(bowl.positions[carbons, :2], axis=1)
+    np.testing.assert_allclose(bowl.positions[carbons, 2], 0.1 * radius**2, atol=1e-8)
+    np.testing.assert_allclose(bowl.positions[~carbons, 2], bowl.positions[carbons, 2], atol=1e-8)
+
+
+@pytest.mark.parametrize("smiles", blocks.BOWLS)
+def test_bowls_are_molecules(smiles: str) -> None:
+    assert geometries.molecule_with_conformers(smiles, 1, 3) is not None
