@@ -143,7 +143,9 @@ def main() -> None:
         path = options.folder / f"special-{options.seed}-{k:05d}.npz"
         if not path.is_file():
             model = Recorded(teacher)
-            frames, names, groups = block_of(Maker([options.seed, k], exclusion), model, KINDS[: ALONE if options.brief else None])
+            frames, names, groups = block_of(
+                Maker([options.seed, k], exclusion), model, KINDS[: ALONE if options.brief else None]
+            )
             save(path, packed(frames, model, names) | {"group": np.array(groups, dtype=np.int16)})
 
 
