@@ -95,7 +95,7 @@ def _tag(atoms: Atoms) -> bytes:
 
 
 def forbidden(data: Path, files: list[Path]) -> Exclusion:
-    """All molecules of the validation sets in ``data`` (``*.json.xz``), and the SMILES of ``files`` or packed labels."""
+    """All molecules of the validation sets in ``data`` (``*.json.xz``), and SMILES of ``files`` or packed labels."""
     exclusion = Exclusion()
     for path in sorted(data.glob("*.json.xz")):
         with lzma.open(path) as file:
