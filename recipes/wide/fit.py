@@ -33,6 +33,7 @@ BATCH, OF_A_FAMILY = 160, 8  # structures
 RATE, ZERO_RATE, WARM, DECAY, CLIP = 4e-3, 0.3, 100, 0.15, 50.0
 FORCED = 0.5  # share of the structures with forces whose forces a step looks at
 AVERAGE = 0.995
+TEACHERS = ("first", "second", "more", "energies")  # sources
 SEEN = 40_000  # atoms of an element that components are computed of
 
 
@@ -105,6 +106,11 @@ class Data:
         self.misses = joined(lambda s: np.zeros(len(s.atoms)) if s.misses is None else s.misses)
         self.length = joined(lambda s: np.zeros(len(s.atoms)) if s.length is None else s.length)
         self._turn(joined(lambda s: s.values), joined(lambda s: s.values * 0 if s.slopes is None else s.slopes))
+
+    def thin(self, share: float) -> None:
+        """Leave all but a share of the teachers' molecules out of the training, for a learning curve."""
+        chosen = np.random.default_rng(7).random(self.family.max() + 1)[self.family] < share
+        self.usable &= chosen | (self.fold == 0) | ~np.isin(self.source, TEACHERS)
 
     def _without_zeros(self, missing: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """What the parent misses after a robust fit of zeros."""
