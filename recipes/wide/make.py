@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from fit import ELEMENTS, HIDDEN, MEMBERS, NUMBERS, Data, Fit, relative
 from labels import SOURCES, Labelled, prepared
+from torch import Tensor
 
 from bp_descriptors import Scaler
 from nddo_ml import NDDO, AtomFeatures, save_model
@@ -30,7 +31,8 @@ PARENT = "RM1-D3H4"
 CUTOFF, ANGULAR, RESOLVED = 5.0, 3.5, ("H", "C", "N", "O")
 EPOCHS = 15
 WIDTH = 1.5  # of the domain
-ENVIRONMENTS = 12_000  # of an element and source that the domain is made of
+ENVIRONMENTS = 12_000  # of an element and source that the scaling is made of,
+EVENLY = 2_500  # and the domain: a source of many molecules does not make the borders narrow for the others
 ONE_SIGMA, TWO_SIGMA = 0.683, 0.954
 CARD = json.loads(Path(__file__).with_name("card.json").read_text())
 
@@ -50,12 +52,17 @@ def fading(plain: AtomFeatures, sources: Sequence[Labelled]) -> AtomFeatures:
                 rows = np.flatnonzero((source.numbers == z) & wanted)
                 rows = rng.permutation(rows)[:ENVIRONMENTS]
                 part.append((torch.tensor(source.values[rows]).double(), torch.full((len(rows),), z)))
-    seen, held_out = (tuple(map(torch.cat, zip(*part, strict=True))) for part in (inside, outside))
-    scaler = Scaler.fit(plain.functions, [seen], mode="sigma")
+    scaler = Scaler.fit(plain.functions, [_joined(inside, ENVIRONMENTS)], mode="sigma")
+    seen, held_out = _joined(inside, EVENLY), _joined(outside, EVENLY)
     domain = Domain.fit(scaler(*seen), seen[1], WIDTH, (scaler(*held_out), held_out[1]), breaking=True)
     for numbers in (*domain.buffers(), *scaler.buffers()):
         numbers.copy_(numbers.float())  # which a file holds in half the space
     return AtomFeatures(plain.functions, scaler, plain.bonded, domain)
+
+
+def _joined(parts: Sequence[tuple[Tensor, Tensor]], most: int) -> tuple[Tensor, Tensor]:
+    """Functions and elements of all parts, ``most`` of each."""
+    return torch.cat([values[:most] for values, _ in parts]), torch.cat([numbers[:most] for _, numbers in parts])
 
 
 @torch.no_grad()
