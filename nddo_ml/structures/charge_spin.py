@@ -41,7 +41,7 @@ SPIN_KEYS = frozenset({
     "spin", "totalspin",
 })  # fmt: skip
 _KNOWN = CHARGE_KEYS | MULTIPLICITY_KEYS | UNPAIRED_KEYS | SPIN_KEYS
-_DOUBTFUL = re.compile(r"charge|chrg|chg|spin|mult|uhf|unpaired|^[qs]$", re.IGNORECASE)
+_DOUBTFUL = re.compile(r"charge|chrg|chg|spin|multiplic|mult$|uhf|unpaired", re.IGNORECASE)
 WHOLE = 0.1  # a sum of per-atom values this near to a whole number is one
 
 
