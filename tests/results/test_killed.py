@@ -55,6 +55,34 @@ def test_killed_twenty_times(tmp_path, command):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("command", "n"),
+    [
+        (["frequencies"], 20),
+        (["md", "--steps", 300, "--every", 10, "--seed", 1], 2),
+        (["conformers", "--starts", 4], 6),
+    ],
+    ids=["frequencies", "md", "conformers"],
+)
+def test_longer_work_killed_three_times(tmp_path, command, n):
+    """Vibrations, dynamics and conformers go on where they were, and end where an undisturbed run ends."""
+    if command[0] == "conformers":
+        pytest.importorskip("rdkit")
+        (tmp_path / "in.smi").write_text("".join(f"{'C' * (k + 1)}O {k}\n" for k in range(n)))
+        source = tmp_path / "in.smi"
+    else:
+        source = structures(tmp_path / "in.xyz", n)
+    rng, out, whole = np.random.default_rng(4), tmp_path / "out.json", tmp_path / "whole.json"
+    line = [command[0], source, *command[1:], "--model", "AM1", "--json"]
+    assert killed([*line, whole], tmp_path / "no", [], pairs=20)[0] == [0]
+    kills = [(signal.SIGKILL, float(rng.uniform(0, 0.05))) for _ in range(3)]
+    codes, said = killed([*line, out], tmp_path / "out.json.part", kills, pairs=20)
+    assert codes[-1] == 0, said
+    assert -signal.SIGKILL in codes
+    assert out.read_bytes() == whole.read_bytes()
+
+
+@pytest.mark.slow
 def test_labels_killed_twenty_times(tmp_path):
     """Three hundred structures by a cheap calculator: the labels are those of an undisturbed run."""
     frames = [Atoms("H2", [[0, 0, 0], [0, 0, 0.9 + 1e-3 * k]]) for k in range(300)]
