@@ -35,6 +35,8 @@ NOT_SMOOTH = {"acetonitrile_water": 100.0, "CO2_water": 4.0, "s22:Formic_acid_di
 NOT_SMOOTH |= {"s22:Formamide_dimer": 6.0, "s22:Uracil_dimer_h-bonded": 6.0}
 # MOPAC's overlap jumps at a C–C distance of 1.5351 Å (by 1e-5 kcal/mol), which its difference quotient shows.
 AT_A_JUMP = {"PM6-DH+/hexadecane": 0.15}
+# From MOPAC's density of the bismuth atom, an electron of p in place of one of s, our iteration goes to the ground state.
+LEFT = {"PM7/atom:Bi m4"}
 SETS = [("pm7", "PM7"), ("pm6_dh", "PM6-DH+")]
 
 
@@ -108,6 +110,7 @@ def test_other_solutions(uhf: bool) -> None:
     others = other_solutions()
     chosen = [e for e in entries("pm7") if bool(e["uhf"]) == uhf and others.get(e["id"], {"start": ()})["start"]]
     assert len(chosen) == (47 if uhf else 7)
+    chosen = [e for e in chosen if e["id"] not in LEFT]
     starts = [square(others[e["id"]]["start"], rows(e, "PM7")) for e in chosen]
     _, there = run(chosen, "PM7", uhf, "first", padded(starts))
     assert float(there.heat_of_formation.abs().max()) < HEAT
