@@ -35,7 +35,7 @@ NOT_SMOOTH = {"acetonitrile_water": 100.0, "CO2_water": 4.0, "s22:Formic_acid_di
 NOT_SMOOTH |= {"s22:Formamide_dimer": 6.0, "s22:Uracil_dimer_h-bonded": 6.0}
 # MOPAC's overlap jumps at a C–C distance of 1.5351 Å (by 1e-5 kcal/mol), which its difference quotient shows.
 AT_A_JUMP = {"PM6-DH+/hexadecane": 0.15}
-# From MOPAC's density of the bismuth atom, an electron of p in place of one of s, our iteration goes to the ground state.
+# MOPAC's bismuth atom has its one β electron in p; from there our iteration goes to the ground state, β in s.
 LEFT = {"PM7/atom:Bi m4"}
 SETS = [("pm7", "PM7"), ("pm6_dh", "PM6-DH+")]
 

@@ -60,7 +60,7 @@ def test_killed_twenty_times(tmp_path, command):
     [
         (["frequencies"], 20),
         (["md", "--steps", 300, "--every", 10, "--seed", 1], 2),
-        (["conformers", "--starts", 4], 6),
+        (["conformers", "--starts", 2], 4),
     ],
     ids=["frequencies", "md", "conformers"],
 )
