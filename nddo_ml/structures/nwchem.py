@@ -151,5 +151,5 @@ def _state(chunk: Chunk, record: Record, said: Sequence[Statement]) -> None:
             last["multiplicity"] = whole(value, "nopen", where) + 1, where
         elif block and word in _SPINS:
             last["multiplicity"] = _SPINS.index(word) + 1, where
-    for quantity, (value, where) in last.items():
-        record.state(quantity, value, where)
+    for quantity, (number_said, where) in last.items():
+        record.state(quantity, number_said, where)
