@@ -60,18 +60,12 @@ def test_killed_twenty_times(tmp_path, command):
     [
         (["frequencies"], 20),
         (["md", "--steps", 300, "--every", 10, "--seed", 1], 2),
-        (["conformers", "--starts", 2], 4),
     ],
-    ids=["frequencies", "md", "conformers"],
+    ids=["frequencies", "md"],
 )
 def test_longer_work_killed_three_times(tmp_path, command, n):
-    """Vibrations, dynamics and conformers go on where they were, and end where an undisturbed run ends."""
-    if command[0] == "conformers":
-        pytest.importorskip("rdkit")
-        (tmp_path / "in.smi").write_text("".join(f"{'C' * (k + 1)}O {k}\n" for k in range(n)))
-        source = tmp_path / "in.smi"
-    else:
-        source = structures(tmp_path / "in.xyz", n)
+    """Vibrations and dynamics go on where they were, and end where an undisturbed run ends."""
+    source = structures(tmp_path / "in.xyz", n)
     rng, out, whole = np.random.default_rng(4), tmp_path / "out.json", tmp_path / "whole.json"
     line = [command[0], source, *command[1:], "--model", "AM1", "--json"]
     assert killed([*line, whole], tmp_path / "no", [], pairs=20)[0] == [0]
