@@ -35,6 +35,7 @@ class _Batch:
     """What holds wherever the atoms are."""
 
     plan: Plan
+    features: AtomFeatures
     pairs: PairList
     parent: Parent
     kind: np.ndarray  # [atoms] index of the element among those of the functions
@@ -76,7 +77,8 @@ class ClosedCorrections:
         if not self.serve or scaler.low.device.type != "cpu":
             return None
         versions_of = tuple((b.data_ptr(), b._version) for b in scaler._buffers.values() if b is not None)
-        return systems.kept((ClosedCorrections, id(plan), versions_of), lambda: self._made(systems, plan))
+        key = (ClosedCorrections, id(plan), id(self._features), versions_of)  # the batch keeps both, and so their ids
+        return systems.kept(key, lambda: self._made(systems, plan))
 
     def _made(self, systems: Systems, plan: Plan) -> _Batch | None:
         if int(np.diff(plan.first_atom).max()) > _MOST_ATOMS:
@@ -89,7 +91,7 @@ class ClosedCorrections:
         zero = torch.zeros(len(numbers), functions.n_features, dtype=torch.float64)
         offset = scaler(zero, numbers).numpy()
         gain = scaler(zero + 1, numbers).numpy() - offset
-        return _Batch(plan, PairList.of(plan), parent, functions.element_index(numbers).numpy(), (gain, offset))
+        return _Batch(plan, self._features, PairList.of(plan), parent, functions.element_index(numbers).numpy(), (gain, offset))
 
     def at(self, batch: _Batch, positions: np.ndarray) -> Corrected:
         """The corrections at positions [atoms, 3] Å in the core's order."""
