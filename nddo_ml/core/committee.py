@@ -24,7 +24,7 @@ class ClosedCommittee:
 
     def __init__(self, functions: SymmetryFunctions, scaler: Scaler, members: Sequence[ElementNetworks]) -> None:
         self.functions, self.scaler, self.members = functions, scaler, members
-        self._core: Networks | None = None
+        self._core: tuple[object, Networks] | None = None  # of which weights
 
     def __reduce__(self) -> tuple[type[ClosedCommittee], tuple[SymmetryFunctions, Scaler, Sequence[ElementNetworks]]]:
         return ClosedCommittee, (self.functions, self.scaler, self.members)
@@ -77,6 +77,7 @@ class ClosedCommittee:
 
     def _refreshed(self) -> Networks:
         networks = self._networks
-        if self._core is None or self._core.versions != versions(networks):
-            self._core = Networks(networks)
-        return self._core
+        now, kept = versions(networks), self._core
+        if kept is None or kept[0] != now:
+            kept = self._core = now, Networks(networks)
+        return kept[1]
