@@ -78,8 +78,7 @@ class ClosedCorrections:
         scaler = self._features.scaler
         if not self.serve or scaler.low.device.type != "cpu":
             return None
-        versions_of = tuple((b.data_ptr(), b._version) for b in scaler._buffers.values() if b is not None)
-        key = (ClosedCorrections, id(plan), id(self._features), versions_of)  # the batch keeps both, and so their ids
+        key = (ClosedCorrections, id(plan), id(self._features), scaler.versions)  # both kept by the batch
         return systems.kept(key, lambda: self._made(systems, plan))
 
     def _made(self, systems: Systems, plan: Plan) -> _Batch | None:
@@ -94,9 +93,7 @@ class ClosedCorrections:
         functions, scaler, domain = self._features.functions, self._features.scaler, self._features.domain
         if not self._features.elements.issuperset(plan.numbers.tolist()):
             return None
-        zero = torch.zeros(len(numbers), functions.n_features, dtype=torch.float64)
-        offset = scaler(zero, numbers).numpy()
-        gain = scaler(zero + 1, numbers).numpy() - offset
+        gain, offset = (t.numpy() for t in scaler.linear(numbers))
         return _Batch(
             plan,
             self._features,

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from nddo_ml.core.pairs import poly2
 from nddo_ml.hybrid.domain import LEAST, SHARPNESS, Domain
@@ -42,13 +43,15 @@ class Trust:
         x = torch.from_numpy(values[atoms]) - d.mean[k]
         along = x @ d.components[k]
         z, centers = along / d.deviations[k], d.centers[k]
-        square = ((z * z).sum(1, keepdim=True) - 2 * z @ centers.T + (centers * centers).sum(1)).numpy()
-        lacking = ((x * x).sum(1) - (along * along).sum(1)).numpy()
-        rest, least = np.sqrt(np.maximum(lacking, LEAST) / values.shape[1]), square.min(axis=1)
+        less = torch.addmm(_squares(centers), z, centers.T, alpha=-2)  # squares of distances less those of z
+        least = (less.amin(1) + _squares(z)).numpy()
+        lacking = (_squares(x) - _squares(along)).numpy()
+        rest = np.sqrt(np.maximum(lacking, LEAST) / values.shape[1])
         self.value[atoms] = 1.0
         out = np.flatnonzero((least > inner**2) | (rest > outer))
         sharpness, least, rest = SHARPNESS / inner**2, least[out], rest[out]
-        part = np.exp(-sharpness * (square[out] - least[:, None]))
+        less = less.numpy()[out]
+        part = np.exp(-sharpness * (less - less.min(axis=1, keepdims=True)))
         total = part.sum(axis=1)
         distance = np.sqrt(np.maximum(least - np.log(total) / sharpness, LEAST))
         of_distance, by_distance = self._fall(distance, inner)
@@ -72,3 +75,8 @@ class Trust:
             by_along = by_distance * o.toward / self.domain.deviations[o.element].numpy() - 2 * by_lacking * o.along
             by_values[o.atoms] += 2 * by_lacking * o.x
             by_values[o.atoms] += (torch.from_numpy(by_along) @ self.domain.components[o.element].T).numpy()
+
+
+def _squares(rows: Tensor) -> Tensor:
+    """Of the rows' lengths."""
+    return torch.linalg.vecdot(rows, rows)
