@@ -69,13 +69,14 @@ class Networks:
 
     def forward(self, inputs: np.ndarray, kind: np.ndarray) -> Passed:
         """Outputs of inputs [rows, n] of networks ``kind`` [rows]."""
-        rows = len(inputs)
+        rows, inputs = len(inputs), np.ascontiguousarray(inputs)
         passed = Passed(np.zeros((rows, self.n_outputs)), np.zeros((rows, self.n_kept)), kind)
         self._run("nddo_core_networks", passed, inputs.shape[1], address(inputs), address(passed.outputs), None)
         return passed
 
     def backward(self, passed: Passed, by_outputs: np.ndarray, by_inputs: np.ndarray) -> None:
         """Add the derivatives of ``Σ outputs · by_outputs`` to ``by_inputs`` [rows, n]."""
+        by_outputs = np.ascontiguousarray(by_outputs)  # of columns, large ones stand column after column
         given = address(by_outputs), None, address(by_inputs)
         self._run("nddo_core_networks_back", passed, by_inputs.shape[1], *given)
 

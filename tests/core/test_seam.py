@@ -168,3 +168,12 @@ def test_the_first_batches_of_several_threads() -> None:
         with ThreadPoolExecutor(4) as pool:
             found = torch.stack(list(pool.map(energies, range(4))))
         torch.testing.assert_close(found, found[:1, :1].expand_as(found), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("name", ["AM1", "hybrid-chno", "hybrid", "nnp-chno"])
+def test_large_batches_are_single_molecules(name: str) -> None:
+    """Arrays of a large batch are laid out otherwise than small ones: numpy reuses the memory of temporary ones."""
+    model, one = open_model(name), molecule("CH3CH2OH")
+    few, many = (model(Systems.from_ase([one] * n), forces=True) for n in (1, 200))
+    torch.testing.assert_close(many.energy, few.energy.expand(200), rtol=0, atol=1e-8)
+    torch.testing.assert_close(many.forces.view(200, -1, 3), few.forces.expand(200, -1, 3), rtol=0, atol=1e-7)
