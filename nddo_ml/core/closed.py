@@ -121,7 +121,7 @@ class ClosedCorrections:
         now, kept = [versions(group) for group in groups], self._cores.get(k)
         if kept is None or kept[0] != now:
             if isinstance(correction, AtomicEnergyCorrection):
-                groups = [[network for member in correction.apart() for network in _in_order(member)]]
+                groups = [_in_order(member) for member in correction.apart()]
             kept = self._cores[k] = now, [Networks(group) for group in groups]
         return kept[1]
 

@@ -57,7 +57,6 @@ class Networks:
 
     def __init__(self, networks: list[FeedForward]) -> None:
         self._arrays: list[Any] = []  # what the structures point to
-        self.n_networks = len(networks)
         self.n_outputs = max(n.shape.n_outputs for n in networks)
         self.n_kept = max(sum(_whole(layer.out_features) for layer in n.linears) for n in networks)
         self._structures = (_Network * len(networks))(*map(self._structure, networks))
@@ -85,7 +84,7 @@ class Networks:
         assert compiled is not None
         rows, kept = len(passed.kind), address(passed.kept)
         data = _Rows(
-            self.n_networks, rows, n_inputs, self.n_outputs, self.n_kept, self._structures, address(passed.kind)
+            len(self._structures), rows, n_inputs, self.n_outputs, self.n_kept, self._structures, address(passed.kind)
         )
         one, two, three = arrays
         order = (one, two, kept) if three is None else (one, kept, three)

@@ -109,25 +109,18 @@ class Energy(Step):
     """An AtomicEnergyCorrection: ``s c N``, N the mean of a committee's members."""
 
     def __init__(self, correction: AtomicEnergyCorrection, cores: list[Networks], change: Change) -> None:
-        self.core, self.correction = cores[0], correction
-        elements = len(correction.networks.networks)
-        self.copies, n = self.core.n_networks // elements, len(change.kind)  # members with networks of their own
-        kinds = np.concatenate([np.where(change.kind < 0, -1, change.kind + k * elements) for k in range(self.copies)])
-        self.passed = self.core.forward(np.tile(change.around.values, (self.copies, 1)), kinds)
-        outputs = self.passed.outputs.reshape(self.copies, n, -1)
-        self.members = correction.scale * np.moveaxis(outputs, 0, 1).reshape(n, -1)  # [atoms, members], times presence
+        self.cores, self.correction = cores, correction  # of one member each, or one of all
+        self.passed = [core.forward(change.around.values, change.kind) for core in cores]
+        self.members = correction.scale * np.hstack([passed.outputs for passed in self.passed])  # times presence
         self.mean = self.members.mean(axis=1)
         change.energy += change.around.presence * self.mean
 
     def backward(self, change: Change) -> None:
         """See Step."""
-        presence, by_values = change.around.presence, change.by_values
         change.by_presence += self.mean
-        each = self.correction.scale / self.members.shape[1] * presence[:, None]
-        by_inputs = np.zeros((self.copies, *by_values.shape))
-        by_outputs = np.tile(each, (self.copies, self.core.n_outputs))
-        self.core.backward(self.passed, by_outputs, by_inputs.reshape(-1, by_values.shape[1]))
-        by_values += by_inputs.sum(axis=0)
+        each = self.correction.scale / self.members.shape[1] * change.around.presence[:, None]
+        for core, passed in zip(self.cores, self.passed, strict=True):
+            core.backward(passed, np.tile(each, core.n_outputs), change.by_values)
 
     def spread(self, change: Change, system_idx: Tensor, n_systems: int) -> Spread | None:
         """See Step."""
