@@ -50,8 +50,7 @@ class Trust:
         self.value[atoms] = 1.0
         out = np.flatnonzero((least > inner**2) | (rest > outer))
         sharpness, least, rest = SHARPNESS / inner**2, least[out], rest[out]
-        less = less.numpy()[out]
-        part = np.exp(-sharpness * (less - less.min(axis=1, keepdims=True)))
+        part = np.exp(-sharpness * (less - less.amin(1, keepdim=True)).numpy()[out])
         total = part.sum(axis=1)
         distance = np.sqrt(np.maximum(least - np.log(total) / sharpness, LEAST))
         of_distance, by_distance = self._fall(distance, inner)
