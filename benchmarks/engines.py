@@ -12,6 +12,7 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
+from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -87,10 +88,20 @@ def mopac_py(molecules: Sequence[Atoms], method: str = "AM1") -> Results:
     return results
 
 
-PEERS: dict[str, tuple[Engine, Callable[[], bool]]] = {
-    "mopac": (mopac, lambda: mopac_program() is not None),
-    "sparrow": (sparrow, lambda: has_module("scine_sparrow")),
-    "mopac-py": (mopac_py, lambda: has_module("mopac_py")),
+@dataclass(frozen=True)
+class Peer:
+    """Another engine, and what it can do here."""
+
+    engine: Engine
+    installed: Callable[[], bool]
+    methods: frozenset[str] | None = None  # that it has; None: all of ours
+
+
+_CLASSIC = frozenset({"MNDO", "AM1", "RM1", "PM3", "PM6"})
+PEERS = {
+    "mopac": Peer(mopac, lambda: mopac_program() is not None),
+    "sparrow": Peer(sparrow, lambda: has_module("scine_sparrow"), _CLASSIC),
+    "mopac-py": Peer(mopac_py, lambda: has_module("mopac_py"), _CLASSIC | {"PM7"}),
 }
 
 

@@ -44,12 +44,14 @@ def main() -> None:
     engines: dict[str, _Ours | InProcesses] = {"nddo-ml": _Ours(arguments.method)}
     if arguments.method != "AM1":
         engines["nddo-ml AM1"] = _Ours("AM1")
-    missing = []
-    for name, (engine, installed) in ({} if arguments.only else PEERS).items():
-        if installed():
-            engines[name] = InProcesses(partial(engine, method=arguments.method), arguments.processes)
+    missing = {}
+    for name, peer in ({} if arguments.only else PEERS).items():
+        if not peer.installed():
+            missing[name] = "not installed"
+        elif peer.methods is not None and arguments.method not in peer.methods:
+            missing[name] = f"has no {arguments.method}"
         else:
-            missing.append(name)
+            engines[name] = InProcesses(partial(peer.engine, method=arguments.method), arguments.processes)
     times, results = _rounds(engines, molecules, arguments.rounds)
     report: Report = {
         "benchmark": "throughput",
@@ -59,7 +61,7 @@ def main() -> None:
         "ms_per_molecule": {name: spread(values) for name, values in times.items()},
         "against_mopac": _accuracy(results),
         "peak_memory_MB": peak_memory_mib(),
-    } | ({name: "not installed" for name in missing})
+    } | missing
     finish(report, arguments.out)
 
 

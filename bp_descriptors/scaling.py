@@ -148,6 +148,17 @@ class Scaler(nn.Module):
         scaled = offset * used[element] + (g - shift[element].to(g.dtype)) * factor[element].to(g.dtype)
         return scaled.to(g.dtype)
 
+    def linear(self, numbers: Tensor) -> tuple[Tensor, Tensor]:
+        """Gain and offset [atoms, features], float64: scaled G are ``gain · G + offset``."""
+        zero = self.low.new_zeros(len(numbers), self.low.shape[1])
+        offset = self(zero, numbers)
+        return self(zero + 1, numbers) - offset, offset
+
+    @property
+    def versions(self) -> tuple[tuple[int, int], ...]:
+        """Which statistics these are: they change in place or are replaced."""
+        return tuple((b.data_ptr(), b._version) for b in self._buffers.values() if b is not None)
+
     def extrapolations(self, g: Tensor, numbers: Tensor, margin: float = 0.0) -> list[Extrapolation]:
         """Every value of ``g`` [atoms, features] outside the fitted range, widened by ``margin`` × range."""
         element = self._number_to_element[numbers]

@@ -55,7 +55,8 @@ def read_payload(path: Path, expected_format: str) -> dict[str, Any]:
         InputError: no such file, a changed or corrupt one, or one of another format or of a later version.
     """
     if not path.is_file():
-        raise InputError(f"{path}: expected a file of the format {expected_format!r}; there is no such file")
+        there = "there is a folder" if path.is_dir() else "there is no such file"
+        raise InputError(f"{path}: expected a file of the format {expected_format!r}; {there}")
     try:
         data = path.read_bytes()
     except OSError as error:

@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from functools import cache
+from threading import Barrier, Lock
 from typing import TypeVar
 
 import torch
 
 T = TypeVar("T")
 R = TypeVar("R")
+_LOCK = Lock()
+_POOLS: dict[tuple[int, int], ThreadPoolExecutor] = {}  # by process and number of threads
 
 
 @cache
@@ -30,11 +33,11 @@ def alone_after_fork() -> None:
 def map_threads(function: Callable[[T], R], items: Sequence[T], device: torch.device, large: bool = False) -> list[R]:
     """``[function(item) for item in items]``, on as many threads as torch has for itself, for work on a CPU.
 
-    While they run torch's own number of threads is one, and it is restored after; only a single item that is ``large``
-    keeps all of torch's threads. The caller's gradient mode holds in them.
+    These have one torch thread each; only a single item that is ``large`` keeps all of torch's threads. The caller's
+    gradient mode holds in them. Callers in several threads share them, and none changes torch's number of threads for
+    another. All work has ended when this returns or raises.
     """
     threads = torch.get_num_threads()
-    workers = min(threads, len(items))
     if threads == 1 or device.type != "cpu" or (large and len(items) == 1):
         return [function(item) for item in items]
     recording = torch.is_grad_enabled()
@@ -43,11 +46,33 @@ def map_threads(function: Callable[[T], R], items: Sequence[T], device: torch.de
         with torch.set_grad_enabled(recording):
             return function(item)
 
-    torch.set_num_threads(1)
+    futures = [_pool(threads).submit(call, item) for item in items]
     try:
-        if workers == 1:
-            return [function(item) for item in items]
-        with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            return list(pool.map(call, items))
+        return [future.result() for future in futures]
     finally:
-        torch.set_num_threads(threads)
+        for future in futures:
+            future.cancel()
+        wait(futures)
+
+
+def _pool(threads: int) -> ThreadPoolExecutor:
+    """Threads with one torch thread each, which stay.
+
+    A number of threads that is set holds for the thread that sets it and for all that begin to use torch later; it is
+    restored as soon as every thread of the pool has set its own, once a process.
+    """
+    key = os.getpid(), threads
+    with _LOCK:
+        if key not in _POOLS:
+            pool = ThreadPoolExecutor(threads, "nddo-ml")
+            together = Barrier(threads)
+
+            def alone(_: int) -> None:
+                torch.set_num_threads(1)
+                torch.get_num_threads()  # a thread's first look would take the number of all others for its own
+                together.wait()
+
+            list(pool.map(alone, range(threads)))
+            torch.set_num_threads(threads)
+            _POOLS[key] = pool
+        return _POOLS[key]

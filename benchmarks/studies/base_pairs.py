@@ -211,6 +211,6 @@ STUDY = Study(
     literature="De, Bartók, Csányi & Ceriotti, Phys. Chem. Chem. Phys. 18, 13754 (2016); Jurečka et al., Phys. Chem. "
     "Chem. Phys. 8, 1985 (2006); Takatani et al., J. Chem. Phys. 132, 144104 (2010).",
     run=run,
-    full={"models": ["PM6-D3H4", "RM1-D3H4", "hybrid-chno", "nnp-chno"], "alpha": 0.05},
+    full={"models": ["PM6-D3H4", "RM1-D3H4", "hybrid-chno", "nnp-chno"], "alpha": 0.1},
     small={"models": ["PM6-D3H4", "hybrid-chno", "nnp-chno"], "alpha": 0.5},
 )

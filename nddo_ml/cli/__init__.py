@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import wraps
 from importlib import import_module
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand, TyperOption
 
 from nddo_ml.cli.groups import expanded
 
@@ -35,6 +37,18 @@ COMMANDS = {
 }
 
 
+class OnceEach(TyperCommand):
+    """A command that refuses an option given twice, of which the last would count and the others be forgotten."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """What click makes of the arguments, once the options are counted."""
+        given = Counter(self.make_parser(ctx).parse_args(list(args))[2])
+        for option, times in given.items():
+            if isinstance(option, TyperOption) and times > 1 and not (option.multiple or option.is_flag):
+                raise typer.BadParameter(f"expected once; given {times} times", ctx, option)
+        return super().parse_args(ctx, args)
+
+
 RENAMED = {"methods": "models"}  # old names, which keep working
 
 
@@ -53,10 +67,10 @@ def build_app(arguments: Sequence[str]) -> typer.Typer:
     app.callback()(_general)
     for name, summary in COMMANDS.items():
         function = _load(name) if name in arguments else _placeholder
-        app.command(name, short_help=summary, no_args_is_help=name != "models")(function)
+        app.command(name, cls=OnceEach, short_help=summary, no_args_is_help=name != "models")(function)
     for old, name in RENAMED.items():
         function = _load(name) if old in arguments else _placeholder
-        app.command(old, hidden=True, no_args_is_help=name != "models")(function)
+        app.command(old, cls=OnceEach, hidden=True, no_args_is_help=name != "models")(function)
     return app
 
 

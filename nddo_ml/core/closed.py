@@ -6,9 +6,8 @@ than the field. Here networks, symmetry functions and radii are compiled, and al
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,11 +16,13 @@ from bp_descriptors.fast import library as functions_library
 from nddo_ml.core.library import library
 from nddo_ml.core.networks import Networks, versions
 from nddo_ml.core.pairs import PairList
+from nddo_ml.core.parameters import of_elements
 from nddo_ml.core.plan import Plan
 from nddo_ml.core.shifted import Parent, ShiftedRows
-from nddo_ml.core.steps import STEPS, Change
+from nddo_ml.core.steps import N_SHIFTED, STEPS, Change, Step
 from nddo_ml.core.surroundings import Surroundings
-from nddo_ml.hybrid.correction import Correction, Corrections
+from nddo_ml.hybrid.atomic_energy import AtomicEnergyCorrection
+from nddo_ml.hybrid.correction import Correction, Corrections, Spread
 from nddo_ml.hybrid.features import AtomFeatures
 from nddo_ml.methods.parameters import parameters_of
 from nddo_ml.networks import ElementNetworks, FeedForward
@@ -35,9 +36,12 @@ class _Batch:
     """What holds wherever the atoms are."""
 
     plan: Plan
+    features: AtomFeatures
     pairs: PairList
-    parent: Parent
+    parent: Parent | None  # None where the field stays the method's
+    width: np.ndarray  # [atoms] orbitals
     kind: np.ndarray  # [atoms] index of the element among those of the functions
+    inside: list[np.ndarray]  # atoms of each of the domain's elements
     scaling: tuple[np.ndarray, np.ndarray]  # gain and offset of the functions, [atoms, F]
 
 
@@ -46,7 +50,7 @@ class ClosedCorrections:
 
     def __init__(self, corrections: Corrections) -> None:
         self.corrections = corrections
-        self._cores: dict[int, list[Networks]] = {}
+        self._cores: dict[int, tuple[object, list[Networks]]] = {}  # of which weights
 
     def __reduce__(self) -> tuple[type[ClosedCorrections], tuple[Corrections]]:
         return ClosedCorrections, (self.corrections,)
@@ -57,14 +61,13 @@ class ClosedCorrections:
 
     @cached_property
     def serve(self) -> bool:
-        """Whether all corrections have a closed form, and the same features, which hold everywhere."""
+        """Whether all corrections have a closed form, and the same features."""
         first = self._features
-        envelope = first.envelope
+        envelope, domain = first.envelope, first.domain
         return (
             library() is not None
             and functions_library() is not None
-            and first.domain is None
-            and not self.corrections.committee
+            and (domain is None or domain.breaking or not first.bonded)
             and all(type(c) in STEPS and c.features is first for c in self.corrections)
             and (envelope.kind, envelope.inner) == ("poly2", 0.0)
             and all(Networks.serve(group) for c in self.corrections for group in _groups(c))
@@ -75,37 +78,56 @@ class ClosedCorrections:
         scaler = self._features.scaler
         if not self.serve or scaler.low.device.type != "cpu":
             return None
-        versions_of = tuple((b.data_ptr(), b._version) for b in scaler._buffers.values() if b is not None)
-        return systems.kept((ClosedCorrections, id(plan), versions_of), lambda: self._made(systems, plan))
+        key = (ClosedCorrections, id(plan), id(self._features), scaler.versions)  # both kept by the batch
+        return systems.kept(key, lambda: self._made(systems, plan))
 
     def _made(self, systems: Systems, plan: Plan) -> _Batch | None:
         if int(np.diff(plan.first_atom).max()) > _MOST_ATOMS:
             return None
-        parent = Parent.of(plan, parameters_of(systems, plan.method))
-        if parent is None:
-            return None
+        parent = None
+        if self._of_field:
+            parent = Parent.of(plan, parameters_of(systems, plan.method))
+            if parent is None:
+                return None
         numbers = torch.from_numpy(plan.numbers)
-        functions, scaler = self._features.functions, self._features.scaler
-        zero = torch.zeros(len(numbers), functions.n_features, dtype=torch.float64)
-        offset = scaler(zero, numbers).numpy()
-        gain = scaler(zero + 1, numbers).numpy() - offset
-        return _Batch(plan, PairList.of(plan), parent, functions.element_index(numbers).numpy(), (gain, offset))
+        functions, scaler, domain = self._features.functions, self._features.scaler, self._features.domain
+        if not self._features.elements.issuperset(plan.numbers.tolist()):
+            return None
+        gain, offset = (t.numpy() for t in scaler.linear(numbers))
+        return _Batch(
+            plan,
+            self._features,
+            PairList.of(plan),
+            parent,
+            width=of_elements(plan.method).integers[plan.numbers, 1],
+            kind=functions.element_index(numbers).numpy(),
+            inside=[] if domain is None else [np.flatnonzero(plan.numbers == z) for z in domain.numbers],
+            scaling=(gain, offset),
+        )
 
     def at(self, batch: _Batch, positions: np.ndarray) -> Corrected:
         """The corrections at positions [atoms, 3] Å in the core's order."""
-        around = Surroundings.of(self._features, batch.pairs, batch.kind, batch.scaling, positions)
-        width = batch.parent.rows.integers[:, 1]
-        change = Change.none(around, batch.kind, width, np.sign(batch.parent.values))
+        around = Surroundings.of(self._features, batch.pairs, batch.kind, batch.scaling, batch.inside, positions)
+        parent = batch.parent
+        signs = np.ones((len(positions), N_SHIFTED)) if parent is None else np.sign(parent.values)
+        change = Change.none(around, batch.kind, batch.width, signs)
         steps = [STEPS[type(c)](c, self._networks(k, c), change) for k, c in enumerate(self.corrections)]
         hartree = batch.plan.method.constants.hartree_ev
-        return Corrected(batch.plan, change, steps, ShiftedRows(batch.parent, change.shifts, hartree))
+        rows = None if parent is None else ShiftedRows(parent, change.shifts, hartree)
+        return Corrected(batch.plan, change, steps, rows)
 
     def _networks(self, k: int, correction: Correction) -> list[Networks]:
         groups = _groups(correction)
-        kept = self._cores.get(k)
-        if kept is None or [c.versions for c in kept] != [versions(group) for group in groups]:
-            kept = self._cores[k] = [Networks(group) for group in groups]
-        return kept
+        now, kept = [versions(group) for group in groups], self._cores.get(k)
+        if kept is None or kept[0] != now:
+            if isinstance(correction, AtomicEnergyCorrection):
+                groups = [_in_order(member) for member in correction.apart()]
+            kept = self._cores[k] = now, [Networks(group) for group in groups]
+        return kept[1]
+
+    @property
+    def _of_field(self) -> bool:
+        return any(c.of_field for c in self.corrections)
 
 
 @dataclass(frozen=True)
@@ -114,8 +136,8 @@ class Corrected:
 
     plan: Plan
     change: Change
-    steps: list[Any]
-    rows: ShiftedRows
+    steps: list[Step]
+    rows: ShiftedRows | None  # None where the field stays the method's
 
     @property
     def energy(self) -> np.ndarray:
@@ -123,13 +145,21 @@ class Corrected:
         found: np.ndarray = np.add.reduceat(self.change.energy, self.plan.first_atom[:-1])
         return found
 
-    def backward(self, by_row: np.ndarray, by_factor: np.ndarray) -> np.ndarray:
+    @property
+    def spread(self) -> Spread | None:
+        """How uncertain the added energies are, atoms in the order of the batch; None where nothing is known of it."""
+        counts, back = np.diff(self.plan.first_atom), self.plan.back
+        idx = torch.from_numpy(np.repeat(np.arange(len(counts)), counts))
+        together = Spread.together(step.spread(self.change, idx, len(counts)) for step in self.steps)
+        return None if together is None else replace(together, atoms=together.atoms[back])
+
+    def backward(self, by_row: np.ndarray | None, by_factor: np.ndarray | None) -> np.ndarray:
         """Derivatives by the positions [atoms, 3] of added energies and of what depends on rows and factors."""
-        self.change.clear(self.rows.backward(by_row), by_factor)
+        self.change.clear(None if self.rows is None or by_row is None else self.rows.backward(by_row), by_factor)
         for step in reversed(self.steps):
             step.backward(self.change)
         c = self.change
-        return c.around.backward(c.by_values, c.by_presence, c.by_r, c.by_weight)
+        return c.around.backward(c.by_values, c.by_presence, c.by_trust, c.by_r, c.by_weight)
 
 
 def _groups(correction: Correction) -> list[list[FeedForward]]:
@@ -137,7 +167,11 @@ def _groups(correction: Correction) -> list[list[FeedForward]]:
     groups: list[list[FeedForward]] = []
     for module in correction.children():
         if isinstance(module, ElementNetworks):
-            groups.append([network for _, network in sorted(module.by_number.items())])
+            groups.append(_in_order(module))
         elif isinstance(module, FeedForward):
             groups.append([module])
     return groups
+
+
+def _in_order(networks: ElementNetworks) -> list[FeedForward]:
+    return [network for _, network in sorted(networks.by_number.items())]

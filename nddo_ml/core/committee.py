@@ -15,6 +15,7 @@ from bp_descriptors.fast import library as functions_library
 from nddo_ml.core.library import library
 from nddo_ml.core.networks import Networks, versions
 from nddo_ml.networks import ElementNetworks, FeedForward
+from nddo_ml.systems import Systems
 
 _MOST_ATOMS = 2000  # beyond, matrix products of torch's threads are worth their graph
 
@@ -24,7 +25,7 @@ class ClosedCommittee:
 
     def __init__(self, functions: SymmetryFunctions, scaler: Scaler, members: Sequence[ElementNetworks]) -> None:
         self.functions, self.scaler, self.members = functions, scaler, members
-        self._core: Networks | None = None
+        self._core: tuple[object, Networks] | None = None  # of which weights
 
     def __reduce__(self) -> tuple[type[ClosedCommittee], tuple[SymmetryFunctions, Scaler, Sequence[ElementNetworks]]]:
         return ClosedCommittee, (self.functions, self.scaler, self.members)
@@ -38,25 +39,27 @@ class ClosedCommittee:
     def _known(self) -> bool:
         return None not in (library(), functions_library()) and Networks.serve(self._networks)
 
-    def features(self, numbers: Tensor, vectors: Tensor, pairs: Pairs) -> tuple[Tensor, Neighborhood]:
+    def features(self, systems: Systems, vectors: Tensor, pairs: Pairs) -> tuple[Tensor, Neighborhood]:
         """Symmetry functions [atoms, F], and what their derivatives need."""
-        around = Neighborhood(self.functions.compiled, self.functions.element_index(numbers), pairs.i, pairs.j)
+        around = Neighborhood(self.functions.compiled, self.functions.element_index(systems.numbers), pairs.i, pairs.j)
         return around.forward(vectors), around
 
     def outputs(
-        self, numbers: Tensor, features: Tensor, vectors: Tensor, around: Neighborhood, *, slopes: str | None
+        self, systems: Systems, features: Tensor, vectors: Tensor, around: Neighborhood, *, slopes: str | None
     ) -> tuple[Tensor, Tensor | None]:
         """Outputs [members, atoms] and their derivatives by the vectors, [members or one, pairs, 3].
 
         Args:
-            numbers: [atoms].
+            systems: the batch.
             features: [atoms, F], of :meth:`features`.
             vectors: [pairs, 3] Å.
             around: of :meth:`features`.
             slopes: "members" for those of each, "mean" for those of the mean, None for none.
         """
-        core, n = self._refreshed(), len(numbers)
-        scaled = self.scaler(features, numbers)
+        core, n = self._refreshed(), systems.n_atoms
+        key = (ClosedCommittee, id(self.scaler), self.scaler.versions)
+        _, gain, offset = systems.kept(key, lambda: (self.scaler, *self.scaler.linear(systems.numbers)))
+        scaled = torch.addcmul(offset, features, gain)
         kind = around.element.numpy()
         count = len(self.members)
         kinds = np.concatenate([kind + k * len(self.functions.elements) for k in range(count)])
@@ -66,7 +69,6 @@ class ClosedCommittee:
             return outputs, None
         by_values = np.zeros((count * n, features.shape[1]))
         core.backward(passed, np.ones(passed.outputs.shape), by_values)
-        gain = self.scaler(torch.ones_like(features), numbers) - self.scaler(torch.zeros_like(features), numbers)
         each = torch.from_numpy(by_values).view(count, n, -1) * gain
         wanted = each if slopes == "members" else each.mean(0, keepdim=True)
         return outputs, torch.stack([around.pull(vectors, g) for g in wanted])
@@ -77,6 +79,7 @@ class ClosedCommittee:
 
     def _refreshed(self) -> Networks:
         networks = self._networks
-        if self._core is None or self._core.versions != versions(networks):
-            self._core = Networks(networks)
-        return self._core
+        now, kept = versions(networks), self._core
+        if kept is None or kept[0] != now:
+            kept = self._core = now, Networks(networks)
+        return kept[1]

@@ -59,7 +59,6 @@ class Networks:
         self._arrays: list[Any] = []  # what the structures point to
         self.n_outputs = max(n.shape.n_outputs for n in networks)
         self.n_kept = max(sum(_whole(layer.out_features) for layer in n.linears) for n in networks)
-        self.versions = versions(networks)
         self._structures = (_Network * len(networks))(*map(self._structure, networks))
 
     @staticmethod

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from nddo_ml.core.factors import N_FACTORS
 from nddo_ml.core.networks import Networks
 from nddo_ml.core.pairs import envelope
 from nddo_ml.core.surroundings import Surroundings
 from nddo_ml.hybrid.atomic_energy import AtomicEnergyCorrection
-from nddo_ml.hybrid.correction import Correction
+from nddo_ml.hybrid.correction import Correction, Spread
 from nddo_ml.hybrid.networks import GAIN
 from nddo_ml.hybrid.pair_functions import CHANNELS, FIRST, PairCorrection
 from nddo_ml.hybrid.parameter_shifts import BOUNDS, ParameterCorrection
@@ -47,6 +50,7 @@ class Change:
     by_factors: np.ndarray = field(init=False)
     by_values: np.ndarray = field(init=False)
     by_presence: np.ndarray = field(init=False)
+    by_trust: np.ndarray = field(init=False)
     by_r: np.ndarray = field(init=False)
     by_weight: np.ndarray = field(init=False)
 
@@ -58,21 +62,28 @@ class Change:
         ones = np.ones((len(pairs.a), N_FACTORS))
         return cls(around, kind, pair_kind, signs, np.ones(signs.shape), ones, np.zeros(len(width)))
 
-    def clear(self, by_shifts: np.ndarray, by_factors: np.ndarray) -> None:
-        """Begin the way back with the derivatives by shifts and factors."""
-        self.by_shifts, self.by_factors = by_shifts, by_factors
+    def clear(self, by_shifts: np.ndarray | None, by_factors: np.ndarray | None) -> None:
+        """Begin the way back with the derivatives by shifts and factors, None where the field has not changed."""
+        self.by_shifts = np.zeros(self.shifts.shape) if by_shifts is None else by_shifts
+        self.by_factors = np.zeros(self.factors.shape) if by_factors is None else by_factors
         self.by_values, self.by_presence = np.zeros(self.around.values.shape), np.zeros(len(self.energy))
+        self.by_trust = np.zeros(len(self.energy))
         self.by_r, self.by_weight = np.zeros(len(self.pair_kind)), np.zeros(len(self.pair_kind))
 
 
-class Step(Protocol):
+class Step(ABC):
     """One correction of a batch."""
 
+    @abstractmethod
     def backward(self, change: Change) -> None:
-        """Add to the change's derivatives by values, presence and distances."""
+        """Add to the change's derivatives by values, presence, trust and distances."""
+
+    def spread(self, change: Change, system_idx: Tensor, n_systems: int) -> Spread | None:
+        """How uncertain an added energy is, systems of atoms [atoms] given; None where nothing is known of it."""
+        return None
 
 
-class Shift:
+class Shift(Step):
     """A ParameterCorrection: ``p → p (1 + b sgn(p) s tanh c N)``, column by column."""
 
     def __init__(self, correction: ParameterCorrection, cores: list[Networks], change: Change) -> None:
@@ -94,21 +105,34 @@ class Shift:
         self.core.backward(self.passed, by_output, change.by_values)
 
 
-class Energy:
-    """An AtomicEnergyCorrection: ``s c N``."""
+class Energy(Step):
+    """An AtomicEnergyCorrection: ``s c N``, N the mean of a committee's members."""
 
     def __init__(self, correction: AtomicEnergyCorrection, cores: list[Networks], change: Change) -> None:
-        self.core, self.scale = cores[0], correction.scale
-        self.passed = self.core.forward(change.around.values, change.kind)
-        change.energy += self.scale * change.around.presence * self.passed.outputs[:, 0]
+        self.cores, self.correction = cores, correction  # of one member each, or one of all
+        self.passed = [core.forward(change.around.values, change.kind) for core in cores]
+        self.members = correction.scale * np.hstack([passed.outputs for passed in self.passed])  # times presence
+        self.mean = self.members.mean(axis=1)
+        change.energy += change.around.presence * self.mean
 
     def backward(self, change: Change) -> None:
         """See Step."""
-        change.by_presence += self.scale * self.passed.outputs[:, 0]
-        self.core.backward(self.passed, self.scale * change.around.presence[:, None], change.by_values)
+        change.by_presence += self.mean
+        each = self.correction.scale / self.members.shape[1] * change.around.presence[:, None]
+        for core, passed in zip(self.cores, self.passed, strict=True):
+            core.backward(passed, np.tile(each, core.n_outputs), change.by_values)
+
+    def spread(self, change: Change, system_idx: Tensor, n_systems: int) -> Spread | None:
+        """See Step."""
+        if self.correction.members == 1:
+            return None
+        around = change.around
+        energies = torch.from_numpy(around.presence[:, None] * self.members)
+        trust = None if around.trust is None else torch.from_numpy(around.trust.value)
+        return self.correction.spread_of(energies, trust, system_idx, n_systems)
 
 
-class Factor:
+class Factor(Step):
     """A PairCorrection: ``1 + b f_c(R) tanh c N(h_A, h_B, R)``."""
 
     def __init__(self, correction: PairCorrection, cores: list[Networks], change: Change) -> None:
@@ -128,6 +152,9 @@ class Factor:
         self.n_inputs = inputs.shape[1]
         self.tanh = np.tanh(GAIN * self.passed.outputs)
         self.fall, self.slope = envelope(correction.envelope, r)
+        self.trust = np.ones(2 * len(r)).reshape(2, -1) if around.trust is None else around.trust.value[self.atoms]
+        both = self.trust[0] * self.trust[1]
+        self.unfaded, self.fall, self.slope = self.fall, both * self.fall, both * self.slope
         self.table, self.kind = _mixing(correction.bounds), change.pair_kind[self.near]
         self.factor = 1 + self._mixed(self._by_pair(self.tanh) * self.fall[:, None], self.table)
         change.factors[self.near] *= self.factor
@@ -137,7 +164,10 @@ class Factor:
         near, (a, b) = self.near, self.atoms
         of_factor = change.by_factors[near] * change.factors[near] / self.factor
         by_channel = self._mixed(of_factor, self.table.swapaxes(1, 2))
-        by_longer = (by_channel * self._by_pair(self.tanh)).sum(axis=1) * self.slope
+        by_fall = (by_channel * self._by_pair(self.tanh)).sum(axis=1)
+        by_longer = by_fall * self.slope
+        for atom, other in ((a, self.trust[1]), (b, self.trust[0])):
+            np.add.at(change.by_trust, atom, by_fall * self.unfaded * other)
         n = by_channel.shape[1] // 2
         by_tanh = by_channel * self.fall[:, None]
         by_output = np.concatenate((by_tanh[:, :n], by_tanh[:, n:])) * (GAIN * (1 - np.square(self.tanh)))

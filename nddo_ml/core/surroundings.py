@@ -6,13 +6,15 @@ atoms and pairs in numpy. Atoms are those of the core's order.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
 from bp_descriptors.fast import FORWARD, PULL
 from nddo_ml.core.pairs import Links, PairList, envelope
+from nddo_ml.core.trust import Trust
 from nddo_ml.hybrid.features import HALF_CROWDED, AtomFeatures
 
 
@@ -32,9 +34,11 @@ class Surroundings:
     element: np.ndarray  # [atoms] index of the element of the functions
     values: np.ndarray  # [atoms, F] scaled symmetry functions
     gain: np.ndarray  # [atoms, F] their slopes by the unscaled ones
-    presence: np.ndarray  # [atoms]
+    presence: np.ndarray  # [atoms], times the trust
+    bare: np.ndarray  # [atoms], without
     crowd: np.ndarray  # [atoms]
     fall: tuple[np.ndarray, np.ndarray]  # [near] cut-off function and slope
+    trust: Trust | None
 
     @classmethod
     def of(
@@ -43,9 +47,13 @@ class Surroundings:
         pairs: PairList,
         element: np.ndarray,
         scaling: tuple[np.ndarray, np.ndarray],
+        inside: Sequence[np.ndarray],
         positions: np.ndarray,
     ) -> Surroundings:
-        """At positions [atoms, 3] Å, with gain and offset [atoms, F] of the functions."""
+        """At positions [atoms, 3] Å, with gain and offset [atoms, F] of the functions.
+
+        ``inside`` are the atoms of each of the domain's elements.
+        """
         v = positions[pairs.b] - positions[pairs.a]
         r = np.sqrt(np.square(v).sum(axis=1))
         unit, cutoff = v / r[:, None], features.functions.cutoff
@@ -58,6 +66,7 @@ class Surroundings:
         fall = envelope(features.envelope, longer[near])
         crowd = np.bincount(centers, weights=np.tile(fall[0], 2), minlength=n)
         first = np.concatenate(([0], np.cumsum(np.bincount(centers, minlength=n))))
+        bare = -np.expm1(-np.square(crowd / HALF_CROWDED))
         made = cls(
             features=features,
             pairs=pairs,
@@ -71,25 +80,38 @@ class Surroundings:
             element=element,
             values=offset,
             gain=gain,
-            presence=-np.expm1(-np.square(crowd / HALF_CROWDED)),
+            presence=bare,
+            bare=bare,
             crowd=crowd,
             fall=fall,
+            trust=None,
         )
         g = np.zeros(offset.shape)
         made._functions(FORWARD, np.zeros((1, 3)), g)
         np.multiply(g, gain, out=g)
         g += offset
-        object.__setattr__(made, "values", g)
-        return made
+        trust = None if features.domain is None else Trust(features.domain, inside, g)
+        return replace(made, values=g, trust=trust, presence=bare if trust is None else bare * trust.value)
 
     def lengthened(self, reach: float) -> np.ndarray:
         """``r + (1 − w) reach``, [pairs] Å."""
         return self.r if self.links is None else self.r + (1 - self.links.weights) * reach
 
     def backward(
-        self, by_values: np.ndarray, by_presence: np.ndarray, by_r: np.ndarray, by_weight: np.ndarray
+        self,
+        by_values: np.ndarray,
+        by_presence: np.ndarray,
+        by_trust: np.ndarray,
+        by_r: np.ndarray,
+        by_weight: np.ndarray,
     ) -> np.ndarray:
-        """Derivatives by the positions [atoms, 3] of what depends on values, presence, distances and links [pairs]."""
+        """Derivatives by the positions [atoms, 3] of what depends on values, presence, trust, distances, links.
+
+        ``by_values`` is changed, the last two are [pairs].
+        """
+        if self.trust is not None:
+            self.trust.backward(by_trust + by_presence * self.bare, by_values)
+            by_presence = by_presence * self.trust.value
         near, n = self.near, len(self.presence)
         pulled = np.zeros((2 * len(near), 3))
         self._functions(PULL, pulled, by_values * self.gain)
@@ -98,7 +120,7 @@ class Surroundings:
         toward = both[: len(near)] - both[len(near) :]  # of the vector from a to b
         unit = self.unit[near]
         along = (toward * unit).sum(axis=1)
-        by_crowd = by_presence * (1 - self.presence) * 2 * self.crowd / HALF_CROWDED**2
+        by_crowd = by_presence * (1 - self.bare) * 2 * self.crowd / HALF_CROWDED**2
         crowded = by_crowd[self.pairs.a[near]] + by_crowd[self.pairs.b[near]]
         by_longer = along + crowded * self.fall[1]
         slope = by_r.copy()

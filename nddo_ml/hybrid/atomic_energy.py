@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Self, final
 
 import torch
@@ -12,6 +13,7 @@ from nddo_ml.errors import InputError
 from nddo_ml.hybrid.correction import Correction, Spread, copied
 from nddo_ml.hybrid.features import AtomFeatures, Features
 from nddo_ml.hybrid.networks import silent_networks
+from nddo_ml.networks import ElementNetworks
 
 
 @final
@@ -67,9 +69,13 @@ class AtomicEnergyCorrection(Correction):
         """See the class; None for a single member."""
         if self.members == 1:
             return None
-        energies = self.member_energies(features).detach()
+        trust = None if features.trust is None else features.trust.detach()
+        return self.spread_of(self.member_energies(features).detach(), trust, system_idx, n_systems)
+
+    def spread_of(self, energies: Tensor, trust: Tensor | None, system_idx: Tensor, n_systems: int) -> Spread:
+        """See the class; of the members' energies [atoms, members] eV and trust in the atoms."""
         a, b = self.uncertainty
-        outside = torch.zeros_like(features.presence) if features.trust is None else b * (1 - features.trust.detach())
+        outside = torch.zeros_like(energies[:, 0]) if trust is None else b * (1 - trust)
 
         def summed(x: Tensor) -> Tensor:
             return x.new_zeros(n_systems, *x.shape[1:]).index_add(0, system_idx, x)
@@ -99,6 +105,29 @@ class AtomicEnergyCorrection(Correction):
                     layer.weight.copy_(torch.cat(weights) if k == 0 else torch.block_diag(*weights))
                     layer.bias.copy_(torch.cat([p.bias.detach() for p in parts]))
         return made
+
+    def apart(self) -> list[ElementNetworks]:
+        """The members' own networks where :meth:`committee` has set them side by side; else all in one."""
+        n, together = self.members, [self.networks]
+        if n == 1 or any(width % n for width in self.hidden):
+            return together
+        shapes = {
+            z: replace(shape, hidden=tuple(width // n for width in shape.hidden), n_outputs=1)
+            for z, shape in self.networks.shapes.items()
+        }
+        members = [ElementNetworks(shapes, seed=0) for _ in range(n)]
+        for z, network in self.networks.by_number.items():
+            for depth, layer in enumerate(network.linears):
+                rows = layer.weight.detach().chunk(n)
+                blocks = [w.chunk(n, dim=1)[k] if depth else w for k, w in enumerate(rows)]
+                if sum(int(w.count_nonzero()) for w in blocks) < int(layer.weight.count_nonzero()):
+                    return together
+                for member, weight, bias in zip(members, blocks, layer.bias.detach().chunk(n), strict=True):
+                    own = member.of(z).linears[depth]
+                    with torch.no_grad():
+                        own.weight.copy_(weight)
+                        own.bias.copy_(bias)
+        return members
 
     def scaled(self, factor: float) -> AtomicEnergyCorrection:
         """See the base class."""

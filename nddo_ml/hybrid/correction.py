@@ -7,7 +7,7 @@ core repulsions of near pairs, or add an energy; it never changes a charge, and 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self, TypeVar
 
@@ -35,6 +35,14 @@ class Spread:
 
     energy: Tensor  # [systems] eV
     atoms: Tensor  # [atoms] eV
+
+    @classmethod
+    def together(cls, spreads: Iterable[Spread | None]) -> Spread | None:
+        """Of the sum of energies, as if independent; None where nothing is known of any."""
+        known = [s for s in spreads if s is not None]
+        if not known:
+            return None
+        return cls(*(torch.stack([getattr(s, n).square() for s in known]).sum(0).sqrt() for n in ("energy", "atoms")))
 
 
 class Correction(nn.Module, ABC):
@@ -173,12 +181,7 @@ class CorrectionsAt:
     def spread(self) -> Spread | None:
         """The uncertainty of all added energies, as if independent; None where nothing is known of it."""
         systems = self.systems
-        found = [c.spread(f, systems.system_idx, systems.n_systems) for c, f in self.members]
-        known = [s for s in found if s is not None]
-        if not known:
-            return None
-        squares = (torch.stack([getattr(s, n).square() for s in known]).sum(0).sqrt() for n in ("energy", "atoms"))
-        return Spread(*squares)
+        return Spread.together(c.spread(f, systems.system_idx, systems.n_systems) for c, f in self.members)
 
     def shift_size(self) -> Tensor:
         """Mean over atoms of the squares of shifts over bounds, [systems]."""

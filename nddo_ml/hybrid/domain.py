@@ -14,12 +14,12 @@ from nddo_ml.errors import InputError
 DIRECTIONS = 60  # principal components that are kept
 CENTERS = 300  # environments of an element that stand for all of its
 _FALL = Cutoff(1.0, "poly2")
-_SHARPNESS = 20.0  # of the smooth minimum over the centres, in 1/radius²
+SHARPNESS = 20.0  # of the smooth minimum over the centres, in 1/radius²
 _MOST = 20_000  # environments of an element that are looked at
 _APART = 8  # environments a centre at least: few data would lie on their centres, and others outside
 _QUANTILE = 0.999  # of the data's environments that count as inside
 _NARROW = 1e-4  # variances below this part of the largest are rounding errors
-_LEAST = 1e-9
+LEAST = 1e-9
 
 
 class Domain(nn.Module):
@@ -104,14 +104,14 @@ class Domain(nn.Module):
         self.mean[k] = x.mean(0)
         variances, vectors = torch.linalg.eigh(torch.cov(x.T, correction=0))
         self.components[k] = vectors[:, -directions:]
-        self.deviations[k] = variances[-directions:].clamp(min=_NARROW * float(variances[-1]) + _LEAST).sqrt()
+        self.deviations[k] = variances[-directions:].clamp(min=_NARROW * float(variances[-1]) + LEAST).sqrt()
         z, _ = self._reduced(k, x)
         chosen = _farthest(z, min(self.centers.shape[1], -(-z.shape[0] // _APART)))
         self.centers[k] = chosen[torch.arange(self.centers.shape[1]) % chosen.shape[0]]
         for some in (x, *(o for o in others if o.shape[0])):
             z, rest = self._reduced(k, some)
             sizes = torch.stack((self._distance(k, z, 1.0), rest))
-            self.borders[k] = torch.maximum(self.borders[k], torch.quantile(sizes, _QUANTILE, dim=1)).clamp(min=_LEAST)
+            self.borders[k] = torch.maximum(self.borders[k], torch.quantile(sizes, _QUANTILE, dim=1)).clamp(min=LEAST)
 
     def forward(self, values: Tensor, numbers: Tensor) -> Tensor:
         """Trust in atoms, [atoms]; zero for elements that the data lack."""
@@ -130,14 +130,14 @@ class Domain(nn.Module):
         x = x - self.mean[k]
         along = x @ self.components[k]
         rest = (x * x).sum(1) - (along * along).sum(1)
-        return along / self.deviations[k], (rest.clamp(min=_LEAST) / x.shape[1]).sqrt()
+        return along / self.deviations[k], (rest.clamp(min=LEAST) / x.shape[1]).sqrt()
 
     def _distance(self, k: int, z: Tensor, radius: float) -> Tensor:
         centers = self.centers[k]
         square = (z * z).sum(1, keepdim=True) - 2 * z @ centers.T + (centers * centers).sum(1)
-        sharpness = _SHARPNESS / radius**2
+        sharpness = SHARPNESS / radius**2
         nearest = -torch.logsumexp(-sharpness * square, dim=1) / sharpness
-        return nearest.clamp(min=_LEAST).sqrt()
+        return nearest.clamp(min=LEAST).sqrt()
 
     def _fall(self, size: Tensor, border: Tensor) -> Tensor:
         return _FALL((size / border - 1).clamp(min=0) / (self.width - 1))

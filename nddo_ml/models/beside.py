@@ -99,7 +99,8 @@ class Beside:
         batch = None if closed is None or environment is not None else closed.batch(systems, plan)
         if closed is not None and batch is not None:
             at = closed.at(batch, x.detach().numpy()[plan.order])
-            return cls(x, at.rows.table, torch.from_numpy(at.change.factors), energy, sums, at)
+            table, factors = (None, None) if at.rows is None else (at.rows.table, torch.from_numpy(at.change.factors))
+            return cls(x, table, factors, energy, sums, at, spread=at.spread)
         graph = corrections.at(systems)
         parameters = graph.shifted(parameters_of(systems, plan.method))
         layout = build_layout(systems.system_idx, parameters.width, systems.n_systems)
@@ -147,8 +148,7 @@ class Beside:
 
     def _by_closed_form(self, result: CoreResult) -> Tensor:
         assert self.closed is not None
-        assert result.by_parameter is not None
-        assert result.by_factor is not None
         plan = self.closed.plan
-        slope = self.closed.backward(result.by_parameter.numpy()[plan.order], result.by_factor.numpy())
+        by_row = None if result.by_parameter is None else result.by_parameter.numpy()[plan.order]
+        slope = self.closed.backward(by_row, None if result.by_factor is None else result.by_factor.numpy())
         return torch.from_numpy(np.ascontiguousarray(slope[plan.back]))

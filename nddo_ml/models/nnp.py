@@ -200,8 +200,8 @@ class NNP(AbstractModel):
     ) -> tuple[Tensor, AtomicResults, Slopes | None]:
         """The same by the compiled core, without a graph."""
         wanted = ("members" if self._gives_spread else "mean") if derivatives else None
-        features, around = self._closed.features(systems.numbers, vectors, pairs)
-        outputs, found = self._closed.outputs(systems.numbers, features, vectors, around, slopes=wanted)
+        features, around = self._closed.features(systems, vectors, pairs)
+        outputs, found = self._closed.outputs(systems, features, vectors, around, slopes=wanted)
         if self.anchored:
             outputs = outputs - self.alone(systems.numbers)
         energies = self.reference_energies[systems.numbers] + self.energy_scale * outputs

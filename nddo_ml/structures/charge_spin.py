@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 CHARGE_KEYS = frozenset({
     "charge", "totalcharge", "netcharge", "molecularcharge", "moleculecharge", "molcharge", "formalcharge",
-    "systemcharge", "totcharge", "chargetotal", "chrg", "q", "qtot", "totalq", "pubchemtotalcharge",
+    "systemcharge", "totcharge", "chargetotal", "chrg", "chg", "totalchg", "totchg", "netchg", "molchg",
+    "q", "qtot", "totalq", "pubchemtotalcharge",
 })  # fmt: skip
 MULTIPLICITY_KEYS = frozenset({
     "multiplicity", "spinmultiplicity", "mult", "spinmult", "multip", "totalmultiplicity", "2s+1",
@@ -40,7 +41,7 @@ SPIN_KEYS = frozenset({
     "spin", "totalspin",
 })  # fmt: skip
 _KNOWN = CHARGE_KEYS | MULTIPLICITY_KEYS | UNPAIRED_KEYS | SPIN_KEYS
-_DOUBTFUL = re.compile(r"charge|chrg|spin|multiplic|uhf", re.IGNORECASE)
+_DOUBTFUL = re.compile(r"charge|chrg|chg|spin|multiplic|mult$|uhf|unpaired", re.IGNORECASE)
 WHOLE = 0.1  # a sum of per-atom values this near to a whole number is one
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from nddo_ml.errors import InputError
-from nddo_ml.structures import gamess, gaussian, mol2, molfile, mopac, orca, pdb, qchem, smiles, xyz
+from nddo_ml.structures import gamess, gaussian, mol2, molfile, mopac, nwchem, orca, pdb, qchem, smiles, xyz
 from nddo_ml.structures.record import Chunk, Lines, Record
 
 _PDB_TAGS = r"(ATOM  |HETATM|HEADER|CRYST1|MODEL |COMPND|TITLE |REMARK|AUTHOR|ORIGX\d|SCALE\d)"
@@ -45,6 +45,7 @@ FORMATS = (
     Format("Q-Chem input", (".inp", ".in", ".qcin", ".qchem"), qchem.looks_like, qchem.split, qchem.parse),
     Format("ORCA input", (".inp", ".orca"), orca.looks_like, orca.split, orca.parse),
     Format("GAMESS input", (".inp", ".gms"), gamess.looks_like, gamess.split, gamess.parse),
+    Format("NWChem input", (".nw", ".nwi"), nwchem.looks_like, nwchem.split, nwchem.parse),
     Format("Gaussian input", (".com", ".gjf", ".gau"), gaussian.looks_like, gaussian.split, gaussian.parse),
     Format("MOPAC input", (".mop", ".dat", ".mopac", ".arc"), mopac.looks_like, mopac.split, mopac.parse),
     Format("smiles", (".smi", ".smiles"), lambda _: False, smiles.split, smiles.parse),

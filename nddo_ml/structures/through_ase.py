@@ -22,16 +22,15 @@ _SAYS = re.compile(
 )
 # Where formats say charge, multiplicity and unpaired electrons, of those that ASE reads without
 _STATED = {
-    "nwchem-in": (r"^\s*charge\s+([+-]?\d+)", r"^\s*(?:mult|nopen\s+\d+.*mult)\s+(\d+)"),
     "gaussian-out": (r"Charge\s*=\s*([+-]?\d+)\s+Multiplicity", r"Multiplicity\s*=\s*(\d+)"),
     "orca-output": (r"Total Charge\s+Charge\s+\.+\s+([+-]?\d+)", r"Multiplicity\s+Mult\s+\.+\s+(\d+)"),
     "turbomole": (r"(?:\$eht\s.*charge\s*=|\$chrg)\s*([+-]?\d+)", None, r"(?:\$eht\s.*unpaired\s*=|\$spin)\s*(\d+)"),
     "nwchem-out": (r"^\s*Charge\s*:\s*([+-]?\d+)", r"Spin multiplicity\s*:\s*(\d+)"),
 }
-_SUFFIXES = {".nw": "nwchem-in", ".log": None, ".out": None}
+_SUFFIXES = {".log": None, ".out": None}
 _PROGRAMS = {"py", "html", "pov", "x3d", "eps", "png", "gif", "mp4", "gpw", "mysql", "postgresql"}  # no structures
 # Formats that are read elsewhere in this package, charges included; what is not read there is damaged
-_OWN = {"xyz", "extxyz", "sdf", "mol", "proteindatabank", "gaussian-in", "gamess-us-in"}
+_OWN = {"xyz", "extxyz", "sdf", "mol", "proteindatabank", "gaussian-in", "gamess-us-in", "nwchem-in"}
 _KEEPS = {"json", "db", "traj", "extxyz", "bundletrajectory"}  # formats of ASE itself: arrays and info come along
 _MAX_ATOMS = 10_000_000
 # Counts that a reader trusts before it reads on, by format: the line, and which of its numbers

@@ -11,6 +11,8 @@ T = TypeVar("T")
 class Kept:
     """A memory of systems: ``systems.kept(key, find)`` is ``find()``, called once.
 
+    Threads that are first together may each call it, and get the same.
+
     What is found must not depend on positions or cells; what else it depends on is in the key. Systems of other
     positions (``with_positions``) share it; pickles begin with an empty one.
     """
@@ -20,7 +22,7 @@ class Kept:
 
     def __call__(self, key: Hashable, find: Callable[[], T]) -> T:
         if key not in self._found:
-            self._found[key] = find()
+            self._found.setdefault(key, find())
         found: T = self._found[key]
         return found
 

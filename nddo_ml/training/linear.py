@@ -9,14 +9,15 @@ from nddo_ml.datasets.dataset import Dataset
 from nddo_ml.predictors.cached import CachedNNP
 
 SAMPLE = 100  # structures that the potential is fitted to
-SILENT = 1e-8  # derivatives of all symmetry functions below this are zero but for rounding
+SILENT, SAME = 1e-8, 1e-6  # derivatives below this, or this part of the largest, are zero but for rounding
+FREE = 0.5  # of the forces that a structure without symmetry would have
 
 
 def predict_from_forces(cached: CachedNNP, dataset: Dataset) -> LinearPrediction | None:
     """E = Σ_i w(Z_i)·G_i with w by least squares on the forces; None when no structure's forces tell anything.
 
-    Lone atoms, and cells whose symmetry leaves no force, are left out: no potential would have forces there, so that
-    their energies would be guesses. Needs no trained model: the equations come from the cached derivatives in a moment.
+    Lone atoms, and cells whose symmetry leaves few forces (strained perfect crystals), are left out: forces tell little
+    of how their energies differ. Needs no trained model: the equations come from the cached derivatives in a moment.
     """
     chosen = torch.nonzero(dataset.labels.has("forces")).squeeze(1)
     chosen = chosen[dataset.labels.values["energy"][chosen].argsort(stable=True)]  # whatever the order of the frames
@@ -24,7 +25,8 @@ def predict_from_forces(cached: CachedNNP, dataset: Dataset) -> LinearPrediction
     energies, stresses = [], []
     for k in chosen[:: max(1, len(chosen) // SAMPLE)].tolist():
         energy, forces, stress = cached.linear_design(k, dataset.elements)
-        if float(forces.abs().max()) < SILENT:
+        free = min(forces.shape[1], max(1, forces.shape[0] - 6))
+        if int(torch.linalg.matrix_rank(forces, atol=SILENT, rtol=SAME)) < FREE * free:
             continue
         structures.append(k)
         normal = normal + forces.T @ forces

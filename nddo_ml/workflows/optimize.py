@@ -3,7 +3,7 @@
 The inverse Hessian of each system starts from a model Hessian of its bonds and angles (Lindh, Bernhardsson,
 Karlström & Malmqvist, Chem. Phys. Lett. 241, 423 (1995)) and is updated by BFGS (Nocedal & Wright, Numerical
 Optimization, 2nd ed., Eq. 6.17). A step that raises the energy, without constants that have no force, is taken back
-and tried shorter.
+and tried shorter; a short one over a jump of the method's energy is judged by the forces at its ends.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 START_RADIUS = 0.2  # Å
 MAX_RADIUS = 0.3  # Å, longest displacement of any atom in one step
 MIN_RADIUS = 1e-5  # Å, a system that would have to step shorter than this is given up
+SHORT, JUMP = 0.01, 1e-3  # Å, eV: what rises more than the forces say in a step shorter than this is a jump
 ENERGY_NOISE = 1e-6  # eV, a rise of the energy below this is no rise
 MIN_CURVATURE = 1e-8  # updates of smaller yᵀs / |y||s| are left out: the inverse Hessian stays positive
 
@@ -161,7 +162,7 @@ class _Optimizer:
         found, energy, new_gradient = self._evaluate(active, self.x[active] + step)
         self.inverse[active] = torch.where(found[:, None, None], _bfgs(inverse, step, new_gradient - gradient), inverse)
         slope = (gradient * step).sum(1)
-        change = energy - self.energy[active]
+        change = _judged(energy - self.energy[active], gradient, new_gradient, step, scale * longest)
         better = found & (change <= ENERGY_NOISE)
         self.radius[active] = _new_radius(
             self.radius[active], scale * longest, change, slope, slope * (1 - scale / 2), better
@@ -260,6 +261,16 @@ def _bfgs(inverse: Tensor, s: Tensor, y: Tensor) -> Tensor:
     factor = rho * (1.0 + rho * (y * hy).sum(1))
     cross = rho[:, None, None] * hy[:, :, None] * s[:, None, :]
     return inverse + factor[:, None, None] * s[:, :, None] * s[:, None, :] - cross - cross.transpose(1, 2)
+
+
+def _judged(change: Tensor, gradient: Tensor, after: Tensor, step: Tensor, moved: Tensor) -> Tensor:
+    """Changes of the energy [systems], without the jumps that some methods have and no force tells of.
+
+    Over a short step the mean gradient says what a smooth energy does, ``½ (g₀ + g₁)·s``; what rises above that jumped.
+    """
+    work = 0.5 * ((gradient + after) * step).sum(1)
+    jumped = (moved < SHORT) & (change - work > JUMP) & change.isfinite()
+    return torch.where(jumped, work, change)
 
 
 def _new_radius(

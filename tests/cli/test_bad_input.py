@@ -109,6 +109,15 @@ def test_optimize_options(arguments, tmp_path, capsys):
     assert arguments[0].strip("-").replace("-", "_") in capsys.readouterr().err
 
 
+def test_an_option_given_twice_is_no_choice(tmp_path, capsys):
+    path = tmp_path / "good.xyz"
+    path.write_text(GOOD)
+    assert call("energy", path, "-m", "AM1", "--model", "PM3") == 2
+    assert "expected once" in capsys.readouterr().err
+    assert call("energy", path, "-m", tmp_path) == 2
+    assert "there is a folder" in capsys.readouterr().err
+
+
 def test_no_traceback_from_the_program(tmp_path):
     path = tmp_path / "bad.xyz"
     path.write_text(FILES["nan"][0])

@@ -35,6 +35,8 @@ NOT_SMOOTH = {"acetonitrile_water": 100.0, "CO2_water": 4.0, "s22:Formic_acid_di
 NOT_SMOOTH |= {"s22:Formamide_dimer": 6.0, "s22:Uracil_dimer_h-bonded": 6.0}
 # MOPAC's overlap jumps at a C–C distance of 1.5351 Å (by 1e-5 kcal/mol), which its difference quotient shows.
 AT_A_JUMP = {"PM6-DH+/hexadecane": 0.15}
+# MOPAC's bismuth atom has its one β electron in p; from there our iteration goes to the ground state, β in s.
+LEFT = {"PM7/atom:Bi m4"}
 SETS = [("pm7", "PM7"), ("pm6_dh", "PM6-DH+")]
 
 
@@ -85,15 +87,10 @@ def check_closed(name: str, method: str, step: int) -> None:
     assert not differing(chosen, compared(chosen, method, uhf=False))
 
 
-def check_open(chosen: list[dict], least: float) -> None:
-    """Never above MOPAC's solution, and where it is the same, with the same gradient and dipole."""
-    off = compared(chosen, "PM7", uhf=True)
-    assert float(off.heat_of_formation.max()) < HEAT
-    same = off.heat_of_formation.abs() <= HEAT
-    assert float(same.double().mean()) >= least
-    turned = [name for name, *values in differing(chosen, off) if abs(values[0]) <= HEAT]
-    norms = {e["id"]: (float(off.gradient_norm[k]), float(off.dipole_norm[k])) for k, e in enumerate(chosen)}
-    assert not [t for t in turned if norms[t][0] > OF_OPEN or norms[t][1] > DIPOLE]
+def check_open(chosen: list[dict]) -> None:
+    """On both sides: where MOPAC finds another solution, its numbers of ours are expected."""
+    chosen = [expected(e) for e in chosen]
+    assert not differing(chosen, compared(chosen, "PM7", uhf=True))
 
 
 @pytest.mark.parametrize(("name", "method"), SETS)
@@ -107,24 +104,25 @@ def test_all_closed_shells(name: str, method: str) -> None:
     check_closed(name, method, 1)
 
 
-def test_other_solutions() -> None:
-    """All five of closed shells: MOPAC's numbers of ours, and ours of its solution, from its density."""
-    known = {e["id"]: e for e in entries("pm7") if not e["uhf"] and e["id"] in other_solutions()}
-    chosen = [*known.values()]
-    assert len(chosen) == 5
-    assert not differing([expected(e) for e in chosen], compared([expected(e) for e in chosen], "PM7", uhf=False))
-    starts = [square(other_solutions()[e["id"]]["start"], rows(e, "PM7")) for e in chosen]
-    _, there = run(chosen, "PM7", False, "first", padded(starts))
+@pytest.mark.parametrize("uhf", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_other_solutions(uhf: bool) -> None:
+    """MOPAC's solutions where they are others are ours, too, from its densities."""
+    others = other_solutions()
+    chosen = [e for e in entries("pm7") if bool(e["uhf"]) == uhf and others.get(e["id"], {"start": ()})["start"]]
+    assert len(chosen) == (47 if uhf else 7)
+    chosen = [e for e in chosen if e["id"] not in LEFT]
+    starts = [square(others[e["id"]]["start"], rows(e, "PM7")) for e in chosen]
+    _, there = run(chosen, "PM7", uhf, "first", padded(starts))
     assert float(there.heat_of_formation.abs().max()) < HEAT
 
 
 def test_sample_of_open_shells() -> None:
-    check_open([e for e in entries("pm7") if e["uhf"] and len(e["symbols"]) <= 2][::15], 0.5)
+    check_open([e for e in entries("pm7") if e["uhf"] and len(e["symbols"]) <= 2][::15])
 
 
 @pytest.mark.slow
 def test_all_open_shells() -> None:
-    check_open([e for e in entries("pm7") if e["uhf"]], 0.72)
+    check_open([e for e in entries("pm7") if e["uhf"]])
 
 
 def test_every_element_is_shown() -> None:

@@ -55,17 +55,40 @@ def test_killed_twenty_times(tmp_path, command):
 
 
 @pytest.mark.slow
-def test_labels_killed_twenty_times(tmp_path):
-    pytest.importorskip("pyscf")
-    from nddo_ml.labelling.store import KEY
-
-    frames = [Atoms("H2", [[0, 0, 0], [0, 0, 0.6 + 2e-4 * k]]) for k in range(2000)]
-    write(tmp_path / "in.xyz", frames, format="xyz")
-    rng, options = np.random.default_rng(3), ["--functional", "lda,vwn", "--basis", "sto-3g", "--grid", "20,50"]
-    out = tmp_path / "labels.extxyz"
-    command = ["label", tmp_path / "in.xyz", "--output", out, "--density-fitting", "none", *options]
-    codes, said = killed(command, out, [(signal.SIGKILL, float(rng.uniform(0, 1.0))) for _ in range(20)])
+@pytest.mark.parametrize(
+    ("command", "n"),
+    [
+        (["frequencies"], 20),
+        (["md", "--steps", 300, "--every", 10, "--seed", 1], 2),
+    ],
+    ids=["frequencies", "md"],
+)
+def test_longer_work_killed_three_times(tmp_path, command, n):
+    """Vibrations and dynamics go on where they were, and end where an undisturbed run ends."""
+    source = structures(tmp_path / "in.xyz", n)
+    rng, out, whole = np.random.default_rng(4), tmp_path / "out.json", tmp_path / "whole.json"
+    line = [command[0], source, *command[1:], "--model", "AM1", "--json"]
+    assert killed([*line, whole], tmp_path / "no", [], pairs=20)[0] == [0]
+    kills = [(signal.SIGKILL, float(rng.uniform(0, 0.05))) for _ in range(3)]
+    codes, said = killed([*line, out], tmp_path / "out.json.part", kills, pairs=20)
     assert codes[-1] == 0, said
-    labelled = read(out, ":")
-    assert sorted(f.info["frame"] for f in labelled) == list(range(2000))
-    assert len({f.info[KEY] for f in labelled}) == 2000
+    assert -signal.SIGKILL in codes
+    assert out.read_bytes() == whole.read_bytes()
+
+
+@pytest.mark.slow
+def test_labels_killed_twenty_times(tmp_path):
+    """Three hundred structures by a cheap calculator: the labels are those of an undisturbed run."""
+    frames = [Atoms("H2", [[0, 0, 0], [0, 0, 0.9 + 1e-3 * k]]) for k in range(300)]
+    write(tmp_path / "in.xyz", frames, format="xyz")
+    rng, source = np.random.default_rng(3), ["--calculator", "ase.calculators.lj:LennardJones", "--workers", 1]
+    command = ["label", tmp_path / "in.xyz", *source, "--output"]
+    whole, out = tmp_path / "whole.extxyz", tmp_path / "labels.extxyz"
+    assert killed([*command, whole], tmp_path / "no", [])[0] == [0]
+    kills = [(signal.SIGKILL, float(rng.uniform(0, 0.1))) for _ in range(20)]
+    codes, said = killed([*command, out], out, kills)
+    assert codes[-1] == 0, said
+    assert codes.count(-signal.SIGKILL) > 5
+    ours, theirs = ({f.info["frame"]: f for f in read(file, ":")} for file in (out, whole))
+    assert len(read(out, ":")) == len(ours) == 300
+    assert all(ours[k].get_potential_energy() == theirs[k].get_potential_energy() for k in theirs)

@@ -32,6 +32,11 @@ SAMPLES = {
     "qchem.inp": [("", "O2", -1, 2), ("", "H2FO", -1, 1)],
     "gamess.inp": [("hydroxide in bohr", "HO", -1, 1)],
     "jobs.mop": [("hydroxide", "HO", -1, 1), ("water cation, internal coordinates", "H4O", 1, 2)],
+    "jobs.nw": [
+        ("hydroxides; oxygen", "HO", -1, 1),
+        ("hydroxides; oxygen", "HO", -1, 1),
+        ("hydroxides; oxygen", "O2", 0, 3),
+    ],
     "ions.pdb": [("SODIUM AND CHLORIDE WITH WATER", "H2ClNa2O", 1, 1)],
     "models.pdb": [("METHANE TWICE", "CH4", 0, 1)] * 2,
 }
@@ -97,6 +102,15 @@ def test_what_is_not_read_is_named():
     assert "takes its geometry from a checkpoint" in structures(DATA / "hydroxide.com")[0].remarks[0]
     assert "reads the molecule before" in structures(DATA / "qchem.inp")[0].remarks[0]
     assert "follows from the types" in structures(DATA / "two.mol2")[1].remarks[0]
+
+
+def test_geometries_of_nwchem():
+    reactant, product, oxygen = structures(DATA / "jobs.nw")
+    assert "what is said after the geometry's first task is not read" in reactant.remarks[0]
+    np.testing.assert_allclose(
+        [s.atoms.get_distance(0, 1) for s in (reactant, product, oxygen)], [0.97, 0.97, 1.2], atol=1e-4
+    )
+    assert reactant.atoms.get_masses()[1] == 2.014
 
 
 def test_flags_of_mopac_fix_atoms():
@@ -192,7 +206,8 @@ def test_charge_of_outputs_that_ase_reads(tmp_path):
     from ase import Atoms
 
     Atoms("OH", [[0, 0, 0], [0, 0, 0.96]]).write(tmp_path / "a.nw", format="nwchem-in")
-    (tmp_path / "a.nw").write_text((tmp_path / "a.nw").read_text().replace("start", "charge -1\nstart"))
+    written = (tmp_path / "a.nw").read_text()
+    (tmp_path / "a.nw").write_text(written.replace("start", "charge -1\nstart"))
     assert structures(tmp_path / "a.nw")[0].charge == -1
     (tmp_path / "geometry.in").write_text("atom 0 0 0 O\ninitial_charge -1\natom 0 0 0.96 H\n")
     assert structures(tmp_path / "geometry.in")[0].charge == -1
@@ -221,6 +236,13 @@ def test_charge_of_outputs_that_ase_reads(tmp_path):
         ("a.inp", "&FORCE_EVAL\n&END\n", "expected input of ORCA, Q-Chem or GAMESS"),
         ("a.inp", " $CONTRL $END\n $DATA\nx\nCNV 2\n\nO 8.0 0 0 0\n $END\n", "symmetry"),
         ("a.inp", " $CONTRL COORD=ZMT $END\n $DATA\nx\nC1\nO\n $END\n", "COORD=ZMT"),
+        ("a.nw", "geometry\n O 0 0 0\n bqH 0 0 1\nend\n", "ghost"),
+        ("a.nw", "geometry\n symmetry c2v\n O 0 0 0\nend\n", "'symmetry c2v' is not understood"),
+        ("a.nw", "geometry units furlong\n O 0 0 0\nend\n", "expected units angstroms or bohr; got 'furlong'"),
+        ("a.nw", "geometry\n O 0 0 0 charge 7\nend\n", "a nucleus with a charge of its own"),
+        ("a.nw", "geometry\n O 0 0 0\nend\nbq\n 0 0 5 1.0\nend\n", "charges around the molecule (bq)"),
+        ("a.nw", "geometry\n O 0 0 0\n", "expected end after the geometry"),
+        ("a.nw", "title x\ntask dft\n", "expected a block geometry"),
         ("a.mop", "PM6 GEO_DAT=other\n\n\n", "another file"),
         ("a.mop", "PM6\n\n\nXX 0 0 0\nO 0 0 1\n", "dummy"),
         ("a.mop", "PM6 CHARGE=1 CHARGE=0\n\n\nO 0 0 0\nH 0 0 1\n", "two values of the charge"),

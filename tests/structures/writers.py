@@ -150,6 +150,14 @@ def gamess(t: Truth, style: int) -> str:
     return f" $CONTRL ICHARG={t.charge} MULT={t.multiplicity} $END\n $DATA\nrecord\nC1\n{atoms} $END\n"
 
 
+def nwchem(t: Truth, style: int) -> str:
+    spin = (f"dft\n xc b3lyp\n mult {t.multiplicity}\nend", f"scf; nopen {t.multiplicity - 1}; uhf; end")[style % 2]
+    charge = f"charge {t.charge}"
+    before, after = ((charge, spin), (spin, charge))[style // 2 % 2]
+    atoms = f"geometry units angstroms noautosym\n{_rows(t)}end"
+    return f'start record\ntitle "record {style}"\n{before}\n{atoms}\n{after}\ntask dft optimize\ntask dft freq\n'
+
+
 def mopac(t: Truth, style: int) -> str:
     spin = ["SINGLET", "DOUBLET", "TRIPLET"][t.multiplicity - 1]
     head = (
@@ -198,6 +206,7 @@ WRITERS = {
     "orca": Writer("inp", orca, several=False),
     "qchem": Writer("inp", qchem, several=False),
     "gamess": Writer("inp", gamess, several=False),
+    "nwchem": Writer("nw", nwchem),
     "mopac": Writer("mop", mopac),
     "json": Writer("json", ase_json, several=False),
 }

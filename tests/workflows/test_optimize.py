@@ -1,5 +1,7 @@
 """Batched geometry optimisation on a cheap model: minima, bookkeeping, failures; and the model Hessian."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,7 @@ from ase.build import molecule
 from ase.io import read
 from fake_model import MorseModel
 
-from nddo_ml import InputError, SCFConvergenceError, Systems
+from nddo_ml import NDDO, InputError, SCFConvergenceError, Systems
 from nddo_ml.workflows.model_hessian import model_hessian
 from nddo_ml.workflows.optimize import optimize
 
@@ -173,3 +175,9 @@ def test_model_hessian_of_a_straight_molecule_bends_alike_in_both_directions():
     energy = torch.einsum("dac,aceb,deb->d", bend, hessian.reshape(3, 3, 3, 3), bend)
     assert float(energy[0]) == pytest.approx(float(energy[1]), rel=1e-9)
     assert float(energy[0]) > 20.0
+
+
+def test_a_jump_of_the_method_does_not_hold_a_relaxation() -> None:
+    """PM7's energy rises by 0.02 eV on the way, where no force tells of it: the forces at both sides judge the step."""
+    start = Systems.from_ase(read(Path(__file__).parents[1] / "data" / "pm7_jump.xyz"))
+    assert bool(optimize(start, NDDO("PM7")).converged)
