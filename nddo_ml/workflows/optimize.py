@@ -266,7 +266,8 @@ def _bfgs(inverse: Tensor, s: Tensor, y: Tensor) -> Tensor:
 def _judged(change: Tensor, gradient: Tensor, after: Tensor, step: Tensor, moved: Tensor) -> Tensor:
     """Changes of the energy [systems], without the jumps that some methods have and no force tells of.
 
-    Over a short step the mean gradient says what a smooth energy does, ``½ (g₀ + g₁)·s``; what rises above that jumped.
+    Over a short step the mean of the gradients at both of its ends says what a smooth energy does; what rises above
+    that jumped.
     """
     work = 0.5 * ((gradient + after) * step).sum(1)
     jumped = (moved < SHORT) & (change - work > JUMP) & change.isfinite()

@@ -32,7 +32,7 @@ from nddo_ml.scf.loop import start
 from nddo_ml.scf.newton import lowest_curvature
 
 SETS = ("sp_methods", "mndod", "pm6", "older_metals", "pm6_d3h4", "pm7", "pm6_dh")
-HEAT, GRADIENT, DIPOLE = 0.001, 0.05, 0.005  # kcal/mol, kcal/mol/Å, D; larger deviations are another solution
+HEAT, GRADIENT, DIPOLE = 0.002, 0.05, 0.005  # kcal/mol, kcal/mol/Å, D; larger deviations are another solution
 DECIMALS = 4  # of the densities that are kept
 UNSTABLE = -1e-3  # eV
 KEPT = ("heat_of_formation", "gradients", "dipole", "s2")
