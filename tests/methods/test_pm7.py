@@ -106,10 +106,12 @@ def test_all_closed_shells(name: str, method: str) -> None:
 
 @pytest.mark.parametrize("uhf", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_other_solutions(uhf: bool) -> None:
-    """MOPAC's solutions where they are others are ours, too, from its densities."""
+    """MOPAC's numbers of our solutions, where they are others, and ours of its, from its densities."""
     others = other_solutions()
     chosen = [e for e in entries("pm7") if bool(e["uhf"]) == uhf and others.get(e["id"], {"start": ()})["start"]]
     assert len(chosen) == (47 if uhf else 6)
+    of_ours = [expected(e) for e in chosen]
+    assert not differing(of_ours, compared(of_ours, "PM7", uhf=uhf))
     chosen = [e for e in chosen if e["id"] not in LEFT]
     starts = [square(others[e["id"]]["start"], rows(e, "PM7")) for e in chosen]
     _, there = run(chosen, "PM7", uhf, "first", padded(starts))

@@ -32,7 +32,8 @@ from nddo_ml.scf.loop import start
 from nddo_ml.scf.newton import lowest_curvature
 
 SETS = ("sp_methods", "mndod", "pm6", "older_metals", "pm6_d3h4", "pm7", "pm6_dh")
-HEAT, GRADIENT, DIPOLE = 0.002, 0.05, 0.005  # kcal/mol, kcal/mol/Å, D; larger deviations are another solution
+HEAT, GRADIENT, DIPOLE = 0.001, 0.05, 0.005  # kcal/mol, kcal/mol/Å, D; larger deviations are another solution
+PM7_HEAT = 0.002  # kcal/mol, to which PM7 agrees
 DECIMALS = 4  # of the densities that are kept
 UNSTABLE = -1e-3  # eV
 KEPT = ("heat_of_formation", "gradients", "dipole", "s2")
@@ -146,7 +147,8 @@ def special(chosen: list[dict], method: str, uhf: bool) -> list[dict]:
     """Entries whose default solution is not MOPAC's."""
     _, off = run(chosen, method, uhf)
     noise = [torch.tensor([1.5 * e.get(key, 0.0) for e in chosen]) for key in ("gradient_noise", "dipole_noise")]
-    other = (off.heat_of_formation.abs() > HEAT) | (off.dipole > DIPOLE + noise[1])
+    heat = PM7_HEAT if method in ("PM7", "PM6-DH+") else HEAT
+    other = (off.heat_of_formation.abs() > heat) | (off.dipole > DIPOLE + noise[1])
     if "-D3" not in method:  # whose gradients MOPAC does not differentiate from its energies
         other |= off.gradient > GRADIENT + noise[0]
     return [e for e, k in zip(chosen, other.tolist(), strict=True) if k]
