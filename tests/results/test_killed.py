@@ -78,8 +78,8 @@ def test_longer_work_killed_three_times(tmp_path, command, n):
 
 @pytest.mark.slow
 def test_labels_killed_twenty_times(tmp_path):
-    """Three hundred structures by a cheap calculator: the labels are those of an undisturbed run."""
-    frames = [Atoms("H2", [[0, 0, 0], [0, 0, 0.9 + 1e-3 * k]]) for k in range(300)]
+    """Two thousand structures by a cheap calculator: the labels are those of an undisturbed run."""
+    frames = [Atoms("H2", [[0, 0, 0], [0, 0, 0.9 + 1e-4 * k]]) for k in range(2000)]
     write(tmp_path / "in.xyz", frames, format="xyz")
     rng, source = np.random.default_rng(3), ["--calculator", "ase.calculators.lj:LennardJones", "--workers", 1]
     command = ["label", tmp_path / "in.xyz", *source, "--output"]
@@ -90,5 +90,5 @@ def test_labels_killed_twenty_times(tmp_path):
     assert codes[-1] == 0, said
     assert codes.count(-signal.SIGKILL) > 5
     ours, theirs = ({f.info["frame"]: f for f in read(file, ":")} for file in (out, whole))
-    assert len(read(out, ":")) == len(ours) == 300
+    assert len(read(out, ":")) == len(ours) == 2000
     assert all(ours[k].get_potential_energy() == theirs[k].get_potential_energy() for k in theirs)
