@@ -5,11 +5,11 @@ that of the gas. ``--mopac`` and ``--xtb`` run these programs on the same geomet
 
 Experiment, kcal/mol, 1 mol/l in both phases: FreeSolv 0.52 (Duarte Ramos Matos et al., J. Chem. Eng. Data 62, 1559
 (2017)) for molecules, all 45 as in its database.txt. For ions the cycle of gas-phase basicities or acidities (NIST),
-pK_a, and FreeSolv's value of the neutral form, with -265.9 for the proton (Tissandier et al., J. Phys. Chem. A 102, 7787
-(1998)), a convention: another value moves all cations one way and all anions the other. Twelve of the fifteen stand in the
-Minnesota solvation database with the same convention (Kelly, Cramer & Truhlar, J. Phys. Chem. B 110, 16066 (2006), as
-redistributed beside MoletoSolv, told by their zero-point energies): phenoxide differs by 0.6, the others by 0.1 or less.
-Chloride is Kelly's; hydroxide and hydrogen sulfide ion stand unchecked. All are good to 2 or 3.
+pK_a, and FreeSolv's value of the neutral form, with -265.9 for the proton (Tissandier et al., J. Phys. Chem. A 102,
+7787 (1998)), a convention: another value moves all cations one way and all anions the other. Twelve of the fifteen
+stand in the Minnesota solvation database with the same convention (Kelly, Cramer & Truhlar, J. Phys. Chem. B 110, 16066
+(2006), as redistributed beside MoletoSolv, told by their zero-point energies): phenoxide differs by 0.6, the others by
+0.1 or less. Chloride is Kelly's; hydroxide and hydrogen sulfide ion stand unchecked. All are good to 2 or 3.
 """
 
 from __future__ import annotations
