@@ -97,6 +97,8 @@ def test_conformers_of_a_smiles(tmp_path):
     assert len(found) == len(read(out, ":")) == 3  # one trans, two gauche that are mirror images
     energies = sorted(c["relative_energy_kcal_mol"] for c in found)
     assert sum(c["weight"] for c in found) == pytest.approx(1)
+    ratio = np.exp(-(found[-1]["relative_energy_kcal_mol"] - energies[0]) / (1.98720e-3 * 298.15))  # R in kcal/mol/K
+    assert found[-1]["weight"] / found[0]["weight"] == pytest.approx(ratio, rel=1e-3)
     gauche = [c for c in found if abs(c["weight"] - found[0]["weight"]) < 1e-3 or c is not found[-1]]
     assert energies[0] == 0
     assert len(gauche) >= 2

@@ -32,8 +32,11 @@ def _systems() -> Systems:
     other = molecule("H2O")
     other.translate([0.3, 0.4, 2.9])
     pair = molecule("H2O") + other
-    frames = [rattled("CH3CONH2", 1), Atoms("C"), molecule("H2"), pair, rattled("C2H2", 2)]
-    return Systems.from_ase(frames, multiplicity=[1, 3, 1, 1, 1])
+    stretched = molecule("CH3OH")  # C-O at 1.5 sums of their radii: a link that is half gone
+    stretched.positions[[1, 3]] += stretched.positions[1] - stretched.positions[0]
+    stretched.set_distance(0, 1, 2.1, fix=0)
+    frames = [rattled("CH3CONH2", 1), Atoms("C"), molecule("H2"), pair, rattled("C2H2", 2), stretched]
+    return Systems.from_ase(frames, multiplicity=[1, 3, 1, 1, 1, 1])
 
 
 @pytest.mark.parametrize("bonded", [False, True])

@@ -145,6 +145,9 @@ def test_charges_move_over_any_distance() -> None:
 
 def test_isolated_atoms_have_the_reference_energies() -> None:
     for model in (make_nnp(anchored=True), make_nnp(charges="qeq")):
+        with torch.no_grad():
+            for name, weights in model.named_parameters():
+                weights += 0.3 * name.endswith("bias")  # of a lone atom the networks know nothing else
         assert model.isolated_energies() == pytest.approx({1: -1.0, 6: -6.0, 8: -8.0}, abs=1e-12)
 
 

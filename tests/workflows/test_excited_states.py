@@ -33,6 +33,9 @@ def test_states_are_those_of_mopac(method: str) -> None:
         # degenerate states share their transition dipoles in any way
         total = float(singlets.dipoles.square().sum())
         assert total == pytest.approx(sum(record["dipoles"]), abs=2e-4 * len(record["dipoles"]))
+        lengths = singlets.dipoles.square().sum(dim=1) / 0.52917721**2  # bohr²
+        strengths = 2 / 3 * singlets.energies / 27.2113862 * lengths
+        torch.testing.assert_close(singlets.strengths, strengths, rtol=1e-6, atol=1e-9)
 
 
 def test_davidson_finds_what_diagonalisation_finds() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from ase import Atoms
 from places import REFERENCES
 
 from nddo_ml import NDDO, Systems
+from nddo_ml.workflows.elastic_band import Band
 from nddo_ml.workflows.normal_modes import free_motions, normal_modes
 from nddo_ml.workflows.reaction_path import descend
 from nddo_ml.workflows.reactions import ended_at, relaxed_paths, saddles_on
@@ -43,6 +45,28 @@ def test_saddle_points_are_those_of_mopac_from_beside_them() -> None:
         frequencies = normal_modes(found.systems[k], derivatives, free_motions(MODEL)).frequencies
         assert int((frequencies < -20).sum()) == 1
         assert float(frequencies[0]) == pytest.approx(record["mopac"]["frequency"], abs=6)
+
+
+def test_forces_of_a_band_by_hand() -> None:
+    """Springs of 2 eV/Å² along a straight band, true forces across it; the image that climbs has no springs."""
+    band = Band(np.array([[[0.0, 0, 0]], [[1.0, 0, 0]], [[3.0, 0, 0]]]), np.array([0.0, 1.0, 0.5]))
+    true = np.array([[[0.3, 0.4, 0.0]]])
+    assert band.forces(true)[0, 0].tolist() == pytest.approx([2.0 * (2.0 - 1.0), 0.4, 0.0])
+    band.climbing = True
+    assert band.forces(true)[0, 0].tolist() == pytest.approx([-0.3, 0.4, 0.0])
+
+
+def test_a_path_downhill_has_the_steps_asked_for() -> None:
+    """From MOPAC's saddle point of the smallest molecule: steps of one length in √u Å, across which the energy falls."""
+    saddle = at_mopacs_saddle(min(RECORDS.values(), key=lambda r: len(r["symbols"])))
+    (derivatives,) = second_derivatives(MODEL, saddle)
+    modes = normal_modes(saddle, derivatives, free_motions(MODEL)).modes
+    (branches,) = descend(saddle, MODEL, [modes[0]], step=0.1, max_steps=6)
+    weights = saddle.to_ase()[0].get_masses()[:, None]
+    for branch in branches:
+        lengths = [float(((b - a) ** 2 * weights).sum() ** 0.5) for a, b in pairwise(branch.positions)]
+        assert all(0.08 < x < 0.1005 for x in lengths)
+        assert (np.diff(branch.energies) < 0).all()
 
 
 @pytest.mark.slow
