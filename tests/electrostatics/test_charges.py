@@ -19,7 +19,8 @@ COULOMB = 14.3996455  # eV Å
 
 def test_equilibrated_charges_of_a_pair() -> None:
     """``q = (Q (J_2 + A_22 − A_12) + χ_2 − χ_1) / (J_1 + J_2 + A_11 + A_22 − 2 A_12)`` on the first atom."""
-    networks = ElementNetworks(
+    shape = NetworkShape.uniform(1, (2,))
+    networks = ElementNetworks({1: shape, 17: shape}, seed=3)
         {1: NetworkShape.uniform(1, (2,), "tanh"), 17: NetworkShape.uniform(1, (2,), "tanh")}, seed=3
     )
     systems = Systems.from_ase(Atoms("HCl", [[0, 0, 0], [0, 0, 1.3]]), charge=1)

@@ -57,7 +57,7 @@ def test_forces_of_a_band_by_hand() -> None:
 
 
 def test_a_path_downhill_has_the_steps_asked_for() -> None:
-    """From MOPAC's saddle point of the smallest molecule: steps of one length in √u Å, across which the energy falls."""
+    """From a saddle point of MOPAC: steps of one length in √u Å, across which the energy falls."""
     saddle = at_mopacs_saddle(min(RECORDS.values(), key=lambda r: len(r["symbols"])))
     (derivatives,) = second_derivatives(MODEL, saddle)
     modes = normal_modes(saddle, derivatives, free_motions(MODEL)).modes
