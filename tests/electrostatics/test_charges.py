@@ -21,8 +21,6 @@ def test_equilibrated_charges_of_a_pair() -> None:
     """``q = (Q (J_2 + A_22 − A_12) + χ_2 − χ_1) / (J_1 + J_2 + A_11 + A_22 − 2 A_12)`` on the first atom."""
     shape = NetworkShape.uniform(1, (2,))
     networks = ElementNetworks({1: shape, 17: shape}, seed=3)
-        {1: NetworkShape.uniform(1, (2,), "tanh"), 17: NetworkShape.uniform(1, (2,), "tanh")}, seed=3
-    )
     systems = Systems.from_ase(Atoms("HCl", [[0, 0, 0], [0, 0, 1.3]]), charge=1)
     scaled, coulomb = torch.tensor([[0.3], [-0.8]]).double(), torch.tensor([[[9.0, 6.0], [6.0, 8.0]]]).double()
     model = EquilibratedCharges(networks, {1: 7.0, 17: 5.0}, scale=2.0)
