@@ -58,6 +58,7 @@ def test_given_charges_equal_openmm(entry: dict) -> None:
     assert float(energy) == pytest.approx(OPENMM[entry["name"]]["energy_kJ_mol"], rel=1e-9)
 
 
+@pytest.mark.usefixtures("engine")
 @pytest.mark.parametrize("eps", [2.0, 78.3553, float("inf")])
 def test_an_ion_has_born_s_energy(eps: float) -> None:
     """``−½ (1 − 1/ε) q²/R``: a charge in the middle of one sphere."""
