@@ -97,6 +97,10 @@ def test_isotopes_lower_the_symmetry_number_and_the_frequencies() -> None:
     atoms = molecule("H2O")
     atoms.set_masses([15.999, 2.014, 1.008])
     assert symmetry_number(atoms) == 1
+    nitrogen = molecule("N2")
+    assert symmetry_number(nitrogen) == 2
+    nitrogen.set_masses([14.003, 15.000])
+    assert symmetry_number(nitrogen) == 1
     model, systems = NDDO("AM1"), Systems.from_ase([molecule("H2O"), atoms])
     found = second_derivatives(model, systems)
     light, heavy = (normal_modes(systems[k], found[k]).frequencies for k in (0, 1))
