@@ -103,7 +103,9 @@ class Networks:
 
     def _structure(self, network: FeedForward) -> _Network:
         widths = [network.shape.n_inputs, *(layer.out_features for layer in network.linears)]
-        weights, transposed, biases = [], [], []
+        weights: list[int] = []
+        transposed: list[int] = []
+        biases: list[int] = []
         rows: tuple[list[int], list[int]] = [], []
         for layer in network.linears:
             w, b = layer.weight.detach().numpy(), layer.bias.detach().numpy()
