@@ -17,7 +17,7 @@ from bp_descriptors.library import address, best_build
 
 __all__ = ["address", "library"]
 
-ABI = 4  # of the structures below; as in csrc/core.c
+ABI = 5  # of the structures below; as in csrc/core.c
 N_SHELLS = 24
 _double, _int32, _int64 = c_void_p, c_void_p, c_void_p  # arrays, given by their addresses
 

@@ -19,7 +19,10 @@ _ACTIVATIONS = {"linear": 0, "silu": 1, "tanh": 2}
 class _Network(Structure):
     _fields_ = [
         ("n_layers", c_int64),
-        *((n, c_void_p) for n in ("width", "activation", "weight", "transposed", "bias")),
+        *(
+            (n, c_void_p)
+            for n in ("width", "activation", "weight", "transposed", "bias", "weight_rows", "transposed_rows")
+        ),
     ]
 
 
@@ -41,6 +44,13 @@ def _panels(matrix: np.ndarray) -> np.ndarray:
     rows, columns = matrix.shape
     padded = np.pad(matrix, ((0, 0), (0, _whole(columns) - columns)))
     return padded.reshape(rows, -1, _PANEL).swapaxes(0, 1)
+
+
+def _rows_of(panels: np.ndarray) -> np.ndarray:
+    """First row of each panel that is not zero, and the one after the last, [panels, 2]; of a panel of zeros 0, 0."""
+    filled = (panels != 0).any(axis=2)
+    last = filled.shape[1] - filled[:, ::-1].argmax(axis=1)
+    return np.where(filled.any(axis=1)[:, None], np.stack([filled.argmax(axis=1), last], axis=1), 0)
 
 
 @dataclass(frozen=True)
@@ -93,14 +103,18 @@ class Networks:
 
     def _structure(self, network: FeedForward) -> _Network:
         widths = [network.shape.n_inputs, *(layer.out_features for layer in network.linears)]
-        weights, transposed, biases = [], [], []
+        weights: list[int] = []
+        transposed: list[int] = []
+        biases: list[int] = []
+        rows: tuple[list[int], list[int]] = [], []
         for layer in network.linears:
             w, b = layer.weight.detach().numpy(), layer.bias.detach().numpy()
-            weights.append(self._keep(_panels(w)))
-            transposed.append(self._keep(_panels(w.T)))
+            for panels, kept, filled in zip(map(_panels, (w, w.T)), (weights, transposed), rows, strict=True):
+                kept.append(self._keep(panels))
+                filled.append(self._keep(_rows_of(panels)))
             biases.append(self._keep(np.pad(b, (0, _whole(len(b)) - len(b)))))
         activations = [_ACTIVATIONS[a] for a in network.shape.activations]
-        pointers = (self._keep(np.array(p, dtype=np.uint64)) for p in (weights, transposed, biases))
+        pointers = (self._keep(np.array(p, dtype=np.uint64)) for p in (weights, transposed, biases, *rows))
         integers = (self._keep(np.array(v, dtype=np.int64)) for v in (widths, activations))
         return _Network(len(weights), *integers, *pointers)
 

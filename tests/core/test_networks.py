@@ -23,12 +23,16 @@ def test_networks_and_their_slopes() -> None:
         NetworkShape.uniform(7, (5, 9), "silu", 3),
         NetworkShape.uniform(11, (6,), "tanh", 2),
         NetworkShape.uniform(4, (), "silu", 1),
+        NetworkShape.uniform(5, (40, 26), "silu", 2),
     ]
     generator = torch.Generator().manual_seed(0)
     networks = [FeedForward(shape, generator) for shape in shapes]
     for p in (p for n in networks for p in n.parameters()):
         p.data += torch.randn(p.shape, generator=generator, dtype=p.dtype)
-    kind = np.array([0, 2, -1, 1, 0, 1] * 15)
+    with torch.no_grad():  # blocks, and columns without any weight
+        networks[3].linears[1].weight *= torch.block_diag(torch.ones(13, 15), torch.ones(13, 25))
+        networks[3].linears[2].weight *= torch.block_diag(torch.ones(1, 13), torch.zeros(1, 13))
+    kind = np.array([0, 2, -1, 1, 3, 0, 1, 3] * 15)
     inputs = torch.randn(len(kind), 11, dtype=torch.float64, generator=generator, requires_grad=True)
     core = Networks(networks)
     passed = core.forward(inputs.detach().numpy(), kind)

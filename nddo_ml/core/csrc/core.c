@@ -3,7 +3,7 @@
 #include "networks.h"
 #include "newton.h"
 
-#define ABI 4
+#define ABI 5
 #define KEPT_TABLES 65536 /* bytes for tables of pairs of kinds of atoms */
 
 EXPORT int64_t nddo_core_abi(void) { return ABI; }

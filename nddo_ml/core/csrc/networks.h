@@ -10,13 +10,16 @@ enum { LINEAR = 0, SILU = 1, TANH = 2 };
 
 #define PANEL 12
 
-typedef struct { /* y = f(b + W x), layer after layer; matrices in panels of twelve columns, the last filled with zeros */
+/* y = f(b + W x), layer after layer; matrices in panels of twelve columns, the last filled with zeros. Of a panel only
+ * the rows from its first to its last that is not zero are read, which in matrices of blocks are few. */
+typedef struct {
     int64_t n_layers;
     const int64_t *width;           /* [layers + 1] */
     const int64_t *activation;      /* [layers] */
     const double *const *weight;    /* [panels of in][out][12] */
     const double *const *transposed; /* [panels of out][in][12] */
     const double *const *bias;      /* [out in whole panels] */
+    const int64_t *const *weight_rows, *const *transposed_rows; /* [panels][2] first row, and the one after the last */
 } Network;
 
 typedef struct {
@@ -27,19 +30,22 @@ typedef struct {
 
 INLINE int64_t in_panels(int64_t n) { return (n + PANEL - 1) / PANEL * PANEL; }
 
-/* C [m][n] = A [m][k] B, rows of A and C of `ld` elements, B in panels */
-static void multiply_panels(int64_t m, int64_t n, int64_t k, const double *a, const double *b, double *c, int64_t ld) {
-    for (int64_t j = 0; j < n; j += PANEL, b += k * PANEL)
+/* C [m][n] = A [m][k] B, rows of A and C of `ld` elements, B in panels with `rows` that are not zero */
+static void multiply_panels(int64_t m, int64_t n, int64_t k, const double *a, const double *b, const int64_t *rows,
+                            double *c, int64_t ld) {
+    for (int64_t j = 0; j < n; j += PANEL, b += k * PANEL, rows += 2) {
+        int64_t first = rows[0], depth = rows[1] - first;
         for (int64_t i = 0; i < m; i += 4) {
-            const double *ai = a + i * ld;
+            const double *ai = a + i * ld + first, *bj = b + first * PANEL;
             double *cij = c + i * ld + j;
             switch (m - i) {
-            case 1: tile(1, 3, k, ai, ld, 1, b, PANEL, cij, ld, 0); break;
-            case 2: tile(2, 3, k, ai, ld, 1, b, PANEL, cij, ld, 0); break;
-            case 3: tile(3, 3, k, ai, ld, 1, b, PANEL, cij, ld, 0); break;
-            default: tile(4, 3, k, ai, ld, 1, b, PANEL, cij, ld, 0);
+            case 1: tile(1, 3, depth, ai, ld, 1, bj, PANEL, cij, ld, 0); break;
+            case 2: tile(2, 3, depth, ai, ld, 1, bj, PANEL, cij, ld, 0); break;
+            case 3: tile(3, 3, depth, ai, ld, 1, bj, PANEL, cij, ld, 0); break;
+            default: tile(4, 3, depth, ai, ld, 1, bj, PANEL, cij, ld, 0);
             }
         }
+    }
 }
 
 /* f and its slope in place of z and into slope */
@@ -91,7 +97,7 @@ EXPORT int64_t nddo_core_networks(const Rows *r, const double *x, double *y, dou
                 memcpy(in + i * ld, x + chosen[i] * r->n_inputs, sizeof(double) * (size_t)net->width[0]);
             for (int64_t l = 0, at = 0; l < net->n_layers; l++) {
                 int64_t n = in_panels(net->width[l + 1]);
-                multiply_panels(m, n, net->width[l], in, net->transposed[l], out, ld);
+                multiply_panels(m, n, net->width[l], in, net->transposed[l], net->transposed_rows[l], out, ld);
                 for (int64_t i = 0; i < m; i++) {
                     for (int64_t k = 0; k < n; k++) out[i * ld + k] += net->bias[l][k];
                     activate(n, net->activation[l], out + i * ld, kept + chosen[i] * r->n_kept + at);
@@ -126,7 +132,7 @@ EXPORT int64_t nddo_core_networks_back(const Rows *r, const double *by_y, const 
                 for (int64_t i = 0; i < m; i++)
                     for (int64_t k = 0; k < net->width[l + 1]; k++)
                         above[i * ld + k] *= kept[chosen[i] * r->n_kept + at + k];
-                multiply_panels(m, net->width[l], net->width[l + 1], above, net->weight[l], below, ld);
+                multiply_panels(m, net->width[l], net->width[l + 1], above, net->weight[l], net->weight_rows[l], below, ld);
                 double *swap = above;
                 above = below, below = swap;
             }
