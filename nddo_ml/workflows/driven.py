@@ -77,8 +77,8 @@ def drive(reactants: Systems, products: Systems, model: AbstractModel) -> list[t
     """Each reaction driven from its reactant and from its product, all of them one batch.
 
     Args:
-        reactants: as given: where they relax to may be far from the shape that reacts, or apart from it.
-        products: likewise, with other bonds than the reactants.
+        reactants: with the bonds of reactants.
+        products: with those of products.
         model: any.
 
     Raises:

@@ -68,8 +68,9 @@ def relaxed_paths(
 ) -> list[list[Path]]:
     """Nudged elastic bands on which the saddle point of each reaction may be.
 
-    Where bonds change, they are driven from either end, and a band is relaxed around the highest point of each drive
-    that links both; where none does, and where no bonds change, one is relaxed between the ends.
+    Where bonds change, they are driven from either end (as given, where it relaxes to other bonds), and a band is
+    relaxed around the highest point of each drive that links both; where none does, and where no bonds change, one is
+    relaxed between the ends.
 
     Args:
         reactants: as given.
@@ -89,7 +90,10 @@ def relaxed_paths(
     given = list(zip(reactants.to_ase(), products.to_ase(), strict=True))
     which = [k for k, (a, b) in enumerate(given) if changed_bonds(a, b)]
     if which:
-        pairs = drive(reactants[which], products[which], model)
+        first, last = (
+            _bonded_as_given(side[which], [ends[k][n] for k in which]) for n, side in enumerate((reactants, products))
+        )
+        pairs = drive(first, last, model)
         drives = [
             (k, one)
             for k, pair in zip(which, pairs, strict=True)
@@ -104,6 +108,15 @@ def relaxed_paths(
         for k, path in zip(left, between, strict=True):
             found[k].append(path)
     return found
+
+
+def _bonded_as_given(given: Systems, relaxed: Sequence[Atoms]) -> Systems:
+    """The relaxed structures, and those that were given where these relax to other bonds."""
+    kept = [
+        after if set(bonds(before)) == set(bonds(after)) else before
+        for before, after in zip(given.to_ase(), relaxed, strict=True)
+    ]
+    return given.with_positions(torch.as_tensor(np.concatenate([a.positions for a in kept])))
 
 
 def _meant(given: tuple[Atoms, Atoms], relaxed: tuple[Atoms, Atoms]) -> list[list[set[Bond]]]:
