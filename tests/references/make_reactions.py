@@ -2,7 +2,8 @@
 
 Each product has its reactant's atoms in the same order; of sixty conformers of each the two that are nearest to one
 another are taken. Then, with ``mopac`` on the PATH, the saddle point that ``nddo-ml reaction`` finds with AM1 is moved
-at random by 0.03 Å and given to MOPAC's TS and FORCE.
+at random by 0.03 Å and given to MOPAC's TS and FORCE. On the Cope rearrangement's plateau FORCE finds no imaginary
+mode.
 """
 
 from __future__ import annotations
