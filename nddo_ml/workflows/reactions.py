@@ -16,7 +16,7 @@ from torch import Tensor
 from nddo_ml.models.base import AbstractModel
 from nddo_ml.systems import Systems
 from nddo_ml.workflows.driven import Drive, changed_bonds, drive
-from nddo_ml.workflows.elastic_band import Band, evenly, first_path, relax_bands
+from nddo_ml.workflows.elastic_band import Band, check_atoms, evenly, first_path, relax_bands
 from nddo_ml.workflows.fragments import Bond, bonds
 from nddo_ml.workflows.normal_modes import free_motions, normal_modes
 from nddo_ml.workflows.optimize import optimize
@@ -88,6 +88,8 @@ def relaxed_paths(
     found: list[list[Path]] = [[] for _ in ends]
     options: dict[str, Any] = {"images": images, "fmax": fmax, "max_steps": max_steps}
     given = list(zip(reactants.to_ase(), products.to_ase(), strict=True))
+    for a, b in given:
+        check_atoms(a, b)
     which = [k for k, (a, b) in enumerate(given) if changed_bonds(a, b)]
     if which:
         first, last = (
