@@ -18,7 +18,7 @@ from nddo_ml.structures.structure import Structure
 from nddo_ml.units import EV_KCAL_MOL
 from nddo_ml.workflows.fragments import bonds
 from nddo_ml.workflows.normal_modes import walls
-from nddo_ml.workflows.reactions import Path, ended_at, relaxed_paths, saddles_on, ways_down
+from nddo_ml.workflows.reactions import Path, ended_at, relaxed_ends, relaxed_paths, saddles_on, ways_down
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -77,75 +77,91 @@ class Reactions:
     def path(self, which: list[int], known: list[Record]) -> list[Record]:
         """Relaxed ends and elastic bands."""
         reactants, products = (self._systems([self.pairs[k][side] for k in which]) for side in (0, 1))
+        ends = relaxed_ends(reactants, products, self.model)
         options: dict[str, Any] = {"images": self.images, "fmax": self.band_force, "max_steps": self.band_steps}
-        found = relaxed_paths(reactants, products, self.model, **options)
-        for k, record, p in zip(which, known, found, strict=True):
-            record["path"] = {
-                "bonds_changed": [
-                    _changed_bonds(self.pairs[k][side].atoms, self._atoms(record, p.positions[-side]))
-                    for side in (0, 1)
-                ],
-                "positions_A": p.positions.tolist(),
-                "energies_eV": p.energies.tolist(),
-                "tangent": p.tangent.tolist(),
-                "highest": p.highest,
-                "largest_force_eV_A": p.force,
-                "converged": p.converged,
-                "steps": p.steps,
-            }
+        found = relaxed_paths(reactants, products, self.model, ends, **options)
+        for row, (k, record) in enumerate(zip(which, known, strict=True)):
+            for side, name in enumerate(("reactant", "product")):
+                relaxed = ends[row][side]
+                record[name] = {"positions_A": relaxed.positions.tolist()}
+                record[name]["bonds_changed"] = _changed_bonds(self.pairs[k][side].atoms, relaxed)
+            record["paths"] = [_plain(p) for p in found[row]]
         return known
 
     def saddle(self, which: list[int], known: list[Record]) -> list[Record]:
-        """Saddle points, and vibrations of them and of both ends."""
-        reactions = self._systems([self.pairs[k][0] for k in which])
-        found = saddles_on(reactions, self.model, [_path(r) for r in known], fmax=self.fmax)
-        sizes = reactions.atoms_per_system.tolist()
-        first, last = (
-            reactions.with_positions(torch.tensor([x for r in known for x in r["path"]["positions_A"][at]]))
-            for at in (0, -1)
-        )
-        for name, systems in (("reactant", first), ("saddle", found.systems), ("product", last)):
-            prediction = self.model(systems)
-            positions = systems.positions.split(sizes)
-            for k, (record, vibrations) in enumerate(zip(known, vibrations_of(systems, self.model), strict=True)):
-                heat = prediction.heat_of_formation
-                point: Record = {
-                    "positions_A": positions[k].tolist(),
-                    "energy_eV": float(prediction.energy[k]),
-                    "heat_of_formation_kcal_mol": None if heat is None else float(heat[k]),
-                    "multiplicity": record["multiplicity"],
-                }
-                point |= vibration_record(systems[k], vibrations)
-                record[name] = point | thermal_record(systems[k].to_ase()[0], point, self.conditions)
-        for k, record in enumerate(known):
-            record["saddle_converged"], record["saddle_steps"] = bool(found.converged[k]), int(found.steps[k])
+        """Saddle points on all paths, the lowest first, and vibrations of them and of both ends."""
+        rows = [k for k, r in enumerate(known) for _ in r["paths"]]
+        reactions = self._systems([self.pairs[which[k]][0] for k in rows])
+        paths = [p for r in known for p in r["paths"]]
+        found = saddles_on(reactions, self.model, [_path(p) for p in paths], fmax=self.fmax)
+        converged, steps = found.converged.tolist(), found.steps.tolist()
+        arrived = {k for k, good in zip(rows, converged, strict=True) if good}
+        used = [j for j, k in enumerate(rows) if converged[j] or k not in arrived]
+        points = self._points(found.systems[used], [known[rows[j]] for j in used])
+        for record in known:
+            record["candidates"] = []
+        for j, point in zip(used, points, strict=True):
+            reached = {"saddle": point, "saddle_converged": converged[j], "saddle_steps": steps[j]}
+            known[rows[j]]["candidates"].append({"path": paths[j]} | reached)
+        for name in ("reactant", "product"):
+            at = torch.tensor([x for r in known for x in r[name]["positions_A"]])
+            ends = self._systems([self.pairs[k][0] for k in which]).with_positions(at)
+            for record, point in zip(known, self._points(ends, known), strict=True):
+                record[name] |= point
+        for record in known:
+            del record["paths"]
+            record["candidates"].sort(key=lambda c: (not _is_saddle(c), c["saddle"]["energy_eV"]))
         return known
 
+    def _points(self, systems: Systems, records: Sequence[Record]) -> list[Record]:
+        """Energies, vibrations and thermochemistry of stationary points."""
+        prediction = self.model(systems)
+        positions = systems.positions.split(systems.atoms_per_system.tolist())
+        points = []
+        for k, (record, vibrations) in enumerate(zip(records, vibrations_of(systems, self.model), strict=True)):
+            heat = prediction.heat_of_formation
+            point: Record = {
+                "positions_A": positions[k].tolist(),
+                "energy_eV": float(prediction.energy[k]),
+                "heat_of_formation_kcal_mol": None if heat is None else float(heat[k]),
+                "multiplicity": record["multiplicity"],
+            }
+            point |= vibration_record(systems[k], vibrations)
+            points.append(point | thermal_record(systems[k].to_ase()[0], point, self.conditions))
+        return points
+
     def descent(self, which: list[int], known: list[Record]) -> list[Record]:
-        """Both ways down from the saddle points, and what they end at."""
-        good = [k for k, r in enumerate(known) if r["saddle"]["imaginary_modes"] == 1 and r["saddle_converged"]]
-        if good and self.irc_steps:
-            reactions = self._systems([self.pairs[which[k]][0] for k in good])
-            at = torch.tensor([x for k in good for x in known[k]["saddle"]["positions_A"]])
-            both = ways_down(reactions.with_positions(at), self.model, step=self.irc_step, max_steps=self.irc_steps)
-            for k, branches in zip(good, both, strict=True):
-                self._descended(known[k], branches, self._systems([self.pairs[which[k]][0]]))
+        """Both ways down from the saddle points: of each reaction from the lowest whose ways lead to both ends."""
         for record in known:
+            record |= record["candidates"][0]
+        left = list(range(len(known))) if self.irc_steps else []
+        while left := [k for k in left if known[k]["candidates"] and _is_saddle(known[k]["candidates"][0])]:
+            tried = [known[k]["candidates"].pop(0) for k in left]
+            reactions = self._systems([self.pairs[which[k]][0] for k in left])
+            at = torch.tensor([x for one in tried for x in one["saddle"]["positions_A"]])
+            both = ways_down(reactions.with_positions(at), self.model, step=self.irc_step, max_steps=self.irc_steps)
+            for row, (k, one, branches) in enumerate(zip(left, tried, both, strict=True)):
+                one["irc"] = self._descended(known[k], self.pairs[which[k]], branches, reactions[[row]])
+                if "irc" not in known[k] or _links(one["irc"]):
+                    known[k] |= one
+            left = [k for k in left if not _links(known[k]["irc"])]
+        for record in known:
+            del record["candidates"]
             record |= _barriers(record)
         return known
 
-    def _descended(self, record: Record, branches: Sequence[Any], one: Systems) -> None:
+    def _descended(
+        self, record: Record, pair: tuple[Structure, Structure], branches: Sequence[Any], one: Systems
+    ) -> Record:
         """The branches as one path from the reactant's side to the product's."""
         reactant, product = (self._atoms(record, record[name]["positions_A"]) for name in ("reactant", "product"))
-        ends = one.select(torch.tensor([0, 0])).with_positions(
-            torch.as_tensor(np.concatenate([b.positions[-1] for b in branches]))
-        )
-        names = ended_at(ends, self.model, reactant, product)
+        ends = one[[0, 0]].with_positions(torch.as_tensor(np.concatenate([b.positions[-1] for b in branches])))
+        names = ended_at(ends, self.model, (pair[0].atoms, pair[1].atoms), (reactant, product))
         order = (0, 1)
         if names[0].endswith("product") or names[1].endswith("reactant"):
             order = (1, 0)
         back, ahead = (branches[k] for k in order)
-        record["irc"] = {
+        return {
             "distance_A_sqrt_u": [-d for d in reversed(back.distance)] + ahead.distance[1:],
             "energies_eV": [*reversed(back.energies), *ahead.energies[1:]],
             "positions_A": [x.tolist() for x in (*reversed(back.positions), *ahead.positions[1:])],
@@ -205,8 +221,8 @@ def _finished(record: Record) -> Outcome:
     name = f"{record['source']}, frame {record['frame']}"
     said = []
     if "reaction_energy_kcal_mol" in record:
-        for side, changed in zip(("reactant", "product"), record["path"]["bonds_changed"], strict=True):
-            if changed:
+        for side in ("reactant", "product"):
+            if changed := record[side]["bonds_changed"]:
                 said.append(f"{name}: the relaxed {side} has other bonds than the one that was given: {changed}")
         stiff = {point: walls(record[point]["frequencies_cm"]) for point in ("reactant", "saddle", "product")}
         said += [f"{name}: {point}: {wall}" for point, wall in stiff.items() if wall]
@@ -214,7 +230,7 @@ def _finished(record: Record) -> Outcome:
             said.append(f"{name}: no saddle point was reached in {record['saddle_steps']} steps")
         elif record["saddle"]["imaginary_modes"] != 1:
             said.append(f"{name}: the saddle point has {record['saddle']['imaginary_modes']} imaginary modes")
-        elif "irc" in record and not all(map(str.endswith, record["irc"]["ends"], ("reactant", "product"))):
+        elif "irc" in record and not _links(record["irc"]):
             said.append(f"{name}: the ways down from the saddle point end at {' and '.join(record['irc']['ends'])}")
     return made | ({"complaints": [[NOT_CONVERGED, text] for text in said]} if said else {})
 
@@ -230,8 +246,28 @@ def _changed_bonds(given: Atoms, relaxed: Atoms) -> str:
     return "; ".join(f"{bonds_of} {what}" for bonds_of, what in parts if bonds_of)
 
 
-def _path(record: Record) -> Path:
-    p = record["path"]
+def _is_saddle(candidate: Record) -> bool:
+    return bool(candidate["saddle_converged"]) and candidate["saddle"]["imaginary_modes"] == 1
+
+
+def _links(irc: Record) -> bool:
+    """Whether a way down has the reactant's bonds at one end and the product's at the other."""
+    return all(map(str.endswith, irc["ends"], ("reactant", "product")))
+
+
+def _plain(path: Path) -> Record:
+    return {
+        "positions_A": path.positions.tolist(),
+        "energies_eV": path.energies.tolist(),
+        "tangent": path.tangent.tolist(),
+        "highest": path.highest,
+        "largest_force_eV_A": path.force,
+        "converged": path.converged,
+        "steps": path.steps,
+    }
+
+
+def _path(p: Record) -> Path:
     return Path(
         np.array(p["positions_A"]),
         np.array(p["energies_eV"]),

@@ -67,8 +67,9 @@ def reaction(
 ) -> None:
     """Barriers and paths of reactions from reactants and products.
 
-    Both are relaxed; a nudged elastic band between them is relaxed until its
-    highest image is near the saddle point, which is then reached with exact
+    Both are relaxed; the bonds that change are driven from either end while all
+    else relaxes; around the highest point a nudged elastic band is relaxed until
+    its highest image is near the saddle point, which is then reached with exact
     Hessians; from there the path goes down both ways. The i-th reactant reacts
     to the i-th product, all of them at once. What each stage has found is kept
     in OUT.part: the same command goes on where it stopped. Gibbs energies are

@@ -135,6 +135,14 @@ def first_path(reactant: Atoms, product: Atoms, images: int) -> np.ndarray:
     return np.stack([f.positions for f in frames])
 
 
+def evenly(positions: np.ndarray, images: int) -> np.ndarray:
+    """So many structures [images, atoms, 3] at even distances along the line through ``positions``."""
+    flat = positions.reshape(len(positions), -1)
+    passed = np.concatenate([[0.0], np.linalg.norm(np.diff(flat, axis=0), axis=1).cumsum()])
+    at = np.linspace(0, passed[-1], images)
+    return np.stack([np.interp(at, passed, x) for x in flat.T], axis=1).reshape(images, *positions.shape[1:])
+
+
 def check_atoms(reactant: Atoms, product: Atoms) -> None:
     """Refuse a reactant and a product whose atoms are not the same in the same order.
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from nddo_ml.environments.embedding import Environment
     from nddo_ml.models.base import AbstractModel, Prediction
     from nddo_ml.systems import Systems
+    from nddo_ml.workflows.restraints import Restraints
 
 START_RADIUS = 0.2  # Å
 MAX_RADIUS = 0.3  # Å, longest displacement of any atom in one step
@@ -54,6 +55,7 @@ def optimize(
     trajectory: bool = False,
     progress: Callable[[int], None] | None = None,
     environment: Environment | None = None,
+    restraints: Restraints | None = None,
 ) -> OptimizationResult:
     """Relax every system of a batch to a minimum of the energy, cells and the atoms ``systems.fixed`` held.
 
@@ -68,6 +70,7 @@ def optimize(
         trajectory: keep every accepted geometry, with its energy and forces.
         progress: called with the number of systems that have just finished.
         environment: what surrounds the systems, which stays where it is; left out, the model's own.
+        restraints: springs that hold distances; the prediction is without them.
 
     Raises:
         InputError: fmax or max_steps that are not positive; constraints other than fixed atoms; whatever the model
@@ -80,7 +83,7 @@ def optimize(
         if names:
             raise InputError(f"system {k}: only fixed atoms (FixAtoms) are held in an optimisation; it has {names} too")
     around = None if environment is None else environment.over(systems.n_systems)
-    return _Optimizer(systems, model, fmax, max_steps, trajectory, progress, around).run()
+    return _Optimizer(systems, model, fmax, max_steps, trajectory, progress, around, restraints).run()
 
 
 def check_limits(fmax: float, max_steps: int) -> None:
@@ -107,6 +110,7 @@ class _Optimizer:
         trajectory: bool,
         progress: Callable[[int], None] | None,
         environment: Environment | None,
+        restraints: Restraints | None,
     ) -> None:
         self.systems = systems
         self.model = model
@@ -114,6 +118,7 @@ class _Optimizer:
         self.max_steps = max_steps
         self.progress = progress
         self.environment = environment
+        self.restraints = restraints
         counts = systems.atoms_per_system
         self.size = int(counts.max())
         self.filled = torch.arange(self.size, device=counts.device) < counts[:, None]  # [systems, size]
@@ -126,7 +131,11 @@ class _Optimizer:
         self.x = self._padded(systems.positions.detach()[self.order], self.filled)
         self.energy = prediction.energy.detach() - constant_energy(model, systems)  # that of the forces
         self.gradient = -self._padded(_forces(prediction)[self.order], self.filled) * self.moves
-        self.inverse = _inverse(model_hessian(systems, slot, self.size), self.moves)
+        hessian = model_hessian(systems, slot, self.size)
+        self._hold(torch.arange(systems.n_systems), self.x, self.energy, self.gradient)
+        if restraints is not None:
+            hessian = hessian + restraints.hessian(self.x)
+        self.inverse = _inverse(hessian, self.moves)
         self.radius = torch.full_like(self.energy, START_RADIUS)
         self.steps = torch.zeros_like(systems.charge)
         self.frames: list[list[Atoms]] | None = [[] for _ in range(systems.n_systems)] if trajectory else None
@@ -197,7 +206,16 @@ class _Optimizer:
                 new = prediction.scf.density
                 self.density[chosen, :, : new.shape[2], : new.shape[3]] = new
             break
+        self._hold(active, x, energy, gradient)
         return found, energy, gradient
+
+    def _hold(self, active: Tensor, x: Tensor, energy: Tensor, gradient: Tensor) -> None:
+        """Add what holds the distances of the systems ``active`` to their energies and gradients at ``x``."""
+        if self.restraints is None:
+            return
+        held, pull = self.restraints.select(active).energy_and_gradient(x)
+        energy += held
+        gradient += pull * self.moves[active]
 
     def _padded(self, values: Tensor, filled: Tensor) -> Tensor:
         """Values [atoms, 3], system by system, as [systems, 3 size]."""

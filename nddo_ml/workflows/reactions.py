@@ -6,8 +6,8 @@ Each stage takes what the one before has found, so that it can be kept in betwee
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -15,8 +15,9 @@ from torch import Tensor
 
 from nddo_ml.models.base import AbstractModel
 from nddo_ml.systems import Systems
-from nddo_ml.workflows.elastic_band import Band, first_path, relax_bands
-from nddo_ml.workflows.fragments import bonds
+from nddo_ml.workflows.driven import Drive, changed_bonds, drive
+from nddo_ml.workflows.elastic_band import Band, check_atoms, evenly, first_path, relax_bands
+from nddo_ml.workflows.fragments import Bond, bonds
 from nddo_ml.workflows.normal_modes import free_motions, normal_modes
 from nddo_ml.workflows.optimize import optimize
 from nddo_ml.workflows.reaction_path import Branch, descend
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 END_FORCE = 0.005  # eV/Å, of relaxed reactants and products
 FIRST_STEPS = 40  # after which a band that has not converged is refined around its highest image
+DRIVEN_STEPS = 60  # of a band around the highest point of a drive
 SAME_SHAPE = 0.3  # Å, root mean square deviation within which an end is the one that was given
 
 
@@ -44,29 +46,130 @@ class Path:
     steps: int
 
 
+def relaxed_ends(reactants: Systems, products: Systems, model: AbstractModel) -> list[tuple[Atoms, Atoms]]:
+    """The reactant and the product of each reaction at minima.
+
+    Raises:
+        SCFConvergenceError: as from the model.
+    """
+    relaxed = [optimize(side, model, fmax=END_FORCE, max_steps=500).systems.to_ase() for side in (reactants, products)]
+    return list(zip(*relaxed, strict=True))
+
+
 def relaxed_paths(
-    reactants: Systems, products: Systems, model: AbstractModel, *, images: int, fmax: float, max_steps: int
-) -> list[Path]:
-    """Relaxed ends and a nudged elastic band between those of each reaction.
+    reactants: Systems,
+    products: Systems,
+    model: AbstractModel,
+    ends: Sequence[tuple[Atoms, Atoms]],
+    *,
+    images: int,
+    fmax: float,
+    max_steps: int,
+) -> list[list[Path]]:
+    """Nudged elastic bands on which the saddle point of each reaction may be.
+
+    Where bonds change, they are driven from either end (as given, where it relaxes to other bonds), and a band is
+    relaxed around the highest point of each drive that links both; where none does, and where no bonds change, one is
+    relaxed between the ends.
+
+    Args:
+        reactants: as given.
+        products: as given.
+        model: any.
+        ends: both of each reaction, relaxed.
+        images: of each band.
+        fmax: eV/Å, largest force of a band.
+        max_steps: of each band.
 
     Raises:
         InputError: other atoms in product than in reactant, or in another order.
         SCFConvergenceError: as from the model.
     """
-    starts, ends = (
-        optimize(side, model, fmax=END_FORCE, max_steps=500).systems.to_ase() for side in (reactants, products)
+    found: list[list[Path]] = [[] for _ in ends]
+    options: dict[str, Any] = {"images": images, "fmax": fmax, "max_steps": max_steps}
+    given = list(zip(reactants.to_ase(), products.to_ase(), strict=True))
+    for a, b in given:
+        check_atoms(a, b)
+    which = [k for k, (a, b) in enumerate(given) if changed_bonds(a, b)]
+    if which:
+        first, last = (
+            _bonded_as_given(side[which], [ends[k][n] for k in which]) for n, side in enumerate((reactants, products))
+        )
+        pairs = drive(first, last, model)
+        drives = [
+            (k, one)
+            for k, pair in zip(which, pairs, strict=True)
+            for one in pair
+            if all(made in meant for made, meant in zip(one.bonds, _meant(given[k], ends[k]), strict=True))
+        ]
+        for (k, _), path in zip(drives, _driven_paths(reactants, model, drives, **options), strict=True):
+            found[k].append(path)
+    left = [k for k, paths in enumerate(found) if not paths]
+    if left:
+        between = _paths_between(reactants[left], model, [ends[k] for k in left], **options)
+        for k, path in zip(left, between, strict=True):
+            found[k].append(path)
+    return found
+
+
+def _bonded_as_given(given: Systems, relaxed: Sequence[Atoms]) -> Systems:
+    """The relaxed structures, and those that were given where these relax to other bonds."""
+    kept = [
+        after if set(bonds(before)) == set(bonds(after)) else before
+        for before, after in zip(given.to_ase(), relaxed, strict=True)
+    ]
+    return given.with_positions(torch.as_tensor(np.concatenate([a.positions for a in kept])))
+
+
+def _meant(given: tuple[Atoms, Atoms], relaxed: tuple[Atoms, Atoms]) -> list[list[set[Bond]]]:
+    """The bonds that count as the reactant's and as the product's: those given, and those after relaxation."""
+    return [[set(bonds(a)), set(bonds(b))] for a, b in zip(given, relaxed, strict=True)]
+
+
+def _driven_paths(
+    reactions: Systems,
+    model: AbstractModel,
+    drives: Sequence[tuple[int, Drive]],
+    *,
+    images: int,
+    fmax: float,
+    max_steps: int,
+) -> list[Path]:
+    """Drives with a relaxed band for what is around their highest points."""
+    if not drives:
+        return []
+    near = [one.around_highest for _, one in drives]
+    pieces = [evenly(one.positions[here], images) for here, (_, one) in zip(near, drives, strict=True)]
+    bands = relax_bands(
+        reactions[[k for k, _ in drives]], model, pieces, fmax=fmax, max_steps=min(DRIVEN_STEPS, max_steps)
     )
-    paths = [first_path(a, b, images) for a, b in zip(starts, ends, strict=True)]
-    bands = relax_bands(reactants, model, paths, fmax=fmax, max_steps=min(FIRST_STEPS, max_steps))
+    return [
+        _joined(one.positions, one.energies, here, _path(band))
+        for (_, one), here, band in zip(drives, near, bands, strict=True)
+    ]
+
+
+def _paths_between(
+    reactions: Systems,
+    model: AbstractModel,
+    ends: Sequence[tuple[Atoms, Atoms]],
+    *,
+    images: int,
+    fmax: float,
+    max_steps: int,
+) -> list[Path]:
+    """Bands between both ends, refined around their highest images where they have not converged."""
+    paths = [first_path(a, b, images) for a, b in ends]
+    bands = relax_bands(reactions, model, paths, fmax=fmax, max_steps=min(FIRST_STEPS, max_steps))
     found = [_path(band) for band in bands]
     left = [k for k, band in enumerate(bands) if not band.converged]
     if left and max_steps > FIRST_STEPS:
-        zoomed = [_around_highest(bands[k], starts[k], images) for k in left]
-        closer = relax_bands(
-            reactants.select(torch.tensor(left)), model, zoomed, fmax=fmax, max_steps=max_steps - FIRST_STEPS
-        )
+        zoomed = [_around_highest(bands[k], ends[k][0], images) for k in left]
+        closer = relax_bands(reactions[left], model, zoomed, fmax=fmax, max_steps=max_steps - FIRST_STEPS)
         for k, band in zip(left, closer, strict=True):
-            found[k] = _joined(bands[k], _path(band))
+            top = bands[k].highest
+            joined = _joined(bands[k].positions, bands[k].energies, slice(top - 1, top + 2), _path(band))
+            found[k] = replace(joined, steps=bands[k].steps + band.steps)
     return found
 
 
@@ -85,19 +188,28 @@ def ways_down(saddles: Systems, model: AbstractModel, *, step: float, max_steps:
     return descend(saddles, model, modes, step=step, max_steps=max_steps)
 
 
-def ended_at(ends: Systems, model: AbstractModel, reactant: Atoms, product: Atoms) -> list[str]:
-    """What the relaxed ends of a path are: "reactant", "product", a conformer of either, or "another minimum"."""
-    relaxed = optimize(ends, model, fmax=0.01, max_steps=500).systems.to_ase()
-    return [_named(atoms, reactant, product) for atoms in relaxed]
+def ended_at(
+    ends: Systems, model: AbstractModel, given: tuple[Atoms, Atoms], relaxed: tuple[Atoms, Atoms]
+) -> list[str]:
+    """What the relaxed ends of a path are: "reactant", "product", a conformer of either, or "another minimum".
+
+    Args:
+        ends: of paths of one reaction.
+        model: any.
+        given: reactant and product before relaxation; what has the bonds of one counts as its conformer.
+        relaxed: both at minima.
+    """
+    found = optimize(ends, model, fmax=0.01, max_steps=500).systems.to_ase()
+    return [_named(atoms, given, relaxed) for atoms in found]
 
 
-def _named(atoms: Atoms, reactant: Atoms, product: Atoms) -> str:
-    known = {"reactant": reactant, "product": product}
-    for name, one in known.items():
+def _named(atoms: Atoms, given: tuple[Atoms, Atoms], relaxed: tuple[Atoms, Atoms]) -> str:
+    names = ("reactant", "product")
+    for name, one in zip(names, relaxed, strict=True):
         if _deviation(atoms, one) < SAME_SHAPE:
             return name
-    for name, one in known.items():
-        if set(bonds(atoms)) == set(bonds(one)):
+    for name, meant in zip(names, _meant(given, relaxed), strict=True):
+        if set(bonds(atoms)) in meant:
             return f"a conformer of the {name}"
     return "another minimum"
 
@@ -124,17 +236,13 @@ def _around_highest(band: Band, atoms: Atoms, images: int) -> np.ndarray:
     return np.concatenate([before, first_path(frames[1], frames[2], half)[1:]])
 
 
-def _joined(band: Band, closer: Path) -> Path:
-    """The band with the refined path in place of its highest image and what is between its neighbours."""
-    k = band.highest
-    return Path(
-        np.concatenate([band.positions[: k - 1], closer.positions, band.positions[k + 2 :]]),
-        np.concatenate([band.energies[: k - 1], closer.energies, band.energies[k + 2 :]]),
-        closer.tangent,
-        k - 1 + closer.highest,
-        closer.force,
-        closer.converged,
-        band.steps + closer.steps,
+def _joined(positions: np.ndarray, energies: np.ndarray, piece: slice, closer: Path) -> Path:
+    """A path with a refined one in place of the images ``piece``."""
+    return replace(
+        closer,
+        positions=np.concatenate([positions[: piece.start], closer.positions, positions[piece.stop :]]),
+        energies=np.concatenate([energies[: piece.start], closer.energies, energies[piece.stop :]]),
+        highest=piece.start + closer.highest,
     )
 
 

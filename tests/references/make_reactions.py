@@ -2,7 +2,8 @@
 
 Each product has its reactant's atoms in the same order; of sixty conformers of each the two that are nearest to one
 another are taken. Then, with ``mopac`` on the PATH, the saddle point that ``nddo-ml reaction`` finds with AM1 is moved
-at random by 0.03 Å and given to MOPAC's TS and FORCE.
+at random by 0.03 Å and given to MOPAC's TS and FORCE. On the Cope rearrangement's plateau FORCE finds no imaginary
+mode.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 from ase import Atoms
+from ase.io import write
 from rdkit import Chem
 from rdkit.Chem import rdDistGeom, rdForceFieldHelpers
 
@@ -157,22 +159,19 @@ def _apart(positions: np.ndarray, one: list[int], other: list[int]) -> None:
         positions[other] += 0.1 * away / np.linalg.norm(away)
 
 
-def saddle(record: dict) -> np.ndarray:
-    """The saddle point that nddo-ml finds, [atoms, 3] Å."""
-    from nddo_ml import NDDO, Systems
-    from nddo_ml.workflows.reactions import relaxed_paths, saddles_on
-
-    sides = [
-        Systems.from_ase(Atoms(record["symbols"], record[side]), charge=record["charge"])
-        for side in ("reactant", "product")
-    ]
-    model = NDDO("AM1")
-    paths = relaxed_paths(*sides, model, images=11, fmax=0.2, max_steps=200)
-    print(record["name"], paths[0].steps, paths[0].force, flush=True)
-    found = saddles_on(sides[0], model, paths, fmax=0.005)
-    if not bool(found.converged[0]):
-        raise ValueError("no saddle point was reached")
-    return found.systems.positions.numpy()
+def saddles(records: list[dict]) -> list[np.ndarray | None]:
+    """The saddle points that ``nddo-ml reaction`` finds, [atoms, 3] Å; None where they link something else."""
+    with tempfile.TemporaryDirectory() as folder:
+        files = [Path(folder) / f"{name}.xyz" for name in ("reactant", "product")]
+        for file in files:
+            frames = [Atoms(r["symbols"], r[file.stem], info={"charge": r["charge"]}) for r in records]
+            write(file, frames, format="extxyz")
+        out = Path(folder) / "out.json"
+        command = [sys.executable, "-m", "nddo_ml", "reaction", *files, "--model", "AM1", "--json", out]
+        subprocess.run([str(c) for c in command], check=False)  # exit code 1: not all were linked
+        found = json.loads(out.read_text())
+    linked = [[e.split()[-1] for e in r.get("irc", {}).get("ends", ())] == ["reactant", "product"] for r in found]
+    return [np.array(r["saddle"]["positions_A"]) if good else None for r, good in zip(found, linked, strict=True)]
 
 
 def mopac_saddle(record: dict, at: np.ndarray) -> dict:
@@ -214,10 +213,10 @@ if __name__ == "__main__":
         entry = {"name": name, "charge": charge, "symbols": symbols}
         records.append(entry | {"reactant": reactant, "product": product})
     made = []
-    for record in records:
-        try:
-            made.append(record | {"mopac": mopac_saddle(record, saddle(record))})
-        except Exception as error:
-            print(f"{record['name']}: {error}", file=sys.stderr)
+    for record, at in zip(records, saddles(records), strict=True):
+        if at is None:
+            print(f"{record['name']}: no saddle point between both ends", file=sys.stderr)
+        else:
+            made.append(record | {"mopac": mopac_saddle(record, at)})
     target = Path(__file__).with_name("reactions.json")
     target.write_text(json.dumps({"program": "MOPAC 22.0.6", "notes": NOTES, "records": made}) + "\n")

@@ -77,6 +77,21 @@ def test_longer_work_killed_three_times(tmp_path, command, n):
 
 
 @pytest.mark.slow
+def test_a_reaction_killed_during_its_stages(tmp_path):
+    """Paths, saddle points and ways down: each stage is killed at a random moment after the one before was kept."""
+    for name, x in (("hcn", [-1.07, 0, 0]), ("hnc", [2.16, 0.1, 0])):
+        write(tmp_path / f"{name}.xyz", Atoms("HCN", [x, [0, 0, 0], [1.16, 0, 0]]))
+    rng, out, whole = np.random.default_rng(5), tmp_path / "out.json", tmp_path / "whole.json"
+    line = ["reaction", tmp_path / "hcn.xyz", tmp_path / "hnc.xyz", "--model", "AM1", "--json"]
+    assert killed([*line, whole], tmp_path / "no", [])[0] == [0]
+    kills = [(signal.SIGKILL, float(rng.uniform(0, 0.3))) for _ in range(3)]
+    codes, said = killed([*line, out], tmp_path / "out.json.part", kills)
+    assert codes[-1] == 0, said
+    assert -signal.SIGKILL in codes
+    assert out.read_bytes() == whole.read_bytes()
+
+
+@pytest.mark.slow
 def test_labels_killed_twenty_times(tmp_path):
     """Two thousand structures by a cheap calculator: the labels are those of an undisturbed run."""
     frames = [Atoms("H2", [[0, 0, 0], [0, 0, 0.9 + 1e-4 * k]]) for k in range(2000)]

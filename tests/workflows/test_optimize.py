@@ -12,6 +12,7 @@ from fake_model import MorseModel
 from nddo_ml import NDDO, InputError, SCFConvergenceError, Systems
 from nddo_ml.workflows.model_hessian import model_hessian
 from nddo_ml.workflows.optimize import optimize
+from nddo_ml.workflows.restraints import Restraints
 
 NAMES = ["H2O", "CH4", "C2H2", "N2", "CO2", "H"]
 
@@ -181,3 +182,23 @@ def test_a_jump_of_the_method_does_not_hold_a_relaxation() -> None:
     """PM7's energy rises by 0.02 eV on the way, where no force tells of it: the forces at both sides judge the step."""
     start = Systems.from_ase(read(Path(__file__).parents[1] / "data" / "pm7_jump.xyz"))
     assert bool(optimize(start, NDDO("PM7")).converged)
+
+
+def test_restraints_hold_distances_and_their_gradient_is_that_of_their_energy() -> None:
+    """Water's H···H at 1.8 Å and, in the same batch, ammonia's N–H at 1.2 and 1.1 Å; forces by finite differences."""
+    held = Restraints.of([[(1, 2)], [(0, 1), (0, 2)]], [[1.8], [1.2, 1.1]])
+    both = Systems.from_ase([molecule("H2O"), molecule("NH3")])
+    found = optimize(both, NDDO("AM1"), fmax=0.01, restraints=held)
+    assert bool(found.converged.all())
+    water, ammonia = found.systems.to_ase()
+    assert water.get_distance(1, 2) == pytest.approx(1.7, abs=0.05)  # 1.51 Å where nothing is held
+    longest, middle, shortest = ammonia.get_distances(0, [1, 2, 3])
+    assert longest > middle + 0.03 > shortest + 0.05
+    held_water = held.select(torch.tensor([0])).energy_and_gradient(found.systems.positions[:3].reshape(1, 9))[1]
+    assert found.prediction.forces[:3].reshape(1, 9).tolist()[0] == pytest.approx(held_water[0].tolist(), abs=0.01)
+    x = torch.randn(2, 12, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    gradient = held.energy_and_gradient(x)[1]
+    for k in range(12):
+        step = 1e-5 * torch.nn.functional.one_hot(torch.tensor(k), 12)
+        up, down = (held.energy_and_gradient(x + s * step)[0] for s in (1, -1))
+        assert ((up - down) / 2e-5).tolist() == pytest.approx(gradient[:, k].tolist(), abs=1e-5)

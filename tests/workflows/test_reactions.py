@@ -12,10 +12,11 @@ from ase import Atoms
 from places import REFERENCES
 
 from nddo_ml import NDDO, Systems
+from nddo_ml.workflows.driven import changed_bonds, drive, driven_lengths
 from nddo_ml.workflows.elastic_band import Band
 from nddo_ml.workflows.normal_modes import free_motions, normal_modes
 from nddo_ml.workflows.reaction_path import descend
-from nddo_ml.workflows.reactions import ended_at, relaxed_paths, saddles_on
+from nddo_ml.workflows.reactions import ended_at, relaxed_ends, relaxed_paths, saddles_on
 from nddo_ml.workflows.saddle import find_saddles
 from nddo_ml.workflows.second_derivatives import second_derivatives
 
@@ -69,22 +70,39 @@ def test_a_path_downhill_has_the_steps_asked_for() -> None:
         assert (np.diff(branch.energies) < 0).all()
 
 
+def test_bonds_are_driven_from_either_end() -> None:
+    """A bond's order changes evenly; what is held stays near its length, and both ends come out at the other."""
+    record = RECORDS["hydrogen cyanide to isocyanide"]
+    reactant, product = side(record, "reactant"), side(record, "product")
+    a, b = reactant.to_ase()[0], product.to_ase()[0]
+    assert changed_bonds(a, b) == [(0, 1), (0, 2)]
+    lengths = driven_lengths(a, b)
+    assert lengths[0] == pytest.approx([1.07, 2 * (0.31 + 0.71)])  # ASE's covalent radii of H and N
+    orders = np.exp(-(lengths - lengths.min(0)) / (0.35 * np.array([0.31 + 0.76, 0.31 + 0.71])))
+    assert np.ptp(np.diff(orders, axis=0), axis=0) == pytest.approx([0, 0], abs=1e-12)
+    ((ahead, back),) = drive(reactant, product, MODEL)
+    assert back.bonds == ({(0, 1), (1, 2)}, {(0, 2), (1, 2)})
+    assert 0 < back.highest < len(back.energies) - 1
+    assert len(ahead.energies) == len(back.energies) == len(lengths) + 2
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", RECORDS)
 def test_bands_lead_to_mopacs_saddle_points_and_these_to_both_ends(name: str) -> None:
     record = RECORDS[name]
     reactant, product = side(record, "reactant"), side(record, "product")
-    (path,) = relaxed_paths(reactant, product, MODEL, images=11, fmax=0.2, max_steps=200)
-    found = saddles_on(reactant, MODEL, [path], fmax=0.005)
-    assert bool(found.converged.all())
-    assert float(MODEL(found.systems).heat_of_formation) == pytest.approx(
-        record["mopac"]["heat_of_formation"], abs=0.01
-    )
-    (derivatives,) = second_derivatives(MODEL, found.systems)
-    vibrations = normal_modes(found.systems, derivatives, free_motions(MODEL))
+    relaxed = relaxed_ends(reactant, product, MODEL)
+    (paths,) = relaxed_paths(reactant, product, MODEL, relaxed, images=11, fmax=0.2, max_steps=200)
+    found = saddles_on(reactant[[0] * len(paths)], MODEL, paths, fmax=0.005)
+    heats = MODEL(found.systems).heat_of_formation
+    near = (heats - record["mopac"]["heat_of_formation"]).abs() < 0.01
+    assert bool(found.converged[near].any())
+    saddle = found.systems[int(near.nonzero()[0])]
+    (derivatives,) = second_derivatives(MODEL, saddle)
+    vibrations = normal_modes(saddle, derivatives, free_motions(MODEL))
     assert int((vibrations.frequencies < -20).sum()) == 1
-    (branches,) = descend(found.systems, MODEL, [vibrations.modes[0]])
+    (branches,) = descend(saddle, MODEL, [vibrations.modes[0]])
     ends = torch.as_tensor(np.concatenate([b.positions[-1] for b in branches]))
-    known = [Atoms(record["symbols"], path.positions[k]) for k in (0, -1)]
-    named = ended_at(reactant.select(torch.tensor([0, 0])).with_positions(ends), MODEL, *known)
+    given = (reactant.to_ase()[0], product.to_ase()[0])
+    named = ended_at(reactant[[0, 0]].with_positions(ends), MODEL, given, *relaxed)
     assert {n.split()[-1] for n in named} == {"reactant", "product"}
