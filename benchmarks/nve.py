@@ -37,8 +37,6 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     model = load_model(options.model)
-    if hasattr(model, "spread"):
-        model.spread = False
     calculator = NDDOCalculator(model)
     atoms = relax(bulk(options.symbol, cubic=True), calculator) * (options.repeat, options.repeat, options.repeat)
     start = time.perf_counter()

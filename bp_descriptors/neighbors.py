@@ -58,6 +58,8 @@ def neighbor_list(
     """
     system_idx, cell, pbc = _checked(positions, cutoff, system_idx, cell, pbc)
     x = positions.detach().double()
+    if cell.shape[0] == 1 and x.shape[0] <= _ALL_PAIRS_ATOMS and not bool(pbc.any()):
+        return _of_one_molecule(x, cutoff, half)
     cell = cell.detach().double()
     counts = torch.bincount(system_idx, minlength=cell.shape[0])
     by_cell_list = pbc.any(1) | (counts > _ALL_PAIRS_ATOMS)
@@ -128,6 +130,14 @@ def _all_pairs(
         start = stop
     i, j = torch.cat(found_i), torch.cat(found_j)
     return i, j, torch.zeros(i.shape[0], 3, dtype=torch.int64, device=x.device)
+
+
+def _of_one_molecule(x: Tensor, cutoff: float, half: bool) -> Pairs:
+    """The same of a small molecule alone, in few steps."""
+    near = (x - x[:, None]).square().sum(2) < cutoff**2
+    near = near.triu(1) if half else near.fill_diagonal_(fill_value=False)
+    i, j = torch.nonzero(near).unbind(1)
+    return Pairs(i, j, i.new_zeros(i.shape[0], 3), half)
 
 
 def _cell_lists(

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import wraps
 from importlib import import_module
+from math import isfinite
 from typing import Annotated, Any
 
 import typer
@@ -37,8 +38,8 @@ COMMANDS = {
 }
 
 
-class OnceEach(TyperCommand):
-    """A command that refuses an option given twice, of which the last would count and the others be forgotten."""
+class Strict(TyperCommand):
+    """A command that refuses numbers that are none, and an option given twice, of which only the last would count."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """What click makes of the arguments, once the options are counted."""
@@ -46,7 +47,15 @@ class OnceEach(TyperCommand):
         for option, times in given.items():
             if isinstance(option, TyperOption) and times > 1 and not (option.multiple or option.is_flag):
                 raise typer.BadParameter(f"expected once; given {times} times", ctx, option)
-        return super().parse_args(ctx, args)
+        rest = super().parse_args(ctx, args)
+        for option in self.get_params(ctx):
+            if not isinstance(option, TyperOption):
+                continue
+            value = ctx.params.get(option.name)
+            for number in value if isinstance(value, list | tuple) else (value,):
+                if isinstance(number, float) and not isfinite(number):
+                    raise typer.BadParameter(f"expected a finite number; got {number}", ctx, option)
+        return rest
 
 
 RENAMED = {"methods": "models"}  # old names, which keep working
@@ -67,10 +76,10 @@ def build_app(arguments: Sequence[str]) -> typer.Typer:
     app.callback()(_general)
     for name, summary in COMMANDS.items():
         function = _load(name) if name in arguments else _placeholder
-        app.command(name, cls=OnceEach, short_help=summary, no_args_is_help=name != "models")(function)
+        app.command(name, cls=Strict, short_help=summary, no_args_is_help=name != "models")(function)
     for old, name in RENAMED.items():
         function = _load(name) if old in arguments else _placeholder
-        app.command(old, cls=OnceEach, hidden=True, no_args_is_help=name != "models")(function)
+        app.command(old, cls=Strict, hidden=True, no_args_is_help=name != "models")(function)
     return app
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -182,10 +183,13 @@ def open_models(
     feels nothing, it is left out of the models that are taken by default. ``ignore`` is for the potentials among them.
 
     Raises:
-        InputError: a name that is none of these; a named potential in surroundings.
+        InputError: a name that is none of these, or given twice; a named potential in surroundings.
     """
     from nddo_ml.models.open import open_model
 
+    for name, times in Counter(names or ()).items():
+        if times > 1:
+            raise InputError(f"expected different models; got {name} {times} times")
     unrestricted = True if uhf else None
     models: list[AbstractModel] = []
     for name in names or SHIPPED:

@@ -39,7 +39,7 @@ State = Annotated[int, typer.Option("--state", min=1, help="Singlet in which --r
 Output = Annotated[
     Path | None, typer.Option("--output", "-o", metavar="OUT", help="Structures; the suffix is the format.")
 ]
-Width = Annotated[float, typer.Option("--width", help="Full width at half height of the figure's bands, eV.")]
+Width = Annotated[float, typer.Option("--width", min=1e-3, help="Full width at half height of the figure's bands, eV.")]
 Figure = Annotated[Path | None, typer.Option("--figure", metavar="PNG", help="Absorption spectra.")]
 
 

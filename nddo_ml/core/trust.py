@@ -35,9 +35,10 @@ class Trust:
         """Of features ``values`` [atoms, F]; ``atoms`` are those of each of the domain's elements."""
         self.domain = domain
         self.value = np.zeros(len(values))
-        self._outside = [self._of_element(k, some, values) for k, some in enumerate(atoms) if len(some)]
+        found = (self._of_element(k, some, values) for k, some in enumerate(atoms) if len(some))
+        self._outside = [outside for outside in found if outside is not None]
 
-    def _of_element(self, k: int, atoms: np.ndarray, values: np.ndarray) -> _Outside:
+    def _of_element(self, k: int, atoms: np.ndarray, values: np.ndarray) -> _Outside | None:
         d = self.domain
         inner, outer = d.borders[k].tolist()
         x = torch.from_numpy(values[atoms]) - d.mean[k]
@@ -49,6 +50,8 @@ class Trust:
         rest = np.sqrt(np.maximum(lacking, LEAST) / values.shape[1])
         self.value[atoms] = 1.0
         out = np.flatnonzero((least > inner**2) | (rest > outer))
+        if not len(out):
+            return None
         sharpness, least, rest = SHARPNESS / inner**2, least[out], rest[out]
         part = np.exp(-sharpness * (less - less.amin(1, keepdim=True)).numpy()[out])
         total = part.sum(axis=1)
@@ -68,8 +71,6 @@ class Trust:
     def backward(self, by_trust: np.ndarray, by_values: np.ndarray) -> None:
         """Add the derivatives of ``Σ value · by_trust`` to ``by_values`` [atoms, F]."""
         for o in self._outside:
-            if not len(o.atoms):
-                continue
             by_distance, by_lacking = (by_trust[o.atoms, None] * slope[:, None] for slope in o.slopes)
             by_along = by_distance * o.toward / self.domain.deviations[o.element].numpy() - 2 * by_lacking * o.along
             by_values[o.atoms] += 2 * by_lacking * o.x

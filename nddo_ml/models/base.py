@@ -56,6 +56,7 @@ class Request:
     start: Tensor | None = None  # density [systems, spin, M, M], of a model that has one
     on_failure: str = "raise"  # or "mask": systems that fail have NaN
     environment: Environment | None = None  # of a model that feels it
+    spread: bool = True  # of a committee
 
 
 class AbstractModel(nn.Module, ABC):
@@ -92,6 +93,7 @@ class AbstractModel(nn.Module, ABC):
         start: Prediction | Tensor | None = None,
         on_failure: str = "raise",
         environment: Environment | None = None,
+        spread: bool = True,
         guess: Prediction | Tensor | None = None,
     ) -> Prediction:
         """Energies and properties of a batch, forces and stress where asked for.
@@ -105,6 +107,7 @@ class AbstractModel(nn.Module, ABC):
             on_failure: "raise", or "mask": systems that fail have NaN.
             environment: what surrounds the molecules in this call, such as ``PointCharges.of(…)``; left out, the
                 model's own.
+            spread: False leaves out the standard deviations of a committee; forces then cost one derivative for all.
             guess: the old name of ``start``, which goes with version 0.3.
 
         Raises:
@@ -125,7 +128,7 @@ class AbstractModel(nn.Module, ABC):
                 raise self._feels_nothing()
             around = around.over(systems.n_systems)
             around.check(systems)
-        prediction: Prediction = super().__call__(systems, Request(forces, stress, density, on_failure, around))
+        prediction: Prediction = super().__call__(systems, Request(forces, stress, density, on_failure, around, spread))
         return prediction
 
     @abstractmethod

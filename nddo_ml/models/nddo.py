@@ -138,7 +138,8 @@ class NDDO(AbstractModel):
         if request.on_failure == "raise":
             check_converged(result.scf)
         sites = None if request.environment is None else request.environment.positions
-        return self._prediction(systems, result, len(sites) if request.forces and sites is not None else None)
+        found = self._prediction(systems, result, len(sites) if request.forces and sites is not None else None)
+        return found if request.spread else replace(found, energy_spread=None, atomic_spread=None)
 
     def _spins(self, systems: Systems) -> tuple[Tensor, Tensor]:
         """Electrons of both spins, [systems, 2], and which systems are unrestricted."""

@@ -38,7 +38,7 @@ class NNP(AbstractModel):
     Behler & Parrinello, Phys. Rev. Lett. 98, 146401 (2007). Periodic cells of any shape; forces, stress and
     per-atom virials are exact derivatives (conventions in :mod:`nddo_ml.derivatives`). In training mode
     results keep their graph to the weights; in evaluation mode (the default) they are plain numbers. A committee
-    gives its spread as well; set ``spread = False`` for dynamics, where one derivative is then enough.
+    gives its spread as well; a call with ``spread=False`` does not, and is as fast as that of one member.
 
     Args:
         functions: the symmetry functions.
@@ -105,7 +105,6 @@ class NNP(AbstractModel):
         columns[numbers] = torch.tensor([functions.features_of(z) for z in numbers])
         self.register_buffer("_charge_columns", columns, persistent=False)
         self.ignore_charge_and_spin = ignore_charge_and_spin
-        self.spread = True
         self._closed = ClosedCommittee(functions, scaler, self.networks)
         self.card = {}
         self.eval()
@@ -127,7 +126,7 @@ class NNP(AbstractModel):
         whole = [t for t in self.terms if t not in pair_terms(self.terms, torch.tensor([*self.elements]), self.cutoff)]
         shared = [] if whole else ["atomic_energies", *(["virials"] if self.electrostatics is None else [])]
         charges = [] if self.electrostatics is None else ["charges", "dipole"]
-        spread = ["energy_spread", "forces_spread"] if self._gives_spread else []
+        spread = ["energy_spread", "forces_spread"] if self._has_spread else []
         return Capabilities(
             self.elements,
             periodic=True,
@@ -145,8 +144,11 @@ class NNP(AbstractModel):
         return {"short": list(self.members.parameters()), **charges}
 
     @property
-    def _gives_spread(self) -> bool:
-        return self.spread and len(self.members) > 1 and not self.training
+    def _has_spread(self) -> bool:
+        return len(self.members) > 1 and not self.training
+
+    def _wants_spread(self, request: Request) -> bool:
+        return request.spread and self._has_spread
 
     def forward(self, systems: Systems, request: Request) -> Prediction:
         """Energies [systems] eV; forces [atoms, 3] eV/Å, stress [systems, 3, 3] eV/Å³ and virials if asked.
@@ -157,12 +159,12 @@ class NNP(AbstractModel):
         wanted_graph = self.training or systems.positions.requires_grad or systems.cell.requires_grad
         keep_graph = wanted_graph and torch.is_grad_enabled()
         derivatives = request.forces or request.stress
-        numbers, spread = systems.numbers, self._gives_spread
+        numbers, spread = systems.numbers, self._wants_spread(request)
         near = pair_terms(self.terms, numbers, self.cutoff)
         with torch.set_grad_enabled(keep_graph or derivatives):
             pairs, vectors = self._neighbors(systems)
             if not keep_graph and self._has_closed_form(systems):
-                features, atoms, slopes = self._in_closed_form(systems, pairs, vectors, derivatives=derivatives)
+                features, atoms, slopes = self._in_closed_form(systems, pairs, vectors, request)
             else:
                 features, atoms, slopes = self._by_graph(systems, request, pairs, vectors, keep_graph=keep_graph)
             failed = self._outside(features.detach(), systems, request.on_failure)
@@ -186,7 +188,7 @@ class NNP(AbstractModel):
         atoms = self.of_atoms(self.scaler(features, systems.numbers), apart.systems)
         if not derivatives:
             return features, atoms, None
-        wanted = atoms.energies if self._gives_spread else atoms.energies.mean(0, keepdim=True)
+        wanted = atoms.energies if self._wants_spread(request) else atoms.energies.mean(0, keepdim=True)
         how = {"create_graph": keep_graph, "retain_graph": keep_graph or len(wanted) > 1}
         return features, atoms, Slopes.stacked([gradient(e, [vectors, *apart.inputs], **how) for e in wanted])
 
@@ -196,10 +198,12 @@ class NNP(AbstractModel):
 
     @torch.no_grad()
     def _in_closed_form(
-        self, systems: Systems, pairs: Pairs, vectors: Tensor, *, derivatives: bool
+        self, systems: Systems, pairs: Pairs, vectors: Tensor, request: Request
     ) -> tuple[Tensor, AtomicResults, Slopes | None]:
         """The same by the compiled core, without a graph."""
-        wanted = ("members" if self._gives_spread else "mean") if derivatives else None
+        wanted: str | None = None
+        if request.forces or request.stress:
+            wanted = "members" if self._wants_spread(request) else "mean"
         features, around = self._closed.features(systems, vectors, pairs)
         outputs, found = self._closed.outputs(systems, features, vectors, around, slopes=wanted)
         if self.anchored:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import re
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,6 +32,9 @@ _HINT = re.compile(
     r"charge|chrg|multiplic|spin|uhf|2s\+1|\b(an|cat)?ions?\b|radical|singlet|doublet|triplet|quartet", re.IGNORECASE
 )
 _TWO_NUMBERS = re.compile(r"\s*[+-]?\d+\s+\d+\s*")
+_UNIT_KEYS = ("unit", "units", "length_unit", "length_units")
+_OTHER_UNITS = re.compile(r"bohrs?|a\.?u\.?|atomic(?:[ _]units?)?|nm|nanomet\w+|pm|picomet\w+", re.IGNORECASE)
+_BOHR = re.compile(r"\b(in bohrs?|bohrs?|(in|all) atomic units)\b", re.IGNORECASE)
 _NAMES = ("name", "title", "label", "id")
 
 
@@ -95,6 +98,7 @@ def parse(chunk: Chunk) -> Record:
     count = _checked_count(chunk)
     comment = chunk.lines[1]
     info, bare = _comment(comment)
+    _check_units(info)
     properties = str(info.get("Properties", _PLAIN))
     found, rows, leftover = _rows(chunk, properties, count)
     if info:
@@ -243,6 +247,13 @@ def _vectors(atoms: Any, chunk: Chunk, count: int) -> None:
     atoms.pbc = [k < len(rows) for k in range(3)]
 
 
+def _check_units(info: Mapping[str, Any]) -> None:
+    """Refuse lengths that are said not to be in Å."""
+    for key, value in info.items():
+        if key.lower() in _UNIT_KEYS and _OTHER_UNITS.fullmatch(str(value).strip()):
+            raise InputError(f"expected coordinates in Å, as xyz files have them; the comment says {key}={value}")
+
+
 def _use_bare_words(record: Record, bare: list[str], extended: bool) -> None:
     """The words of a comment that are no keys: what they say of charge and spin, and the title."""
     text = " ".join(bare).strip()
@@ -259,6 +270,8 @@ def _use_bare_words(record: Record, bare: list[str], extended: bool) -> None:
         record.remark("comment", f"the comment {shown(rest.strip(), 60)} is no charge and no spin: not used")
     elif _TWO_NUMBERS.fullmatch(text):
         record.remark("comment", f"the comment {shown(text)} is not used; write charge=… multiplicity=…")
+    if said := _BOHR.search(text):
+        record.remark("units", f"the comment says {shown(said[0])}, which is not used: xyz files are read in Å")
     if not record.name and not extended:
         record.name = title(text)
 

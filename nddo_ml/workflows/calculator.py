@@ -107,7 +107,8 @@ class NDDOCalculator(Calculator):
         stressed = "stress" in properties or "stresses" in properties
         self._surroundings = self._around(self.atoms)
         start = self._densities.start(systems)
-        prediction = self.model(systems, forces=True, stress=stressed, start=start, environment=self._surroundings)
+        around = self._surroundings
+        prediction = self.model(systems, forces=True, stress=stressed, start=start, environment=around, spread=False)
         if prediction.scf is not None:
             self._densities.add(systems, prediction.scf.density)
         energy = float(prediction.energy[0])

@@ -73,8 +73,11 @@ def conformers(
         seed: of the starts.
 
     Raises:
-        InputError: RDKit is not installed, makes no molecule or no starts of it; none relaxes.
+        InputError: RDKit is not installed, makes no molecule or no starts of it; none relaxes; a negative window, a
+            temperature that is not positive.
     """
+    if not (window >= 0 and temperature > 0):
+        raise InputError(f"expected a window of at least 0 and a positive temperature; got {window}, {temperature} K")
     molecule = molecule_of(atoms, charge)
     positions = _embedded(molecule, starts or _default_starts(molecule), seed)
     frames = [_at(atoms, x) for x in positions]

@@ -148,7 +148,8 @@ def _forces(
 ) -> tuple[Prediction, Tensor]:
     """Energies and forces, and which systems still have them; fields start from those of the step before."""
     start = None if last is None or last.scf is None else last.scf.density.nan_to_num()
-    found = model(systems.with_positions(positions), forces=True, start=start, on_failure="mask").detached()
+    moved = systems.with_positions(positions)
+    found = model(moved, forces=True, start=start, on_failure="mask", spread=False).detached()
     good = moving & found.energy.isfinite()
     forces = torch.where(good[systems.system_idx, None], _given_forces(found), 0.0)
     return replace(found, forces=forces), good

@@ -121,7 +121,7 @@ class _Optimizer:
         slot = torch.empty_like(self.order)
         slot[self.order] = torch.nonzero(self.filled)[:, 1]
         self.moves = self._padded(_moves(systems)[self.order], self.filled)  # 0 for fixed coordinates, else 1
-        prediction = model(systems, forces=True, environment=environment)
+        prediction = model(systems, forces=True, environment=environment, spread=False)
         self.density = None if prediction.scf is None else prediction.scf.density.clone()
         self.x = self._padded(systems.positions.detach()[self.order], self.filled)
         self.energy = prediction.energy.detach() - constant_energy(model, systems)  # that of the forces
@@ -187,7 +187,7 @@ class _Optimizer:
             start = None if self.density is None else self.density[chosen]
             around = None if self.environment is None else self.environment.select(chosen)[0]
             try:
-                prediction = self.model(systems, forces=True, start=start, environment=around)
+                prediction = self.model(systems, forces=True, start=start, environment=around, spread=False)
             except SCFConvergenceError as error:
                 found[torch.nonzero(found).squeeze(1)[error.systems]] = False
                 continue

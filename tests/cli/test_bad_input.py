@@ -109,6 +109,37 @@ def test_optimize_options(arguments, tmp_path, capsys):
     assert arguments[0].strip("-").replace("-", "_") in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["md", "--temperature", "nan"],
+        ["energy", "--field", "0", "0", "inf"],
+        ["frequencies", "--pressure", "nan"],
+        ["conformers", "--window", "inf"],
+    ],
+)
+def test_numbers_that_are_none(arguments, tmp_path, capsys):
+    path = tmp_path / "good.xyz"
+    path.write_text(GOOD)
+    assert call(arguments[0], path, *arguments[1:]) == 2
+    assert "expected a finite number" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["--window", "-1"], ["--temperature", "0"]])
+def test_conformers_options(arguments, tmp_path, capsys):
+    path = tmp_path / "good.xyz"
+    path.write_text(GOOD)
+    assert call("conformers", path, *arguments) == 2
+    assert "expected a window" in capsys.readouterr().err
+
+
+def test_a_model_is_compared_once(tmp_path, capsys):
+    path = tmp_path / "good.xyz"
+    path.write_text(GOOD)
+    assert call("compare", path, "-m", "AM1", "-m", "AM1") == 2
+    assert "expected different models" in capsys.readouterr().err
+
+
 def test_an_option_given_twice_is_no_choice(tmp_path, capsys):
     path = tmp_path / "good.xyz"
     path.write_text(GOOD)

@@ -120,11 +120,11 @@ def test_potentials(monkeypatch: pytest.MonkeyPatch) -> None:
     for systems, stress in ((_systems(), False), (Systems.from_ase([cell, cell.repeat([1, 1, 1])]), False)):
         model.ignore_charge_and_spin = True
         for spread in (True, False):
-            model.spread = spread
-            found = model(systems, forces=True, stress=stress)
+            found = model(systems, forces=True, stress=stress, spread=spread)
+            assert (found.energy_spread is not None) == spread
             with monkeypatch.context() as context:
                 context.setattr(ClosedCommittee, "serves", lambda *_: False)
-                expected = model(systems, forces=True, stress=stress)
+                expected = model(systems, forces=True, stress=stress, spread=spread)
             assert found.given.keys() == expected.given.keys()
             for name, value in expected.given.items():
                 torch.testing.assert_close(found.given[name], value, rtol=0, atol=1e-11)

@@ -128,12 +128,16 @@ def sample(name: str, method: str, uhf: bool) -> list[dict]:
 def test_sample_of_the_reference(name: str, method: str, uhf: bool) -> None:
     """By torch, the definition, and by the compiled core where it serves.
 
-    The tables are the same for both; of open shells of metals, whose search takes torch long, it has every third.
+    The tables are the same for both; open shells with d orbitals are torch's both times, and of other open shells of
+    sets with metals, whose search takes torch long, it has every third.
     """
     chosen = [expected(e) for e in sample(name, method, uhf)]
     assert not differing(name, chosen)
+    width = load_method(NAMES.get(method, method)).width
+    again = [e for e in chosen if not (uhf and any(width[number_of(s)] == 9 for s in e["symbols"]))]
+    again = again[:: 3 if uhf and name in WITH_METALS else 1]
     with torch_alone():
-        assert not differing(name, chosen[:: 3 if uhf and name in WITH_METALS else 1])
+        assert not again or not differing(name, again)
 
 
 @pytest.mark.slow

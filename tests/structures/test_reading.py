@@ -67,7 +67,7 @@ def test_what_a_comment_says(comment, charge, multiplicity, tmp_path):
         ("charge=-1 the charge: 1", "two values of the charge"), ("multiplicity=3 uhf=1", "two values"),
         ("multiplicity=1", "does not fit 9 electrons"), ("charge=-1 uhf=1", "does not fit 10 electrons"),
         ("spin=-1", "must be a spin"), ("spin=0.3", "must be a spin"), ("multiplicity=0", "at least 1"),
-        ("multiplicity=12", "needs 11 electrons"),
+        ("multiplicity=12", "needs 11 electrons"), ("units=bohr", "expected coordinates in Å"),
     ],
 )  # fmt: skip
 def test_contradictions_are_errors(comment, said, tmp_path):
@@ -82,7 +82,7 @@ def test_contradictions_are_errors(comment, said, tmp_path):
     [
         ("Properties=species:S:1:pos:R:3 charge", "no charge and no spin: not used"), ("hydroxide anion", "not used"),
         ("-1 1", "not used"), ("charge=", "not used"), ("my_charge=-1", "'my_charge' is not used"), ("x", "doublet"),
-        ("spin of 3", "not used"),
+        ("spin of 3", "not used"), ("water in Bohr", "are read in Å"),
     ],
 )  # fmt: skip
 def test_what_is_not_used_is_said(comment, said, tmp_path):
