@@ -130,18 +130,23 @@ def inversion(atoms: Atoms, centre: int, points: int) -> list[Atoms]:
 
 
 def straightening(atoms: Atoms, centre: int, points: int, widest: float = 180.0) -> list[Atoms]:
-    """The angle at a centre with two neighbours, one a hydrogen at least, opened in steps up to ``widest`` degrees."""
+    """The angle at a centre with two neighbours opened in steps up to ``widest`` degrees; the smaller side moves.
+
+    None for a centre in a ring.
+    """
     near = _neighbours(atoms, centre)
-    movable = [n for n in near if atoms.numbers[n] == 1]
-    if len(near) != 2 or not movable:
+    if len(near) != 2:
         return []
-    moved = movable[0]
-    fixed = near[0] if near[1] == moved else near[1]
+    sides = [_side(atoms, centre, n) for n in near]
+    if near[0] in sides[1]:
+        return []
+    smaller = int(len(sides[1]) < len(sides[0]))
+    moved, fixed = near[smaller], near[1 - smaller]
     now = atoms.get_angle(fixed, centre, moved)
     found = []
     for angle in np.linspace(now, min(widest, 179.9), points + 1)[1:]:
         made = atoms.copy()
-        made.set_angle(fixed, centre, moved, angle, indices=[moved])
+        made.set_angle(fixed, centre, moved, angle, indices=sorted(sides[smaller]))
         found.append(made)
     return [a for a in found if sound(a)]
 
@@ -229,6 +234,16 @@ def _neighbours(atoms: Atoms, centre: int) -> list[int]:
     reach = 1.3 * (covalent_radii[atoms.numbers] + covalent_radii[atoms.numbers[centre]])
     distance = np.linalg.norm(atoms.positions - atoms.positions[centre], axis=1)
     return [k for k in np.flatnonzero(distance < reach).tolist() if k != centre]
+
+
+def _side(atoms: Atoms, centre: int, first: int) -> set[int]:
+    """Atoms that bonds link to ``first`` but for those at ``centre``."""
+    found, waiting = {first}, [first]
+    while waiting:
+        new = set(_neighbours(atoms, waiting.pop())) - found - {centre}
+        found |= new
+        waiting += new
+    return found
 
 
 def _restore_hydrogens(made: Atoms, before: Atoms, centre: int, near: list[int]) -> None:

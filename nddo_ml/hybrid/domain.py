@@ -82,12 +82,12 @@ class Domain(nn.Module):
         values: Tensor,
         numbers: Tensor,
         width: float = 1.5,
-        held_out: tuple[Tensor, Tensor] | None = None,
+        held_out: Sequence[tuple[Tensor, Tensor]] = (),
         **options: Any,
     ) -> Domain:
         """The domain of environments ``values`` [atoms, F] of elements ``numbers`` [atoms].
 
-        Borders are quantiles of these, or where it is larger of those ``held_out``, environments and elements of
+        Borders are quantiles of these, or where one is larger of any set ``held_out``, environments and elements of
         other molecules that the model was seen to know.
         """
         elements = numbers.unique().tolist()
@@ -95,7 +95,7 @@ class Domain(nn.Module):
         for k, z in enumerate(elements):
             x = values[numbers == z].double()
             x = x[torch.linspace(0, x.shape[0] - 1, min(x.shape[0], _MOST)).long()]
-            others = [] if held_out is None else [held_out[0][held_out[1] == z].double()]
+            others = [known[of == z].double() for known, of in held_out]
             domain._fit_element(k, x, others)
         return domain
 

@@ -68,7 +68,7 @@ class Maker:
         )
 
     def straightening(self) -> Iterator[tuple[str, str, list[Atoms]]]:
-        pattern = "[OX2H,SX2H,NX2H]"
+        pattern = "[OX2;!R,SX2;!R,NX2H]"
         yield from self._paths(pattern, "straight", lambda a, k: geometries.straightening(a, k, 6))
 
     def bowls(self) -> Iterator[tuple[str, str, list[Atoms]]]:

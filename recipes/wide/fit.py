@@ -33,7 +33,7 @@ BATCH, OF_A_FAMILY = 160, 8  # structures
 RATE, ZERO_RATE, WARM, DECAY, CLIP = 4e-3, 0.3, 100, 0.15, 50.0
 FORCED = 0.5  # share of the structures with forces whose forces a step looks at
 AVERAGE = 0.995
-TEACHERS = ("first", "second", "more", "energies")  # sources
+TEACHERS = ("first", "second", "more", "further", "energies")  # sources
 SEEN = 40_000  # atoms of an element that components are computed of
 
 

@@ -24,6 +24,7 @@ SOURCES = {  # name: (file in recipes/data or in the data folder, level, σ of t
     "second": ("teacher_labels.npz.xz", 0, 0.08),
     "first": ("teacher_labels.npz.xz", 1, 0.16),
     "more": ("teacher_molecules.npz.xz", 1, 0.16),
+    "further": ("teacher_further.npz.xz", 1, 0.16),
     "energies": ("teacher_energies.npz.xz", 0, 0.08),
     "conformers": ("conformers.extxyz", 0, 0.10),
     "molecules": ("mp2_molecules.extxyz", 0, 0.12),

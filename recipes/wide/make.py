@@ -33,6 +33,7 @@ EPOCHS = 15
 WIDTH = 1.5  # of the domain
 ENVIRONMENTS = 12_000  # of an element and source that the scaling is made of,
 EVENLY = 2_500  # and the domain: a source of many molecules does not make the borders narrow for the others
+NEAR = 1.8  # Å, of a hydrogen and a heavy atom that it belongs to
 ONE_SIGMA, TWO_SIGMA = 0.683, 0.954
 CARD = json.loads(Path(__file__).with_name("card.json").read_text())
 
@@ -43,21 +44,39 @@ def plain_features() -> AtomFeatures:
 
 
 def fading(plain: AtomFeatures, sources: Sequence[Labelled]) -> AtomFeatures:
-    """The functions scaled, with the domain of what was trained on; its borders let held-out molecules in."""
-    rng, inside, outside = np.random.default_rng(3), [], []
+    """The functions scaled, with the domain of what was trained on; its borders let every source's held-out in."""
+    rng = np.random.default_rng(3)
+    inside: list[list[tuple[Tensor, Tensor]]] = []
+    outside: list[list[tuple[Tensor, Tensor]]] = []
     for source in sources:
-        held = np.repeat(source.fold == 0, source.atoms)
-        for z in NUMBERS:
-            for part, wanted in ((inside, ~held), (outside, held)):
-                rows = np.flatnonzero((source.numbers == z) & wanted)
+        held, of_molecule = np.repeat(source.fold == 0, source.atoms), beside_heavy(source)
+        for all_parts, wanted in ((inside, ~held), (outside, held)):
+            all_parts.append([])
+            for z in NUMBERS:
+                rows = np.flatnonzero((source.numbers == z) & wanted & of_molecule)
                 rows = rng.permutation(rows)[:ENVIRONMENTS]
-                part.append((torch.tensor(source.values[rows]).double(), torch.full((len(rows),), z)))
-    scaler = Scaler.fit(plain.functions, [_joined(inside, ENVIRONMENTS)], mode="sigma")
-    seen, held_out = _joined(inside, EVENLY), _joined(outside, EVENLY)
-    domain = Domain.fit(scaler(*seen), seen[1], WIDTH, (scaler(*held_out), held_out[1]), breaking=True)
+                all_parts[-1].append((torch.tensor(source.values[rows]).double(), torch.full((len(rows),), z)))
+    every = [part for parts in inside for part in parts]
+    scaler = Scaler.fit(plain.functions, [_joined(every, ENVIRONMENTS)], mode="sigma")
+    seen = _joined(every, EVENLY)
+    held_out = [_joined(parts, EVENLY) for parts in outside]
+    known = [(scaler(*part), part[1]) for part in held_out if len(part[1])]
+    domain = Domain.fit(scaler(*seen), seen[1], WIDTH, known, breaking=True)
     for numbers in (*domain.buffers(), *scaler.buffers()):
         numbers.copy_(numbers.float())  # which a file holds in half the space
     return AtomFeatures(plain.functions, scaler, plain.bonded, domain)
+
+
+def beside_heavy(source: Labelled) -> np.ndarray:
+    """Whether a heavy atom is near, [atoms]: H2 is left to the parent, as is H3+, which no data have."""
+    found = np.zeros(len(source.numbers), dtype=bool)
+    for end, size in zip(np.cumsum(source.atoms), source.atoms, strict=True):
+        part = slice(end - size, end)
+        positions, heavy = source.positions[part], source.numbers[part] > 1
+        if heavy.any():
+            apart = np.linalg.norm(positions[:, None] - positions[heavy], axis=-1)
+            found[part] = apart.min(axis=1) < NEAR
+    return found
 
 
 def _joined(parts: Sequence[tuple[Tensor, Tensor]], most: int) -> tuple[Tensor, Tensor]:

@@ -140,6 +140,19 @@ def test_straightening_ends_linear() -> None:
         np.testing.assert_allclose(atoms.get_distance(0, 1), molecule("H2O").get_distance(0, 1))
 
 
+def test_straightening_moves_a_side_as_it_is() -> None:
+    ether = molecule("CH3CH2OCH3")
+    oxygen = int(np.flatnonzero(ether.numbers == 8)[0])
+    last = geometries.straightening(ether, oxygen, 4)[-1]
+    distances, before = last.get_all_distances(), ether.get_all_distances()
+    moved = np.flatnonzero(np.abs(last.positions - ether.positions).max(axis=1) > 1e-9)
+    assert sorted(ether.numbers[moved]) == [1, 1, 1, 6]
+    np.testing.assert_allclose(distances[np.ix_(moved, moved)], before[np.ix_(moved, moved)], atol=1e-9)
+    np.testing.assert_allclose(distances[oxygen, before[oxygen] < 1.5], before[oxygen, before[oxygen] < 1.5], atol=1e-9)
+    ring = molecule("CH2OCH2")
+    assert geometries.straightening(ring, int(np.flatnonzero(ring.numbers == 8)[0]), 4) == []
+
+
 def test_displacements_have_the_energy_of_their_temperature() -> None:
     """⟨½ Δx H Δx⟩ = ½ k_B T a mode, of which the cut at two deviations leaves 0.92."""
     from ase.units import kB

@@ -145,7 +145,7 @@ def domain_of(plain: AtomFeatures, seen: Systems, held_out: Systems | None = Non
         with torch.no_grad():
             return plain(systems).values, systems.numbers
 
-    others = None if held_out is None else environments(held_out)
+    others = () if held_out is None else (environments(held_out),)
     domain = Domain.fit(*environments(seen), 1.5, others, **SMALL, **options)
     return AtomFeatures(plain.functions, plain.scaler, plain.bonded, domain)
 
