@@ -35,10 +35,10 @@ Reactant = Annotated[str, typer.Argument(metavar="REACTANT", help="Structure fil
 Product = Annotated[str, typer.Argument(metavar="PRODUCT", help="As many products, the same atoms in the same order.")]
 Images = Annotated[int, typer.Option("--images", min=3, help="Structures of each path, both ends included.")]
 BandForce = Annotated[
-    float, typer.Option("--band-fmax", help="Largest force of a path before its saddle point is sought.")
+    float, typer.Option("--band-fmax", min=1e-6, help="Largest force of a path before its saddle point is sought.")
 ]
 BandSteps = Annotated[int, typer.Option("--band-steps", min=1, help="Steps of each path at most.")]
-IrcStep = Annotated[float, typer.Option("--irc-step", help="Step down from the saddle point, Å u^½.")]
+IrcStep = Annotated[float, typer.Option("--irc-step", min=1e-3, help="Step down from the saddle point, Å u^½.")]
 IrcSteps = Annotated[int, typer.Option("--irc-steps", min=0, help="Steps down at most, each way; 0: none.")]
 Output = Annotated[
     Path | None, typer.Option("--output", "-o", metavar="OUT", help="Paths, reactants first; the suffix is the format.")

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from nddo_ml.errors import InputError
 from nddo_ml.models.base import AbstractModel
 from nddo_ml.systems import Systems
 from nddo_ml.workflows.driven import Drive, changed_bonds, drive
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 END_FORCE = 0.005  # eV/Å, of relaxed reactants and products
 FIRST_STEPS = 40  # after which a band that has not converged is refined around its highest image
 DRIVEN_STEPS = 60  # of a band around the highest point of a drive
+SAME = 0.003  # Å, likewise, within which two ends are one
 SAME_SHAPE = 0.3  # Å, root mean square deviation within which an end is the one that was given
 
 
@@ -82,7 +84,7 @@ def relaxed_paths(
         max_steps: of each band.
 
     Raises:
-        InputError: other atoms in product than in reactant, or in another order.
+        InputError: other atoms in product than in reactant, or in another order; ends that are the same.
         SCFConvergenceError: as from the model.
     """
     found: list[list[Path]] = [[] for _ in ends]
@@ -159,6 +161,9 @@ def _paths_between(
     max_steps: int,
 ) -> list[Path]:
     """Bands between both ends, refined around their highest images where they have not converged."""
+    for a, b in ends:
+        if _deviation(a, b) < SAME:
+            raise InputError("expected two structures; reactant and product are the same once relaxed")
     paths = [first_path(a, b, images) for a, b in ends]
     bands = relax_bands(reactions, model, paths, fmax=fmax, max_steps=min(FIRST_STEPS, max_steps))
     found = [_path(band) for band in bands]

@@ -158,6 +158,11 @@ def test_atoms_in_another_order_are_named(cyanide, tmp_path, capsys):
     assert "atom 0 is H in one and C in the other" in " ".join(capsys.readouterr().err.split())
 
 
+def test_ends_that_are_one_are_refused(cyanide, capsys):
+    assert call("reaction", cyanide[0], cyanide[0]) == 2
+    assert "are the same once relaxed" in " ".join(capsys.readouterr().err.split())
+
+
 def test_a_saddle_point_from_a_guess(tmp_path):
     write(tmp_path / "guess.xyz", Atoms("HCN", [[0.5, 1.2, 0], [0, 0, 0], [1.2, 0, 0]]))
     assert call("ts", tmp_path / "guess.xyz", "--json", tmp_path / "out.json") == 0
