@@ -84,7 +84,7 @@ def test_what_is_refused(files, tmp_path, capsys):
         (("--charges", tmp_path / "none.txt"), "cannot be read"),
         (("--charges", tmp_path / "words.txt"), "line 1: expected x y z charge"),
         (("--charges", on_top), "atom 0: point charge 0 stands on it"),
-        (("--field", "nan", 0, 0), "three finite numbers"),
+        (("--field", "nan", 0, 0), "expected a finite number"),
         (("--field", 0, 0, 1, "-m", "nnp-chno"), "no electrons to feel an environment"),
     ):
         assert call("energy", files[0], *options) == 2
