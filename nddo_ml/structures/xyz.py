@@ -34,7 +34,7 @@ _HINT = re.compile(
 _TWO_NUMBERS = re.compile(r"\s*[+-]?\d+\s+\d+\s*")
 _UNIT_KEYS = ("unit", "units", "length_unit", "length_units")
 _OTHER_UNITS = re.compile(r"bohrs?|a\.?u\.?|atomic(?:[ _]units?)?|nm|nanomet\w+|pm|picomet\w+", re.IGNORECASE)
-_BOHR = re.compile(r"\b(in bohrs?|bohrs?|(in|all) atomic units)\b", re.IGNORECASE)
+_BOHR = re.compile(r"\b(bohrs?|(in|all) atomic units)\b", re.IGNORECASE)
 _NAMES = ("name", "title", "label", "id")
 
 

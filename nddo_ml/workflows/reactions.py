@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 END_FORCE = 0.005  # eV/Å, of relaxed reactants and products
 FIRST_STEPS = 40  # after which a band that has not converged is refined around its highest image
 DRIVEN_STEPS = 60  # of a band around the highest point of a drive
-SAME = 0.003  # Å, likewise, within which two ends are one
 SAME_SHAPE = 0.3  # Å, root mean square deviation within which an end is the one that was given
+SAME = 0.003  # Å, likewise, within which reactant and product are one
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,19 @@ class Path:
     force: float  # eV/Å
     converged: bool
     steps: int
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What is asked of every band."""
+
+    images: int
+    fmax: float  # eV/Å
+    max_steps: int
+
+    def relaxed(self, systems: Systems, model: AbstractModel, paths: Sequence[np.ndarray], steps: int) -> list[Band]:
+        """Bands relaxed from these paths in so many steps, no more than are asked for."""
+        return relax_bands(systems, model, paths, fmax=self.fmax, max_steps=min(steps, self.max_steps))
 
 
 def relaxed_ends(reactants: Systems, products: Systems, model: AbstractModel) -> list[tuple[Atoms, Atoms]]:
@@ -88,7 +101,7 @@ def relaxed_paths(
         SCFConvergenceError: as from the model.
     """
     found: list[list[Path]] = [[] for _ in ends]
-    options: dict[str, Any] = {"images": images, "fmax": fmax, "max_steps": max_steps}
+    asked = _Asked(images, fmax, max_steps)
     given = list(zip(reactants.to_ase(), products.to_ase(), strict=True))
     for a, b in given:
         check_atoms(a, b)
@@ -104,11 +117,11 @@ def relaxed_paths(
             for one in pair
             if all(made in meant for made, meant in zip(one.bonds, _meant(given[k], ends[k]), strict=True))
         ]
-        for (k, _), path in zip(drives, _driven_paths(reactants, model, drives, **options), strict=True):
+        for (k, _), path in zip(drives, _driven_paths(reactants, model, drives, asked), strict=True):
             found[k].append(path)
     left = [k for k, paths in enumerate(found) if not paths]
     if left:
-        between = _paths_between(reactants[left], model, [ends[k] for k in left], **options)
+        between = _paths_between(reactants[left], model, [ends[k] for k in left], asked)
         for k, path in zip(left, between, strict=True):
             found[k].append(path)
     return found
@@ -132,19 +145,14 @@ def _driven_paths(
     reactions: Systems,
     model: AbstractModel,
     drives: Sequence[tuple[int, Drive]],
-    *,
-    images: int,
-    fmax: float,
-    max_steps: int,
+    asked: _Asked,
 ) -> list[Path]:
     """Drives with a relaxed band for what is around their highest points."""
     if not drives:
         return []
     near = [one.around_highest for _, one in drives]
-    pieces = [evenly(one.positions[here], images) for here, (_, one) in zip(near, drives, strict=True)]
-    bands = relax_bands(
-        reactions[[k for k, _ in drives]], model, pieces, fmax=fmax, max_steps=min(DRIVEN_STEPS, max_steps)
-    )
+    pieces = [evenly(one.positions[here], asked.images) for here, (_, one) in zip(near, drives, strict=True)]
+    bands = asked.relaxed(reactions[[k for k, _ in drives]], model, pieces, DRIVEN_STEPS)
     return [
         _joined(one.positions, one.energies, here, _path(band))
         for (_, one), here, band in zip(drives, near, bands, strict=True)
@@ -155,22 +163,18 @@ def _paths_between(
     reactions: Systems,
     model: AbstractModel,
     ends: Sequence[tuple[Atoms, Atoms]],
-    *,
-    images: int,
-    fmax: float,
-    max_steps: int,
+    asked: _Asked,
 ) -> list[Path]:
     """Bands between both ends, refined around their highest images where they have not converged."""
     for a, b in ends:
         if _deviation(a, b) < SAME:
             raise InputError("expected two structures; reactant and product are the same once relaxed")
-    paths = [first_path(a, b, images) for a, b in ends]
-    bands = relax_bands(reactions, model, paths, fmax=fmax, max_steps=min(FIRST_STEPS, max_steps))
+    bands = asked.relaxed(reactions, model, [first_path(a, b, asked.images) for a, b in ends], FIRST_STEPS)
     found = [_path(band) for band in bands]
     left = [k for k, band in enumerate(bands) if not band.converged]
-    if left and max_steps > FIRST_STEPS:
-        zoomed = [_around_highest(bands[k], ends[k][0], images) for k in left]
-        closer = relax_bands(reactions[left], model, zoomed, fmax=fmax, max_steps=max_steps - FIRST_STEPS)
+    if left and asked.max_steps > FIRST_STEPS:
+        zoomed = [_around_highest(bands[k], ends[k][0], asked.images) for k in left]
+        closer = asked.relaxed(reactions[left], model, zoomed, asked.max_steps - FIRST_STEPS)
         for k, band in zip(left, closer, strict=True):
             top = bands[k].highest
             joined = _joined(bands[k].positions, bands[k].energies, slice(top - 1, top + 2), _path(band))

@@ -141,10 +141,12 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=EPOCHS)
     parser.add_argument("--parent", default=PARENT, help="method; the folder `kept` is one parent's")
     parser.add_argument("--share", type=float, default=1.0, help="of the teachers' molecules that are trained on")
+    parser.add_argument("--without", nargs="*", default=(), choices=SOURCES, help="sources that are left out")
     options = parser.parse_args()
     options.kept.mkdir(parents=True, exist_ok=True)
     parent, plain = NDDO(options.parent), plain_features()
-    sources = [prepared(name, options.data, options.kept, parent, plain) for name in SOURCES]
+    used = [name for name in SOURCES if name not in options.without]
+    sources = [prepared(name, options.data, options.kept, parent, plain) for name in used]
     data = Data(sources)
     data.thin(options.share)
     fit = Fit(data)
