@@ -60,7 +60,11 @@ def _sella(guess: Atoms, record: Report, model: NDDO, fmax: float) -> Report:
     atoms = guess.copy()
     atoms.calc = Counting(model, charge=record["charge"])
     with Sella(atoms, order=1, internal=True, logfile=None) as run:
-        converged = bool(run.run(fmax=fmax, steps=300))
+        try:
+            converged = bool(run.run(fmax=fmax, steps=300))
+        except RuntimeError as error:  # its internal coordinates do not always lead on
+            note(f"Sella: {error}")
+            converged = False
         steps = int(run.nsteps)
     end = Systems.from_ase(Atoms(atoms.numbers, atoms.positions), charge=record["charge"])
     return {
