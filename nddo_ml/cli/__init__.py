@@ -98,6 +98,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except NDDOMLError as error:
         typer.secho(f"error: {error}", err=True, fg="red")
         sys.exit(2)
+    except MemoryError as error:
+        typer.secho(f"error: expected a calculation that memory holds; {error or 'there is not enough'}", err=True)
+        sys.exit(2)
 
 
 def _load(name: str) -> Callable[..., None]:

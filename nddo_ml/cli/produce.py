@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 Record = dict[str, Any]
 Writer = Callable[[Iterable[Outcome], Path], None]
 
-Workers = Annotated[int, typer.Option("--workers", "-j", min=1, help="Processes that work side by side.")]
+Workers = Annotated[int, typer.Option("--workers", "-j", min=1, max=1000, help="Processes that work side by side.")]
 Scheduler = Annotated[
     str | None,
     typer.Option("--scheduler", metavar="ADDRESS", help="Work on a Dask cluster: tcp://host:8786."),
@@ -102,7 +102,9 @@ class Production:
             keys = run(pieces, function, self.journal, resources, tell=self.report.tell, advance=advance)
         stale = self.journal.unused(keys)
         if stale:
-            self.report.say(f"{self.journal.path}: {stale} pieces are of structures that have changed, and not used")
+            self.report.say(
+                f"{self.journal.path}: {stale} pieces are of structures that have changed, or steps that this run has not: not used"
+            )
         if self.journal.damaged:
             self.report.say(f"{self.journal.path}: {self.journal.damaged} pieces were damaged and are computed anew")
         return keys
@@ -174,7 +176,7 @@ def production(targets: Targets, settings: Mapping[str, Any], report: common.Rep
         InputError: as :class:`Journal`.
         typer.Exit: with 130, at Ctrl-C.
     """
-    with Journal(targets.journal, settings) as journal, interruptible(report) as held:
+    with Journal(targets.journal, settings) as journal, interruptible(report, lasts=journal.path is not None) as held:
         yield Production(journal, report, held)
 
 
@@ -192,8 +194,12 @@ class Held:
 
 
 @contextmanager
-def interruptible(report: common.Report) -> Iterator[Held]:
+def interruptible(report: common.Report, *, lasts: bool = True) -> Iterator[Held]:
     """Say at Ctrl-C what is on the disk and how to go on.
+
+    Args:
+        report: for the user.
+        lasts: whether what is finished is kept in a file that outlives the command.
 
     Raises:
         typer.Exit: with 130, at Ctrl-C.
@@ -210,9 +216,12 @@ def interruptible(report: common.Report) -> Iterator[Held]:
         yield held
         held.check()
     except KeyboardInterrupt:
-        lost = "nothing is kept without an output file; with one, the same command goes on where it stopped"
-        kept = f"{held.kept}; the same command goes on from there"
-        report.say(f"interrupted: {kept if held.kept else lost}")
+        said = f"{held.kept}; the same command goes on from there"
+        if not lasts:
+            said = "nothing is kept without an output file; with one, the same command goes on where it stopped"
+        elif not held.kept:
+            said = "nothing was finished yet; the same command begins anew"
+        report.say(f"interrupted: {said}")
         raise typer.Exit(INTERRUPTED) from None
     finally:
         if here:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from nddo_ml.errors import InputError
+from nddo_ml.structures.record import shown
 
 HEADER = "nddo-ml-journal-1"
 SYNC = 5.0  # s between two flushes to the disk itself; a kill of the process alone loses nothing in between
@@ -52,6 +53,9 @@ class Journal:
         try:
             self._lock()
             self._read(settings)
+        except OSError as error:
+            self._open.close()
+            raise self._no_room(error) from error
         except BaseException:
             self._open.close()
             raise
@@ -88,8 +92,7 @@ class Journal:
             self._write(line)
         except OSError as error:
             self._file.truncate(self._end)
-            where = self.path or f"{tempfile.gettempdir()} (temporary files)"
-            raise InputError(f"{where}: expected room for results; {error.strerror}") from error
+            raise self._no_room(error) from error
         self._place[key] = (self._end, len(line), complaints)
         self._end += len(line)
         if time.monotonic() - self._synced > SYNC:
@@ -107,6 +110,10 @@ class Journal:
         """Delete the file: its outputs are whole."""
         if self.path is not None:
             self.path.unlink(missing_ok=True)
+
+    def _no_room(self, error: OSError) -> InputError:
+        where = self.path or f"{tempfile.gettempdir()} (temporary files)"
+        return InputError(f"{where}: expected room for results; {error.strerror}")
 
     def _lock(self) -> None:
         if self.path is None:
@@ -144,8 +151,8 @@ class Journal:
         for name, value in json.loads(plain_json(dict(settings))).items():
             if found.get(name) != value:
                 raise InputError(
-                    f"{self.path}: holds results of an interrupted run with {name} {found.get(name)!r}; this run has "
-                    f"{value!r}. Give another output, or remove the file to start anew"
+                    f"{self.path}: holds results of an interrupted run with {name} {shown(found.get(name), 80)}; "
+                    f"this run has {shown(value, 80)}. Give another output, or remove the file to start anew"
                 )
 
     def _write(self, data: bytes) -> None:

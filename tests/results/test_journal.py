@@ -1,6 +1,7 @@
 """The journal of finished pieces."""
 
 import os
+import resource
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,26 @@ def test_a_journal_of_other_settings_or_another_file_is_refused_and_stays(tmp_pa
     with pytest.raises(InputError, match="got another file, which stays"):
         Journal(path, {})
     assert path.read_text() == "my notes\nof today\n"
+
+
+def test_long_settings_are_shortened(tmp_path):
+    with Journal(tmp_path / "out.part", {"values": [0.1 * k for k in range(2000)]}):
+        pass
+    with pytest.raises(InputError, match=r"with values \[0.0, 0.1.*…; this run has") as refused:
+        Journal(tmp_path / "out.part", {"values": [0.2 * k for k in range(2000)]})
+    assert len(str(refused.value)) < 500
+
+
+def test_no_room_for_the_first_line_is_a_sentence(tmp_path):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, hard))
+    try:
+        with pytest.raises(InputError, match=r"out.part: expected room for results"):
+            Journal(tmp_path / "out.part", {"model": "AM1"})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    with Journal(tmp_path / "out.part", {"model": "AM1"}) as journal:  # what was written of it does no harm
+        assert len(journal) == 0
 
 
 def test_a_file_is_whole_or_as_it_was(tmp_path):
