@@ -103,7 +103,8 @@ class Production:
         stale = self.journal.unused(keys)
         if stale:
             self.report.say(
-                f"{self.journal.path}: {stale} pieces are of structures that have changed, or steps that this run has not: not used"
+                f"{self.journal.path}: {stale} pieces are of structures that have changed, or of steps "
+                "that this run has not: not used"
             )
         if self.journal.damaged:
             self.report.say(f"{self.journal.path}: {self.journal.damaged} pieces were damaged and are computed anew")
