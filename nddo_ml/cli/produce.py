@@ -282,7 +282,8 @@ def read(sources: Sources, report: common.Report, targets: Targets) -> Iterator[
     structures = _read(sources, report)
     first = list(islice(structures, 2))
     for name, path in targets.files.items():
-        if name in ("output", "trajectory") and len(first) > 1 and holds_one(path):
+        one = name in ("molden", "cube") or path.suffix == ".molden"
+        if len(first) > 1 and (one or (name in ("output", "trajectory") and holds_one(path))):
             raise InputError(f"--{name} {path.name}: expected one structure, which is all that this format holds")
     return chain(first, structures)
 

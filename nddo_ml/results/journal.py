@@ -64,6 +64,8 @@ class Journal:
         return self
 
     def __exit__(self, *reason: object) -> None:
+        if reason[0] is not None and not self._place and not self.damaged:
+            self.remove()  # a run that ended before anything was finished leaves nothing
         self._open.close()
 
     def __len__(self) -> int:
@@ -128,13 +130,15 @@ class Journal:
         self._file.seek(0)
         first = self._file.readline()
         head = _line(f"{HEADER} 0 {plain_json(dict(settings))}")
-        if head.startswith(first) and first != head:  # a new file, or one cut short in its first line
+        empty = _is_head(first) and not self._file.read(1)  # nothing was finished, whatever the settings
+        if (head.startswith(first) and first != head) or empty:  # or a new file, or one cut short in its first line
             self._file.truncate(0)
             self._write(head)
             self._end = len(head)
             return
         self._compare(first, settings)
         self._end = len(first)
+        self._file.seek(self._end)
         while (line := self._file.readline()).endswith(b"\n"):
             if _sound(line):
                 _, key, complaints, _ = line.split(b" ", 3)
@@ -145,7 +149,7 @@ class Journal:
         self._file.truncate(self._end)
 
     def _compare(self, first: bytes, settings: Mapping[str, Any]) -> None:
-        if not _sound(first) or first.split(b" ", 3)[1] != HEADER.encode():
+        if not _is_head(first):
             raise InputError(f"{self.path}: expected the journal of an interrupted run; got another file, which stays")
         found = json.loads(first.split(b" ", 3)[3])
         for name, value in json.loads(plain_json(dict(settings))).items():
@@ -180,6 +184,10 @@ def _finite(value: Any) -> Any:
 def _line(text: str) -> bytes:
     body = text.encode("utf-8", "surrogateescape")
     return b"%08x %s\n" % (zlib.crc32(body), body)
+
+
+def _is_head(line: bytes) -> bool:
+    return _sound(line) and line.split(b" ", 3)[1] == HEADER.encode()
 
 
 def _sound(line: bytes) -> bool:

@@ -69,9 +69,31 @@ def test_a_journal_of_other_settings_or_another_file_is_refused_and_stays(tmp_pa
     assert path.read_text() == "my notes\nof today\n"
 
 
-def test_long_settings_are_shortened(tmp_path):
-    with Journal(tmp_path / "out.part", {"values": [0.1 * k for k in range(2000)]}):
+def test_a_journal_without_results_is_in_nobodys_way(tmp_path):
+    with Journal(tmp_path / "out.part", {"model": "AM1"}):
         pass
+    with Journal(tmp_path / "out.part", {"model": "PM6"}) as journal:
+        journal.append("a", [{}])
+    with pytest.raises(InputError, match="with model 'PM6'; this run has 'AM1'"):
+        Journal(tmp_path / "out.part", {"model": "AM1"})
+
+
+@pytest.mark.parametrize("finished", [False, True])
+def test_a_run_that_fails_leaves_its_journal_where_something_was_finished(finished, tmp_path):
+    def fail() -> None:
+        with Journal(tmp_path / "out.part", {}) as journal:
+            if finished:
+                journal.append("a", [{}])
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail()
+    assert (tmp_path / "out.part").exists() == finished
+
+
+def test_long_settings_are_shortened(tmp_path):
+    with Journal(tmp_path / "out.part", {"values": [0.1 * k for k in range(2000)]}) as journal:
+        journal.append("a", [{}])
     with pytest.raises(InputError, match=r"with values \[0.0, 0.1.*…; this run has") as refused:
         Journal(tmp_path / "out.part", {"values": [0.2 * k for k in range(2000)]})
     assert len(str(refused.value)) < 500
