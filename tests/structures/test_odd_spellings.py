@@ -47,6 +47,7 @@ READ = [
     ("spin.sdf", mol(("O 0 0 0", "O 0 0 1.2"), items="> <spin>\n2\n"), "O2", 0, 3),
     ("salt.mol2", mol2([*AMMONIUM, "CL 4 0 0 Cl"], FOUR), "H4ClN", 0, 1),
     ("sodium.mol2", mol2(["NA 0 0 0 Na"], []), "Na", 1, 1),
+    ("atom.mol2", mol2(["NA 0 0 0 Na 1 LIG 0.0"], []).replace("NO_CHARGES", "USER_CHARGES"), "Na", 0, 2),
     ("unbonded.mol2", mol2(["C 0 0 0 C.3", "CL 1.8 0 0 Cl", "H1 0 1 0 H", "H2 0 0 1 H", "H3 0 0 -1 H"], []),
      "CH3Cl", 0, 1),
     ("whole.in", "$molecule\n-1 1\n8 0 0 0\n1 0 0 1\n$end\n$rem\n$end\n", "HO", -1, 1),
