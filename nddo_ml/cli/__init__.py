@@ -87,7 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point of ``nddo-ml``.
 
     Exit codes: 0 all done; 1 some calculation did not converge; 2 some input was wrong (the rest is done);
-    130 interrupted by Ctrl-C.
+    130 interrupted by Ctrl-C or SIGTERM.
     """
     from nddo_ml.errors import NDDOMLError, warnings_as_sentences
 

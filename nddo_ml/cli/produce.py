@@ -196,14 +196,14 @@ class Held:
 
 @contextmanager
 def interruptible(report: common.Report, *, lasts: bool = True) -> Iterator[Held]:
-    """Say at Ctrl-C what is on the disk and how to go on.
+    """Say at Ctrl-C, or where a batch system ends the job, what is on the disk and how to go on.
 
     Args:
         report: for the user.
         lasts: whether what is finished is kept in a file that outlives the command.
 
     Raises:
-        typer.Exit: with 130, at Ctrl-C.
+        typer.Exit: with 130, at Ctrl-C and SIGTERM.
     """
     held = Held()
 
@@ -212,7 +212,7 @@ def interruptible(report: common.Report, *, lasts: bool = True) -> Iterator[Held
         raise KeyboardInterrupt
 
     here = threading.current_thread() is threading.main_thread()
-    before = signal.signal(signal.SIGINT, interrupt) if here else None
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM) if here}
     try:
         yield held
         held.check()
@@ -225,8 +225,8 @@ def interruptible(report: common.Report, *, lasts: bool = True) -> Iterator[Held
         report.say(f"interrupted: {said}")
         raise typer.Exit(INTERRUPTED) from None
     finally:
-        if here:
-            signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,7 @@ class _Fields:
 def looks_like(head: Sequence[str]) -> bool:
     """A first line of MOPAC's keywords."""
     first = next((line for line in head if line.strip() and not line.startswith("*")), "")
-    return _KEYWORDS.search(first) is not None
+    return _KEYWORDS.search(first) is not None and not first.lstrip().startswith("#")  # which begins Gaussian's route
 
 
 def split(lines: Lines) -> Iterator[Chunk]:

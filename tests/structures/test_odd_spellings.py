@@ -118,6 +118,7 @@ def test_a_letter_beside_an_atom_without_is_the_alternate(order, tmp_path):
 MMCIF = "data_x\nloop_\n_atom_site.id\n_atom_site.type_symbol\n_atom_site.Cartn_x\n1 O 0.0\n#\n"
 POSCAR = "water\n1.0\n9 0 0\n0 9 0\n0 0 9\n1 2\nDirect\n0 0 0\n0 .1 0\n.1 0 0\n"
 REFUSED = [
+    ("a.com", "# am1\n\nt\n\n-1.0 1\nO 0 0 0\nH 0 0 1\n\n", "expected charge and multiplicity after the title"),
     ("a.com", "# pm6\n\nt\n\n-1 1\nO(ZNuc=7.5) 0 0 0\nH 0 0 1\n\n", "has a nucleus with a charge of its own"),
     ("a.inp", "! PM3\n* xyz -1 1\nO 0 0 0 Z=7.5\nH 0 0 1\n*\n", "a nucleus with a charge of its own ('O 0 0 0 Z=7.5')"),
     ("a.mop", "PM6 SYMMETRY\nx\n\nO\nH .96 1\nH 0 0 104 1 0 0 1 2", "coordinates that follow from others (SYMMETRY)"),
