@@ -76,6 +76,12 @@ REMARKED = [
     ("a.com", f"# pm6 scrf=(smd,solvent=water)\n\nt\n\n-1 1\n{OXYGEN}\n", "solvent=water)') is not used"),
     ("a.inp", f"! PM3 CPCM(water)\n* xyz -1 1\n{OXYGEN}*\n", "is not used; --solvent is"),
     ("a.inp", f"! PM3\n%cpcm epsilon 80 end\n* xyz -1 1\n{OXYGEN}*\n", "is not used; --solvent is"),
+    ("a.nw", f"charge -1\ngeometry\n{OXYGEN}end\ncosmo\n dielec 80\nend\ntask scf\n", "('cosmo') is not used"),
+    (
+        "a.inp",
+        " $CONTRL ICHARG=-1 $END\n $PCM SOLVNT=WATER $END\n $DATA\nx\nC1\nO 8. 0 0 0\nH 1. 0 0 .97\n $END\n",
+        "('$PCM SOLVNT=WATER') is not used",
+    ),
     ("a.in", f"$molecule\n-1 1\n{OXYGEN}$end\n$rem\nsolvent_method pcm\n$end\n", "'solvent_method pcm') is not used"),
     ("a.in", f"$molecule\n-1 1\n{OXYGEN}$end\n$rem\n$end\n$isotopes\n1 0\n$end\n", "$isotopes are not used"),
     ("a.pdb", pdb([("O", "", "O", 0), ("H1", "", "H", 0.3), ("H2", "", "H", -0.3)], "P 21 21 21"), "(P 21 21 21) is"),
