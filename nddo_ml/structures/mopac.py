@@ -255,6 +255,8 @@ def _state(record: Record, keywords: Sequence[str], chunk: Chunk) -> None:
             named = True
         elif _NOT_USED.fullmatch(word):
             record.remark("keyword", f"MOPAC's {word} is not used")
+        elif key == "EPS":
+            record.remark("solvent", f"{word} is for `nddo-ml mopac`; other commands take --solvent")
     for word in keywords:
         key, _, value = word.partition("=")
         if key == "MS" and not named:
