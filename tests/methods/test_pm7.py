@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 from ase import Atoms
+from engines import torch_alone
 from reference_data import (
     Deviations,
     deviations,
@@ -96,6 +97,12 @@ def check_open(chosen: list[dict]) -> None:
 @pytest.mark.parametrize(("name", "method"), SETS)
 def test_sample_of_closed_shells(name: str, method: str) -> None:
     check_closed(name, method, 8)
+
+
+def test_sample_of_closed_shells_by_torch() -> None:
+    """PM7's field and repulsion by their definition, where the compiled core serves otherwise; PM6-DH+ has PM6's."""
+    with torch_alone():
+        check_closed("pm7", "PM7", 8)
 
 
 @pytest.mark.slow
