@@ -140,6 +140,7 @@ def test_every_element_is_shown() -> None:
     assert len(shown) == 70
 
 
+@pytest.mark.usefixtures("engine")
 def test_thallium_has_d_orbitals_that_repel_nothing() -> None:
     """MOPAC 22.0.6, keywords as in pm7.json: without internal exponents it takes their integrals as zero."""
     atoms = Atoms("TlF3", [[0, 0, 0], [2.0, 0.1, 0.2], [-1, 1.8, 0.1], [-1, -1.7, 0.3]])
@@ -148,6 +149,7 @@ def test_thallium_has_d_orbitals_that_repel_nothing() -> None:
     assert prediction.scf.density.shape[-1] == 9 + 3 * 4
 
 
+@pytest.mark.usefixtures("engine")
 def test_helium_feels_point_charges() -> None:
     """MOPAC 22.0.6: its p orbitals feel no other core but where integrals go over to those of point charges."""
     prediction = NDDO("PM7")(Atoms("HeNe", [[0, 0, 0], [0, 0, 2.99]]))
