@@ -56,14 +56,15 @@ def test_models_are_asked_what_they_can_do_not_which_they_are() -> None:
 
 @pytest.mark.parametrize("folder", [*PACKAGES, "benchmarks", "examples", "recipes"])
 def test_files_and_functions_are_short(folder: str) -> None:
-    """About 350 lines a file, 60 a function: a quarter more is too much."""
-    long = []
+    """About 350 lines a file, 60 a function: a tenth more is too much but where arguments are a table of options."""
+    long, options = [], {"build_nnp": 75}
     for path, tree in modules(folder):
         lines = len((ROOT / path).read_text(encoding="utf-8").splitlines())
-        long += [f"{path}: {lines} lines"] * (lines > 437)
+        long += [f"{path}: {lines} lines"] * (lines > 385)
         for node in ast.walk(tree):
-            if isinstance(node, ast.FunctionDef) and (size := (node.end_lineno or 0) - node.lineno + 1) > 75:
-                long.append(f"{path}: {node.name} has {size} lines")
+            if isinstance(node, ast.FunctionDef):
+                size = (node.end_lineno or 0) - node.lineno + 1
+                long += [f"{path}: {node.name} has {size} lines"] * (size > options.get(node.name, 66))
     assert long == []
 
 
