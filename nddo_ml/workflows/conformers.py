@@ -92,7 +92,8 @@ def conformers(
     kept = [k for k in kept if (energies[k] - low) * EV_KCAL_MOL <= window]
     shown, found = _told_apart(molecule, [ends[k] for k in kept], energies[kept])
     lowest = energies[kept][[least for least, _ in found]]
-    weights = np.exp(-(lowest - low) / (units.kB * temperature))
+    relative = lowest - low
+    weights = np.exp(-relative / (units.kB * temperature))
     return Conformers(
         shown,
         lowest,
