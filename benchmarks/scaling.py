@@ -1,5 +1,7 @@
 """Size: time and peak memory of energy and forces for water clusters, alkanes, peptides and fullerenes, beside MOPAC.
 
+With ``--mozyme`` beside its localised orbitals, too, whose heats differ from those of the dense field.
+
 Every run is a process of its own, so that its peak memory is its own; the time is that of the calculation
 inside the process (for MOPAC, of the process). The exponent p of time = c · atomsᵖ is fitted to the runs of
 at least 50 atoms.
@@ -25,9 +27,9 @@ from benchmarks.engines import mopac_deck
 from benchmarks.molecules import alkane, fullerene, peptide, water_cluster
 
 SERIES: dict[str, Callable[[], list[Atoms]]] = {
-    "water": lambda: [water_cluster(n) for n in (8, 17, 33, 64, 128, 216, 333)],
+    "water": lambda: [water_cluster(n) for n in (8, 17, 33, 64, 128, 216, 333, 1000)],
     "alkane": lambda: [alkane(n) for n in (10, 17, 33, 66, 133, 200, 333)],
-    "peptide": lambda: [peptide(n) for n in (5, 11, 22, 44, 66, 110)],
+    "peptide": lambda: [peptide(n) for n in (5, 11, 22, 44, 66, 118)],
     "fullerene": lambda: [fullerene(*n) for n in ((1, 1), (3, 0), (2, 2), (3, 3), (4, 4))],
 }
 OURS = """
@@ -64,6 +66,8 @@ def main() -> None:
     options.add_argument("--repeats", type=int, default=3, help="below 300 atoms; larger systems run once")
     options.add_argument("--time-limit", type=float, default=1800.0, help="seconds a run")
     options.add_argument("--only", action="store_true", help="leave MOPAC out")
+    options.add_argument("--mozyme", action="store_true", help="MOPAC with localised orbitals, too")
+    options.add_argument("--min-atoms", type=int, default=0)
     arguments = options.parse_args()
     with_mopac = mopac_program() is not None and not arguments.only
     report: Report = {"benchmark": "scaling", "method": arguments.method, "series": {}, "exponents": {}}
@@ -73,17 +77,19 @@ def main() -> None:
         for name in arguments.series:
             rows = []
             for atoms in SERIES[name]():
-                if len(atoms) > arguments.max_atoms:
+                if not arguments.min_atoms <= len(atoms) <= arguments.max_atoms:
                     continue
                 repeats = arguments.repeats if len(atoms) < 300 else 1
                 row: Report = {"formula": str(atoms.symbols.formula.format("hill")), "atoms": len(atoms)}
                 row["nddo-ml"] = _ours(atoms, arguments.method, repeats, Path(folder), arguments.time_limit)
                 if with_mopac:
-                    row["mopac"] = _mopac(atoms, arguments.method, Path(folder), arguments.time_limit)
+                    row["mopac"] = _mopac(arguments.method, Path(folder), arguments.time_limit)
+                if with_mopac and arguments.mozyme:
+                    row["mozyme"] = _mopac(f"{arguments.method} MOZYME", Path(folder), arguments.time_limit)
                 note(json.dumps(row))
                 rows.append(row)
             report["series"][name] = rows
-            engines = ["nddo-ml", "mopac"] if with_mopac else ["nddo-ml"]
+            engines = [engine for engine in ("nddo-ml", "mopac", "mozyme") if rows and engine in rows[0]]
             report["exponents"][name] = {engine: _exponent(rows, engine) for engine in engines}
     finish(report, arguments.out)
 
@@ -101,7 +107,7 @@ def _ours(atoms: Atoms, method: str, repeats: int, folder: Path, limit: float) -
     return json.loads(done.stdout)
 
 
-def _mopac(atoms: Atoms, method: str, folder: Path, limit: float) -> Report:
+def _mopac(method: str, folder: Path, limit: float) -> Report:
     """One MOPAC process on all cores, on the coordinates that the other engine read."""
     path = folder / "job.mop"
     deck = mopac_deck(read(folder / "system.xyz"), method)

@@ -18,8 +18,7 @@ from ase.io import read
 from benchmarks.common import Report, finish, note, parser, peak_memory_mib, spread
 from benchmarks.engines import PEERS, InProcesses, Results
 from benchmarks.molecules import qm9, with_third_row
-from nddo_ml import Systems
-from nddo_ml.models.nddo import NDDO
+from nddo_ml import Systems, load_model
 from nddo_ml.units import EV_KCAL_MOL
 
 
@@ -29,7 +28,7 @@ def main() -> None:
     options.add_argument("--molecules", type=int, default=512)
     options.add_argument("--heavy-atoms", type=int, default=9)
     options.add_argument("--file", help="molecules of this file instead of QM9's")
-    options.add_argument("--method", default="AM1")
+    options.add_argument("--method", default="AM1", help="or a shipped model or file")
     options.add_argument("--third-row", action="store_true", help="put Cl and S into the molecules")
     options.add_argument("--rounds", type=int, default=5)
     options.add_argument("--processes", type=int, default=2, help="of the serial engines")
@@ -41,7 +40,10 @@ def main() -> None:
         molecules = qm9(arguments.molecules, arguments.heavy_atoms)
     if arguments.third_row:
         molecules = with_third_row(molecules)
-    engines: dict[str, _Ours | InProcesses] = {"nddo-ml": _Ours(arguments.method)}
+    ours = _Ours(arguments.method)
+    known = ours.model.capabilities.elements
+    molecules = [m for m in molecules if set(m.numbers.tolist()) <= set(known)]
+    engines: dict[str, _Ours | InProcesses] = {"nddo-ml": ours}
     if arguments.method != "AM1":
         engines["nddo-ml AM1"] = _Ours("AM1")
     missing = {}
@@ -67,7 +69,7 @@ def main() -> None:
 
 class _Ours:
     def __init__(self, method: str) -> None:
-        self.model = NDDO(method)
+        self.model = load_model(method)
 
     def __call__(self, molecules: Sequence[Atoms]) -> Results:
         systems = Systems.from_ase(list(molecules))

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
 
 from nddo_ml.integrals.layout import OrbitalLayout
 
+LARGE = 300  # orbitals of a system, above which time is spent on products of matrices, and diagonalising even more
+_ROWS = 8  # strips of rows of a large symmetric matrix
 _SEPARATION = 1e3  # eV, lowers the occupied orbitals so that they come first whatever their energies
 _PADDING_LEVEL = 1e4  # eV, far above every orbital, so that padded rows are empty and never degenerate with real ones
 
@@ -27,6 +30,10 @@ class SplitOrbitals:
     def select(self, index: Tensor) -> SplitOrbitals:
         """Those of some systems."""
         return SplitOrbitals(self.occupied[index], self.empty[index], self.gap[index])
+
+    def single(self) -> SplitOrbitals:
+        """These in single precision, without their gaps."""
+        return SplitOrbitals(self.occupied.float(), self.empty.float(), self.gap.new_empty(0))
 
     def replace_at(self, index: Tensor, other: SplitOrbitals) -> SplitOrbitals:
         """This with the systems ``index`` taken from ``other``."""
@@ -147,8 +154,16 @@ def total_density(density: Tensor) -> Tensor:
 
 
 def density_of(occupied: Tensor) -> Tensor:
-    """``P = C_occ C_occᵀ``."""
-    return occupied @ occupied.transpose(-1, -2)
+    """``P = C_occ C_occᵀ``, of large systems one triangle, which is half the work."""
+    size = occupied.shape[-2]
+    if size <= LARGE:
+        return occupied @ occupied.transpose(-1, -2)
+    density = occupied.new_empty(*occupied.shape[:-1], size)
+    ends = [size * k // _ROWS for k in range(_ROWS + 1)]
+    for begin, end in pairwise(ends):
+        density[..., begin:end, :end] = occupied[..., begin:end, :] @ occupied[..., :end, :].transpose(-1, -2)
+        density[..., :begin, begin:end] = density[..., begin:end, :begin].transpose(-1, -2)
+    return density
 
 
 def rotated_orbitals(origin: SplitOrbitals, x: Tensor) -> Tensor:

@@ -6,13 +6,14 @@ products; diagonalisation is needed only to choose the origin.
 
 from __future__ import annotations
 
-from dataclasses import InitVar, dataclass
+from dataclasses import InitVar, dataclass, replace
 
 import torch
 from torch import Tensor
 
 from nddo_ml.errors import InputError
 from nddo_ml.scf.density import (
+    LARGE,
     SplitOrbitals,
     density_of,
     diagonalize,
@@ -27,6 +28,7 @@ SOLUTIONS = ("lowest", "first", "mopac")
 _MIN_GAP = 1.0  # eV, floor of orbital-energy differences in the preconditioner
 _MAX_ROTATION = 1.2  # largest element of a rotation about one origin
 _RENEW = 12  # iterations after which the origin is chosen anew
+_ROUGH = 1e-3  # eV, a residual until which products of a large system's matrices are in single precision
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class SCFOptions:
             raise InputError(f"the solution must be one of {', '.join(SOLUTIONS)}; got {self.solution!r}")
 
 
-@dataclass(frozen=True)
+@dataclass
 class Iterate:
     """Where the iteration of a batch stands."""
 
@@ -133,20 +135,22 @@ def iterate(builder: FockBuilder, begin: Iterate, n_occupied: Tensor, options: S
     """Accelerated fixed-point iteration ``x ← x − residual(x)/gap`` of all systems; converged ones leave.
 
     Anderson's acceleration (J. ACM 12, 547 (1965)) over the last rotations; its coefficients are one set a system,
-    shared by the spins. Every twelve iterations the origin is chosen anew.
+    shared by the spins. Every twelve iterations the origin is chosen anew, of large systems every 24.
     """
-    best = begin
-    active = torch.nonzero(begin.residual > options.tolerance).squeeze(1)
-    state, sub, occupied = begin, builder, n_occupied
-    if active.numel() < begin.residual.numel():
-        state, sub, occupied = begin.select(active), builder.select(active), n_occupied[active]
-    for round_ in range(-(-options.max_iterations // _RENEW)):
+    stretch = _RENEW if builder.layout.size <= LARGE else 2 * _RENEW
+    best = state = replace(begin)  # is moved on in place, so that matrices of large systems are not held twice
+    del begin
+    active = torch.nonzero(best.residual > options.tolerance).squeeze(1)
+    sub, occupied = builder, n_occupied
+    if active.numel() < best.residual.numel():
+        state, sub, occupied = best.select(active), builder.select(active), n_occupied[active]
+    for round_ in range(-(-options.max_iterations // stretch)):
         if active.numel() == 0:
             break
         if round_ > 0:
             energies, orbitals = diagonalize(state.fock, sub.layout.real_rows)
             state = at_orbitals(sub, orbitals, energies, occupied, state)
-        state = _accelerate(sub, state, options)
+        _accelerate(sub, state, options, stretch)
         best = best.replace_at(active, state)
         keep = torch.nonzero(state.residual > options.tolerance).squeeze(1)
         if 0 < keep.numel() < active.numel():
@@ -155,38 +159,43 @@ def iterate(builder: FockBuilder, begin: Iterate, n_occupied: Tensor, options: S
     return best
 
 
-def _accelerate(builder: FockBuilder, begin: Iterate, options: SCFOptions) -> Iterate:
-    """One stretch of the accelerated iteration about one origin."""
-    origin = begin.origin
-    inverse_gap = 1 / origin.gap.clamp(min=_MIN_GAP)
-    x = torch.zeros_like(origin.gap)
-    density, fock = begin.density, begin.fock
-    residual = rotation_residual(origin, origin.occupied, fock)
-    size = largest(residual)
-    count = begin.iterations
-    anderson = _Anderson(x, options.history)
-    for _ in range(_RENEW):
-        running = size > options.tolerance
+def _accelerate(builder: FockBuilder, state: Iterate, options: SCFOptions, stretch: int) -> None:
+    """Move a state on by one stretch of the accelerated iteration about one origin."""
+    origin, dtype = state.origin, state.density.dtype
+    gap = origin.gap.clamp(min=_MIN_GAP)
+    x = torch.zeros_like(gap)
+    residual = rotation_residual(origin, origin.occupied, state.fock)
+    rough = origin.single() if builder.layout.size > LARGE else origin
+    anderson = _Anderson(x, options.history, rough.occupied.dtype)
+    for _ in range(stretch):
+        running = state.residual > options.tolerance
         if not bool(running.any()):
             break
-        x = anderson.next(x, -residual * inverse_gap)
+        x = anderson.next(x, -residual / gap)
         x = x * (_MAX_ROTATION / x.abs().flatten(1).amax(dim=1).clamp(min=_MAX_ROTATION))[:, None, None, None]
-        occupied = rotated_orbitals(origin, x)
-        density = density_of(occupied)
-        fock = builder.fock(density)
-        residual = rotation_residual(origin, occupied, fock)
-        size = largest(residual)
-        count = count + running
-    return Iterate(origin, density, fock, field_energy(builder, density, fock), size, count)
+        if bool((state.residual <= _ROUGH).any()):
+            rough = origin
+        state.density = state.fock = x[:0]  # makes room for the next
+        occupied = rotated_orbitals(rough, x.to(rough.occupied.dtype))
+        state.density = density_of(occupied).to(dtype)
+        state.fock = builder.fock(state.density)
+        residual = rotation_residual(rough, occupied, state.fock.to(occupied.dtype)).to(dtype)
+        state.residual = largest(residual)
+        state.iterations = state.iterations + running
+    del anderson  # before the energy's matrices
+    state.energy = field_energy(builder, state.density, state.fock)
 
 
 class _Anderson:
-    """Anderson's acceleration: the combination Σ c_k (x_k + step_k), Σ c = 1, whose combined step is shortest."""
+    """Anderson's acceleration: the combination Σ c_k (x_k + step_k), Σ c = 1, whose combined step is shortest.
 
-    def __init__(self, like: Tensor, history: int) -> None:
+    Steps serve for the coefficients only; those of large systems are kept in single precision.
+    """
+
+    def __init__(self, like: Tensor, history: int, kept: torch.dtype) -> None:
         systems, n = like.shape[0], like[0].numel()
         self.shape, self.history, self.count = like.shape, history, 0
-        self.steps = like.new_empty(systems, history, n)
+        self.steps = like.new_empty(systems, history, n, dtype=kept)
         self.moved = like.new_empty(systems, history, n)
         self.gram = like.new_zeros(systems, history, history)
 
@@ -197,7 +206,7 @@ class _Anderson:
         k = min(self.count, self.history)
         self.steps[:, slot] = flat
         torch.add(x.flatten(1), flat, out=self.moved[:, slot])
-        products = (self.steps[:, :k] @ flat[:, :, None]).squeeze(2)
+        products = (self.steps[:, :k] @ self.steps[:, slot, :, None]).squeeze(2).to(flat.dtype)
         self.gram[:, slot, :k] = products
         self.gram[:, :k, slot] = products
         if k == 1:

@@ -93,8 +93,7 @@ def solve_scf(
     if builder.h_core.dtype == torch.float32:
         options = replace(options, tolerance=max(options.tolerance, _SINGLE_TOLERANCE))
     with torch.no_grad():
-        first = _begin(builder, shells, n_occupied, options, start_density)
-        state = iterate(builder, first, n_occupied, options)
+        state = iterate(builder, _begin(builder, shells, n_occupied, options, start_density), n_occupied, options)
         left = torch.nonzero(state.residual > options.tolerance).squeeze(1)
         if left.numel():
             lowered = minimize(builder.select(left), state.select(left), n_occupied[left], options)

@@ -13,6 +13,7 @@ from nddo_ml.core import solve
 from nddo_ml.core.library import library
 from nddo_ml.environments.field import UniformField
 from nddo_ml.models import by_torch
+from nddo_ml.scf import density, loop
 from nddo_ml.scf.solve import SCFOptions
 
 pytestmark = pytest.mark.skipif(library() is None, reason="the compiled core was not built")
@@ -61,3 +62,18 @@ def test_overlaps_of_distant_atoms_are_left_out() -> None:
         found = model(systems, forces=True)
         with torch_alone():
             _assert_equal(found, model(systems, forces=True))
+
+
+def test_products_in_single_precision_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Above 300 orbitals far from the solution; also halves of the density, and seldom another origin."""
+    chain = Atoms("OH2" * 60, [[2.9 * k + x, y, 0] for k in range(60) for x, y in ((0, 0), (0.96, 0), (-0.24, 0.93))])
+    chain.rotate(30, "y")
+    model, systems = NDDO("PM3", scf=SCFOptions(tolerance=1e-8)), Systems.from_ase(chain)
+    found = model(systems, forces=True)
+    for module in (density, loop):
+        monkeypatch.setattr(module, "LARGE", 10_000)
+    expected = model(systems, forces=True)
+    _assert_equal(found, expected)
+    assert abs(int(found.scf.iterations) - int(expected.scf.iterations)) <= 1
+    square = found.scf.density @ found.scf.density
+    torch.testing.assert_close(square, found.scf.density, rtol=0, atol=1e-12)
