@@ -29,6 +29,7 @@ COMMANDS = {
     "models": "Methods and shipped models, their elements and references.",
     "train": "Train a model from a configuration and data.",
     "label": "Reference energies and forces of structures, by density functional theory.",
+    "learn": "Rounds of training and labelling where a committee is in doubt.",
     "evaluate": "Errors of a model or method against reference data.",
     "compare": "Methods, hybrids and potentials side by side on the same structures.",
     "scan": "Curves along a bond, an angle or a torsion.",

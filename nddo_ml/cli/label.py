@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -55,30 +56,51 @@ Scheduler = Annotated[
 Retry = Annotated[bool, typer.Option("--retry-failed", help="Try again what failed in an earlier run.")]
 
 
-def label(
-    *,
-    output: Output,
-    sources: Sources,
-    functional: Functional = DEFAULT.functional,
-    basis: Basis = DEFAULT.basis,
-    density_fitting: Fitting = DEFAULT.auxiliary_basis or "none",
-    grid: Grid = f"{DEFAULT.grid[0]},{DEFAULT.grid[1]}",
-    pruning: Pruning = DEFAULT.pruning,
-    grid_response: Response = False,
-    dispersion: Dispersion = None,
-    charges: Charges = DEFAULT.charges,
-    convergence: Convergence = DEFAULT.convergence,
-    calculator: Calculator = None,
-    calculator_args: CalculatorArgs = None,
-    command: Command = None,
-    level: LevelName = None,
-    reads_state: ReadsState = False,
-    workers: Workers = None,
-    threads: Threads = 1,
-    scheduler: Scheduler = None,
-    batch: Batch = 1,
-    retry_failed: Retry = False,
-) -> None:
+@dataclass(frozen=True)
+class Teacher:
+    """Where labels come from and who computes them, a group of options."""
+
+    functional: Functional = DEFAULT.functional
+    basis: Basis = DEFAULT.basis
+    density_fitting: Fitting = DEFAULT.auxiliary_basis or "none"
+    grid: Grid = f"{DEFAULT.grid[0]},{DEFAULT.grid[1]}"
+    pruning: Pruning = DEFAULT.pruning
+    grid_response: Response = False
+    dispersion: Dispersion = None
+    charges: Charges = DEFAULT.charges
+    convergence: Convergence = DEFAULT.convergence
+    calculator: Calculator = None
+    calculator_args: CalculatorArgs = None
+    command: Command = None
+    level: LevelName = None
+    reads_state: ReadsState = False
+    workers: Workers = None
+    threads: Threads = 1
+    scheduler: Scheduler = None
+    batch: Batch = 1
+    retry_failed: Retry = False
+
+    def source(self) -> Source:
+        """PySCF, or the calculator or program asked for, which can be used.
+
+        Raises:
+            InputError: what belongs to another of these, or is missing.
+        """
+        fitting = None if self.density_fitting == "none" else self.density_fitting
+        numerics = _grid(self.grid), self.pruning, self.grid_response
+        pyscf = Level(self.functional, self.basis, fitting, *numerics, self.dispersion, self.charges, self.convergence)
+        source = _source(pyscf, self)
+        source.check()
+        return source
+
+    @property
+    def resources(self) -> Resources:
+        """Processes here, or a cluster."""
+        workers = self.workers or max(1, (os.cpu_count() or 1) // self.threads)
+        return Resources(workers, self.threads, self.scheduler, self.batch)
+
+
+def label(*, output: Output, sources: Sources, teacher: Teacher) -> None:
     """Reference energies, forces, dipoles and charges with PySCF, an ASE calculator or a program.
 
     The forms of MP2 give energies only.
@@ -101,16 +123,11 @@ def label(
 
       nddo-ml label examples/molecules/*.xyz -o labels.extxyz --command "python teacher.py {input} {output}" --batch 50
     """
-    fitting = None if density_fitting == "none" else density_fitting
-    numerics = _grid(grid), pruning, grid_response
-    pyscf = Level(functional, basis, fitting, *numerics, dispersion, charges, convergence)
-    source = _source(pyscf, calculator, calculator_args, command, level, reads_state)
-    source.check()
+    source = teacher.source()
     targets = produce.checked(sources.paths, output=output)
     if output.suffix not in (".xyz", ".extxyz"):
         raise InputError(f"--output {output}: expected .xyz or .extxyz, to which labels can be appended")
-    resources = Resources(workers or max(1, (os.cpu_count() or 1) // threads), threads, scheduler, batch)
-    _label(sources, targets, source, resources, retry_failed=retry_failed)
+    _label(sources, targets, source, teacher.resources, retry_failed=teacher.retry_failed)
 
 
 def _label(
@@ -119,7 +136,7 @@ def _label(
     output = targets.files["output"]
     report = common.Report(common.console(stderr=True))
     with common.progress("labels", None, report.console) as advance, produce.interruptible(report) as held:
-        tasks = _prepared(produce.read(sources, report, targets), source, report)
+        tasks = prepared(produce.read(sources, report, targets), source, report)
         tell = _teller(output, report, held, advance)
         summary = run(tasks, output, source, resources, retry_failed, tell, report.say)
     report.say(f"{output}: {summary.labelled} labelled, {summary.failed} failed, {summary.skipped} done before")
@@ -144,15 +161,10 @@ def _teller(
     return tell
 
 
-def _source(
-    pyscf: Level,
-    calculator: str | None,
-    arguments: str | None,
-    command: str | None,
-    level: str | None,
-    reads_state: bool,
-) -> Source:
+def _source(pyscf: Level, teacher: Teacher) -> Source:
     """PySCF, or the calculator or program asked for; what belongs to another of these is refused."""
+    calculator, command, arguments = teacher.calculator, teacher.command, teacher.calculator_args
+    level, reads_state = teacher.level, teacher.reads_state
     if calculator is not None and command is not None:
         raise InputError(f"expected --calculator or --command, not both; got {calculator!r} and {command!r}")
     if arguments is not None and calculator is None:
@@ -168,7 +180,7 @@ def _source(
     return CommandSource(command or "", level, reads_state)
 
 
-def _prepared(structures: Iterable[Structure], source: Source, report: common.Report) -> Iterator[Task]:
+def prepared(structures: Iterable[Structure], source: Source, report: common.Report) -> Iterator[Task]:
     """Tasks of the structures that can be labelled; the others are reported."""
     for structure in structures:
         try:

@@ -63,7 +63,7 @@ def train(
     from nddo_ml.training.run import train as run
     from nddo_ml.training.summary import write_summary
 
-    overrides = _overrides(settings or [])
+    overrides = overrides_of(settings or [])
     for key, files in (("train", train_files), ("validation", validation), ("test", test)):
         if files:
             overrides[f"data.{key}"] = [str(f) for f in files]
@@ -115,7 +115,7 @@ def _bar(console: Console) -> Progress:
     return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
 
 
-def _overrides(settings: list[str]) -> dict[str, Any]:
+def overrides_of(settings: list[str]) -> dict[str, Any]:
     """Values of ``key=value`` read as TOML, or as strings where they are not."""
     overrides = {}
     for setting in settings:
