@@ -88,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point of ``nddo-ml``.
 
     Exit codes: 0 all done; 1 some calculation did not converge; 2 some input was wrong (the rest is done);
-    130 interrupted by Ctrl-C.
+    130 interrupted by Ctrl-C or SIGTERM.
     """
     from nddo_ml.errors import NDDOMLError, warnings_as_sentences
 
@@ -98,6 +98,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             build_app(arguments)(args=list(arguments), prog_name="nddo-ml")
     except NDDOMLError as error:
         typer.secho(f"error: {error}", err=True, fg="red")
+        sys.exit(2)
+    except MemoryError as error:
+        typer.secho(f"error: expected a calculation that memory holds; {error or 'there is not enough'}", err=True)
         sys.exit(2)
 
 

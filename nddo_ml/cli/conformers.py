@@ -33,7 +33,8 @@ Record = dict[str, Any]
 _SHOWN = 30  # conformers of a molecule in the table
 
 Starts = Annotated[
-    int | None, typer.Option("--starts", "-n", min=1, help="Starts of each molecule; else by its rotatable bonds.")
+    int | None,
+    typer.Option("--starts", "-n", min=1, max=100_000, help="Starts of each molecule; else by its rotatable bonds."),
 ]
 Window = Annotated[float, typer.Option("--window", help="kcal/mol above the lowest conformer, of those kept.")]
 Temperature = Annotated[float, typer.Option("--temperature", "-t", help="K, of the Boltzmann weights.")]

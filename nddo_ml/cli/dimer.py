@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json as json_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from nddo_ml.cli import common
+from nddo_ml.cli import common, produce
 from nddo_ml.cli.common import Models
+from nddo_ml.results.records import write_records
 
 if TYPE_CHECKING:
     from nddo_ml.compare.dimers import DimerCurve
@@ -44,22 +43,19 @@ def dimer(
     """
     from nddo_ml.compare.dimers import dimer_curve, draw_dimers
 
+    targets = produce.checked(names or [], json=json, figure=figure)
     chosen: int | Literal["lowest"] = multiplicity or "lowest"
     curves = [dimer_curve(m, first, second, multiplicity=chosen) for m in common.open_models(names)]
-    if figure is not None:
-        draw_dimers(curves, figure)
     if json is not None:
-        text = json_module.dumps([_record(curve) for curve in curves], indent=1)
-        if json == "-":
-            typer.echo(text)
-            return
-        Path(json).write_text(text + "\n")
+        write_records(map(_record, curves), targets.files.get("json"))
+    if figure is not None:
+        draw_dimers(curves, targets.files["figure"])
     table = Table("model", "r_e (Å)", "D_e (eV)", "ω_e (1/cm)", "minima", "wall", "V(15 Å) (eV)", "tail")
     for c in curves:
         numbers = (f"{x:.{d}f}" if x is not None else "–" for x, d in ((c.bond, 3), (c.depth, 3), (c.wavenumber, 0)))
         tail = "–" if c.tail is None else f"{c.tail:.2f}"
         table.add_row(c.model, *numbers, str(len(c.minima)), "yes" if c.wall else "no", f"{c.limit:.4f}", tail)
-    Console().print(table)
+    common.console(stderr=targets.json_on_standard_output).print(table)
 
 
 def _record(curve: DimerCurve) -> dict[str, Any]:

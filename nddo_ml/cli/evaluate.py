@@ -77,13 +77,13 @@ def evaluate(
     if not fit_zero:
         for label, entry in zero_fitted_errors(tables, data).items():
             errors["labels"][label]["with_fitted_zero"] = entry
+    if json is not None:
+        write_object(errors, targets.files.get("json"))
+    common.console(stderr=json == "-").print(error_table(errors))
     if plot is not None:
         from nddo_ml.evaluation.figures import parity, save_figure
 
         save_figure(parity(tables, data, title=loaded.name), plot)
-    if json is not None:
-        write_object(errors, targets.files.get("json"))
-    common.console(stderr=json == "-").print(error_table(errors))
 
 
 def error_table(errors: dict[str, Any]) -> Table:

@@ -47,7 +47,9 @@ ReadsState = Annotated[
     bool, typer.Option("--reads-state", help="It takes charge and multiplicity from the structures' headers.")
 ]
 Batch = Annotated[int, typer.Option("--batch", help="Structures given to a worker, or the program, at a time.")]
-Workers = Annotated[int | None, typer.Option("--workers", "-j", help="Processes; else by the number of cores.")]
+Workers = Annotated[
+    int | None, typer.Option("--workers", "-j", min=1, max=1000, help="Processes; else by the number of cores.")
+]
 Threads = Annotated[int, typer.Option("--threads", help="Threads of each process.")]
 Scheduler = Annotated[
     str | None,

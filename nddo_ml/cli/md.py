@@ -24,7 +24,9 @@ Temperature = Annotated[float, typer.Option("--temperature", "-t", help="K, of t
 Friction = Annotated[
     float, typer.Option("--friction", help="Langevin's heat bath, 1/ps; 0 is constant energy.", min=0.0)
 ]
-Replicas = Annotated[int, typer.Option("--replicas", min=1, help="Copies of each molecule with other velocities.")]
+Replicas = Annotated[
+    int, typer.Option("--replicas", min=1, max=100_000, help="Copies of each molecule with other velocities.")
+]
 Every = Annotated[int, typer.Option("--every", min=1, help="Steps between frames of the trajectory.")]
 Seed = Annotated[int, typer.Option("--seed", help="Of the random numbers.")]
 Output = Annotated[

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 Record = dict[str, Any]
 Writer = Callable[[Iterable[Outcome], Path], None]
 
-Workers = Annotated[int, typer.Option("--workers", "-j", min=1, help="Processes that work side by side.")]
+Workers = Annotated[int, typer.Option("--workers", "-j", min=1, max=1000, help="Processes that work side by side.")]
 Scheduler = Annotated[
     str | None,
     typer.Option("--scheduler", metavar="ADDRESS", help="Work on a Dask cluster: tcp://host:8786."),
@@ -102,7 +102,10 @@ class Production:
             keys = run(pieces, function, self.journal, resources, tell=self.report.tell, advance=advance)
         stale = self.journal.unused(keys)
         if stale:
-            self.report.say(f"{self.journal.path}: {stale} pieces are of structures that have changed, and not used")
+            self.report.say(
+                f"{self.journal.path}: {stale} pieces are of structures that have changed, or of steps "
+                "that this run has not: not used"
+            )
         if self.journal.damaged:
             self.report.say(f"{self.journal.path}: {self.journal.damaged} pieces were damaged and are computed anew")
         return keys
@@ -174,7 +177,7 @@ def production(targets: Targets, settings: Mapping[str, Any], report: common.Rep
         InputError: as :class:`Journal`.
         typer.Exit: with 130, at Ctrl-C.
     """
-    with Journal(targets.journal, settings) as journal, interruptible(report) as held:
+    with Journal(targets.journal, settings) as journal, interruptible(report, lasts=journal.path is not None) as held:
         yield Production(journal, report, held)
 
 
@@ -192,11 +195,15 @@ class Held:
 
 
 @contextmanager
-def interruptible(report: common.Report) -> Iterator[Held]:
-    """Say at Ctrl-C what is on the disk and how to go on.
+def interruptible(report: common.Report, *, lasts: bool = True) -> Iterator[Held]:
+    """Say at Ctrl-C, or where a batch system ends the job, what is on the disk and how to go on.
+
+    Args:
+        report: for the user.
+        lasts: whether what is finished is kept in a file that outlives the command.
 
     Raises:
-        typer.Exit: with 130, at Ctrl-C.
+        typer.Exit: with 130, at Ctrl-C and SIGTERM.
     """
     held = Held()
 
@@ -205,18 +212,21 @@ def interruptible(report: common.Report) -> Iterator[Held]:
         raise KeyboardInterrupt
 
     here = threading.current_thread() is threading.main_thread()
-    before = signal.signal(signal.SIGINT, interrupt) if here else None
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM) if here}
     try:
         yield held
         held.check()
     except KeyboardInterrupt:
-        lost = "nothing is kept without an output file; with one, the same command goes on where it stopped"
-        kept = f"{held.kept}; the same command goes on from there"
-        report.say(f"interrupted: {kept if held.kept else lost}")
+        said = f"{held.kept}; the same command goes on from there"
+        if not lasts:
+            said = "nothing is kept without an output file; with one, the same command goes on where it stopped"
+        elif not held.kept:
+            said = "nothing was finished yet; the same command begins anew"
+        report.say(f"interrupted: {said}")
         raise typer.Exit(INTERRUPTED) from None
     finally:
-        if here:
-            signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @dataclass(frozen=True)
@@ -272,7 +282,8 @@ def read(sources: Sources, report: common.Report, targets: Targets) -> Iterator[
     structures = _read(sources, report)
     first = list(islice(structures, 2))
     for name, path in targets.files.items():
-        if name in ("output", "trajectory") and len(first) > 1 and holds_one(path):
+        one = name in ("molden", "cube") or path.suffix == ".molden"
+        if len(first) > 1 and (one or (name in ("output", "trajectory") and holds_one(path))):
             raise InputError(f"--{name} {path.name}: expected one structure, which is all that this format holds")
     return chain(first, structures)
 

@@ -33,7 +33,7 @@ Record = dict[str, Any]
 
 Reactant = Annotated[str, typer.Argument(metavar="REACTANT", help="Structure file, its frames the reactants.")]
 Product = Annotated[str, typer.Argument(metavar="PRODUCT", help="As many products, the same atoms in the same order.")]
-Images = Annotated[int, typer.Option("--images", min=3, help="Structures of each path, both ends included.")]
+Images = Annotated[int, typer.Option("--images", min=3, max=1000, help="Structures of each path, both ends included.")]
 BandForce = Annotated[
     float, typer.Option("--band-fmax", min=1e-6, help="Largest force of a path before its saddle point is sought.")
 ]

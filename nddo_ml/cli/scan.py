@@ -44,7 +44,7 @@ Torsion = Annotated[
 ]
 Start = Annotated[float, typer.Option("--from", help="First value.")]
 Stop = Annotated[float, typer.Option("--to", help="Last value.")]
-Points = Annotated[int, typer.Option("--steps", min=2, help="Number of points, both ends included.")]
+Points = Annotated[int, typer.Option("--steps", min=2, max=100_000, help="Number of points, both ends included.")]
 Relaxed = Annotated[bool, typer.Option("--relaxed", help="Relax everything else, each model its own geometries.")]
 Fmax = Annotated[float, typer.Option("--fmax", min=1e-6, help="Largest force that counts as relaxed, eV/Å.")]
 Steps = Annotated[int, typer.Option("--max-steps", min=1, help="Of each relaxation.")]

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json as json_module
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import typer
 from rich.console import Console
 
-from nddo_ml.cli import common
+from nddo_ml.cli import common, produce
 from nddo_ml.cli.common import NamedModel
+from nddo_ml.errors import InputError
+from nddo_ml.results.records import write_records
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -21,7 +21,7 @@ Given = Annotated[list[str], typer.Argument(metavar="[MODEL] FILES...", help="Wi
 Expansion = Annotated[
     bool, typer.Option("--expansion", help="Phonons, thermal expansion, Grüneisen parameters (needs phonopy).")
 ]
-Supercell = Annotated[int, typer.Option("--supercell", min=1, help="Cells each way for the phonons.")]
+Supercell = Annotated[int, typer.Option("--supercell", min=1, max=100, help="Cells each way for the phonons.")]
 Strain = Annotated[float, typer.Option("--strain", help="Strain for the elastic constants.")]
 Json = Annotated[str | None, typer.Option("--json", metavar="OUT", help="JSON file; - is standard output.")]
 
@@ -47,27 +47,28 @@ def solid(
       nddo-ml solid model.pt silicon.cif --expansion --supercell 4 --json -
     """
     from nddo_ml.models.saved import load_model
-    from nddo_ml.structures.read import read_files
     from nddo_ml.workflows.calculator import NDDOCalculator
+    from nddo_ml.workflows.solids import RelaxationError
 
     model, files = common.model_and_files(given, name)
+    targets = produce.checked([model, *files], json=json)
+    report = common.Report(common.console(stderr=True))
     loaded = load_model(model)
-    structures, errors = read_files(files)
-    if errors:
-        raise errors[0]
     records = []
-    for structure in structures:
-        calculator = NDDOCalculator(loaded)
-        record = _properties(structure.atoms, calculator, strain, supercell if expansion else 0)
-        records.append({"structure": structure.address, **record})
-    text = json_module.dumps(records, indent=1)
-    if json == "-":
-        typer.echo(text)
-        return
+    for structure in produce.read(produce.Sources(files=[str(f) for f in files]), report, targets):
+        try:
+            record = _properties(structure.atoms, NDDOCalculator(loaded), strain, supercell if expansion else 0)
+        except InputError as error:
+            report.wrong_input(f"{structure.address}: {error}")
+        except RelaxationError as error:
+            report.not_converged(f"{structure.address}: {error}")
+        else:
+            records.append({"structure": structure.address, **record})
     if json is not None:
-        Path(json).write_text(text + "\n")
+        write_records(records, targets.files.get("json"))
     for record in records:
-        _show(record)
+        _show(record, common.console(stderr=targets.json_on_standard_output))
+    raise typer.Exit(report.exit_code)
 
 
 def _properties(atoms: Atoms, calculator: Calculator, strain: float, supercell: int) -> dict[str, Any]:
@@ -108,8 +109,7 @@ def _properties(atoms: Atoms, calculator: Calculator, strain: float, supercell: 
     return record
 
 
-def _show(record: dict[str, Any]) -> None:
-    out = Console()
+def _show(record: dict[str, Any], out: Console) -> None:
     a, b, c, *angles = record["cell_angstrom"]
     out.print(f"[bold]{record['structure']}[/bold]")
     out.print(f"cell {a:.4f} {b:.4f} {c:.4f} Å, " + " ".join(f"{x:.2f}°" for x in angles))

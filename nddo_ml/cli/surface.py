@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import json as json_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
+
+from nddo_ml.cli import common, produce
+from nddo_ml.results.records import write_object
 
 if TYPE_CHECKING:
     from nddo_ml.workflows.surfaces import Reconstruction
 
 Given = Annotated[list[str], typer.Argument(metavar="MODEL...", help="Methods, shipped models or model files.")]
 Element = Annotated[str, typer.Option("--element", metavar="SYMBOL", help="C, Si, Ge or Sn.")]
-Layers = Annotated[int, typer.Option("--layers", min=6, help="Layers of the slab: 6, 10, 14 …")]
+Layers = Annotated[int, typer.Option("--layers", min=6, max=10_000, help="Layers of the slab: 6, 10, 14 …")]
 Anneal = Annotated[float, typer.Option("--anneal", metavar="PS", min=0.0, help="Also cool a noisy ideal slab so long.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Of the noise and the dynamics.")]
 Figure = Annotated[Path | None, typer.Option("--figure", metavar="PNG", help="Draw the energies.")]
@@ -44,26 +45,21 @@ def surface(
 
       nddo-ml surface one.pt two.pt --anneal 2 --figure surfaces.png
     """
-    from nddo_ml.cli import common
     from nddo_ml.evaluation.crystals import draw_reconstructions
     from nddo_ml.workflows.surfaces import annealed, reconstructions
 
+    targets = produce.checked(models, json=json, figure=figure)
     found: dict[str, list[Reconstruction]] = {}
     for name, model in zip(models, common.open_models(models), strict=True):
         found[name] = reconstructions(model, element, layers=layers)
         if anneal:
             found[name].append(annealed(model, element, picoseconds=anneal, seed=seed))
-    if figure is not None:
-        draw_reconstructions({name: [rows] for name, rows in found.items()}, figure)
     if json is not None:
-        records = {name: [_record(r) for r in rows] for name, rows in found.items()}
-        text = json_module.dumps(records, indent=1)
-        if json == "-":
-            typer.echo(text)
-            return
-        Path(json).write_text(text + "\n")
+        write_object({name: [_record(r) for r in rows] for name, rows in found.items()}, targets.files.get("json"))
+    if figure is not None:
+        draw_reconstructions({name: [rows] for name, rows in found.items()}, targets.files["figure"])
     for name, rows in found.items():
-        _show(name, rows)
+        common.console(stderr=targets.json_on_standard_output).print(_table(name, rows))
 
 
 def _record(r: Reconstruction) -> dict[str, Any]:
@@ -82,11 +78,11 @@ def _record(r: Reconstruction) -> dict[str, Any]:
     }
 
 
-def _show(name: str, rows: list[Reconstruction]) -> None:
+def _table(name: str, rows: list[Reconstruction]) -> Table:
     table = Table("", "eV/dimer", "dimers", "length (Å)", "tilt (°)", "Δz (Å)", "atoms outside", title=name)
     for r in rows:
         measures = [f"{r.mean('length'):.3f}", f"{r.mean('tilt'):.1f}", f"{r.mean('buckling'):.2f}"]
         outside = f"{r.outside} of {len(r.atoms)}" if r.outside >= 0 else "–"
         energy = f"{r.energy:.3f}" + ("" if r.converged else " (not converged)")
         table.add_row(r.name, energy, str(len(r.dimers)), *(measures if r.dimers else ["–"] * 3), outside)
-    Console().print(table)
+    return table

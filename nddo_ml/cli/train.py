@@ -73,7 +73,11 @@ def train(
     err = Console(stderr=True)
     with _bar(err) as bar:
         tell = _Teller(bar, chosen)
-        result = run(chosen, restart=restart, on_epoch=tell)
+        try:
+            result = run(chosen, restart=restart, on_epoch=tell)
+        except KeyboardInterrupt:
+            err.print(f"interrupted: {_left(chosen)}", highlight=False, soft_wrap=True)
+            raise typer.Exit(130) from None
     if tell.is_first:
         write_summary(chosen, result.model)
         err.print(f"model: {result.path}", highlight=False)
@@ -81,6 +85,13 @@ def train(
             from nddo_ml.cli.evaluate import error_table
 
             Console().print(error_table(result.test_errors))
+
+
+def _left(config: TrainConfig) -> str:
+    """What an interruption leaves on the disk."""
+    if any(Path(config.output).rglob("checkpoint.pt")):
+        return f"the last checkpoint is in {config.output}; the same command goes on from there"
+    return "there is no checkpoint yet; the same command begins anew"
 
 
 class _Teller:

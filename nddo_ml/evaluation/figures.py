@@ -13,6 +13,7 @@ import torch
 
 from nddo_ml.datasets.dataset import Dataset
 from nddo_ml.evaluation.tables import UNITS, Table
+from nddo_ml.results.targets import whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -167,9 +168,14 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write a figure as PNG; its folder is made."""
+    """Write a figure as PNG; its folder is made.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=150, format="png")
+    with whole(path) as made:
+        figure.savefig(made, dpi=150, format="png")
 
 
 def png(figure: Figure) -> bytes:

@@ -77,6 +77,8 @@ def read_weights(path: Path, network: FeedForward, *, may_lack: bool = False) ->
         tokens = line.split("#", 1)[0].split()
         if tokens:
             try:
+                if "_" in tokens[0]:  # a number for Python alone
+                    raise ValueError
                 values.append(float(tokens[0]))
             except ValueError:
                 raise InputError(f"{path}, line {n}: expected a number first; got {tokens[0]!r}") from None

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nddo_ml.errors import InputError
 from nddo_ml.results.molfile import write_mol, write_pdb, write_sdf
@@ -44,7 +45,7 @@ def write_frames(frames: Iterable[Atoms], path: Path) -> None:
             if len(frames) > 1:
                 raise InputError(f"{path}: expected one structure, which is all that this format holds; got more")
         try:
-            writer(iter(frames), made)
+            writer(_named(frames, path), made)
         except (OSError, InputError):
             raise
         except Exception as error:  # ASE's writers raise whatever their format does not allow
@@ -89,13 +90,14 @@ def _trajectory(frames: Iterator[Atoms], path: Path) -> None:
 
 
 def _database(frames: Iterator[Atoms], path: Path) -> None:
-    """ASE's SQLite database; what ``info`` holds goes to the row's data."""
+    """ASE's SQLite database; what ``info`` holds goes to the row's data, charge and multiplicity to its keys."""
     from ase.db import connect
 
     path.unlink()
     with connect(str(path)) as database:
         for atoms in frames:
-            database.write(atoms, data={k: v for k, v in atoms.info.items() if v is not None})
+            state = {key: int(atoms.info[key]) for key in ("charge", "multiplicity") if key in atoms.info}
+            database.write(atoms, data={k: v for k, v in atoms.info.items() if v is not None}, **state)
 
 
 STREAMED: dict[str, Callable[[Iterator[Atoms], Path], None]] = {
@@ -109,6 +111,32 @@ STREAMED: dict[str, Callable[[Iterator[Atoms], Path], None]] = {
 }
 
 
+_ALL = frozenset({"charge", "multiplicity", "isotopes"})
+# What of a molecule's state a format holds, by suffix or ASE's name; others hold none of it
+_HOLDS = {suffix: _ALL for suffix in STREAMED} | {
+    ".pdb": frozenset({"charge"}),
+    "gaussian-in": frozenset({"charge", "multiplicity"}),
+}
+
+
+def _named(frames: Iterable[Atoms], path: Path) -> Iterator[Atoms]:
+    """The frames, with a warning once a file of each part of their state that the format has no place for."""
+    held = _HOLDS.get(path.suffix) or _HOLDS.get(_ase_format(path) or "", frozenset())
+    told: set[str] = set(held)
+    for atoms in frames:
+        charge, multiplicity = atoms.info.get("charge", 0), atoms.info.get("multiplicity", 1)
+        state = {
+            "charge": f"the charge {charge:+d}" if charge else "",
+            "multiplicity": f"the multiplicity {multiplicity}" if multiplicity > 2 else "",  # lower ones follow
+            "isotopes": "isotopes" if atoms.has("masses") else "",
+        }
+        for what, said in state.items():
+            if said and what not in told:
+                told.add(what)
+                warnings.warn(f"{path}: this format has no place for {said}: not written", stacklevel=3)
+        yield atoms
+
+
 def _by_ase(name: str) -> Callable[[Iterator[Atoms], Path], None]:
     def write(frames: Iterator[Atoms], path: Path) -> None:
         from ase.io import write as write_ase
@@ -116,7 +144,11 @@ def _by_ase(name: str) -> Callable[[Iterator[Atoms], Path], None]:
         first = next(frames, None)
         if first is None:
             return
-        write_ase(str(path), first if name in _single_formats() else list(chain([first], frames)), format=name)
+        options: dict[str, Any] = {}
+        if name == "gaussian-in":  # whose writer asks initial charges and moments else
+            options = {"charge": int(first.info.get("charge", 0)), "mult": int(first.info.get("multiplicity", 1))}
+        found = first if name in _single_formats() else list(chain([first], frames))
+        write_ase(str(path), found, format=name, **options)
 
     return write
 

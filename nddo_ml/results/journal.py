@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from nddo_ml.errors import InputError
+from nddo_ml.structures.record import shown
 
 HEADER = "nddo-ml-journal-1"
 SYNC = 5.0  # s between two flushes to the disk itself; a kill of the process alone loses nothing in between
@@ -52,6 +53,9 @@ class Journal:
         try:
             self._lock()
             self._read(settings)
+        except OSError as error:
+            self._open.close()
+            raise self._no_room(error) from error
         except BaseException:
             self._open.close()
             raise
@@ -60,6 +64,8 @@ class Journal:
         return self
 
     def __exit__(self, *reason: object) -> None:
+        if reason[0] is not None and not self._place and not self.damaged:
+            self.remove()  # a run that ended before anything was finished leaves nothing
         self._open.close()
 
     def __len__(self) -> int:
@@ -88,8 +94,7 @@ class Journal:
             self._write(line)
         except OSError as error:
             self._file.truncate(self._end)
-            where = self.path or f"{tempfile.gettempdir()} (temporary files)"
-            raise InputError(f"{where}: expected room for results; {error.strerror}") from error
+            raise self._no_room(error) from error
         self._place[key] = (self._end, len(line), complaints)
         self._end += len(line)
         if time.monotonic() - self._synced > SYNC:
@@ -108,6 +113,10 @@ class Journal:
         if self.path is not None:
             self.path.unlink(missing_ok=True)
 
+    def _no_room(self, error: OSError) -> InputError:
+        where = self.path or f"{tempfile.gettempdir()} (temporary files)"
+        return InputError(f"{where}: expected room for results; {error.strerror}")
+
     def _lock(self) -> None:
         if self.path is None:
             return
@@ -121,13 +130,15 @@ class Journal:
         self._file.seek(0)
         first = self._file.readline()
         head = _line(f"{HEADER} 0 {plain_json(dict(settings))}")
-        if head.startswith(first) and first != head:  # a new file, or one cut short in its first line
+        empty = _is_head(first) and not self._file.read(1)  # nothing was finished, whatever the settings
+        if (head.startswith(first) and first != head) or empty:  # or a new file, or one cut short in its first line
             self._file.truncate(0)
             self._write(head)
             self._end = len(head)
             return
         self._compare(first, settings)
         self._end = len(first)
+        self._file.seek(self._end)
         while (line := self._file.readline()).endswith(b"\n"):
             if _sound(line):
                 _, key, complaints, _ = line.split(b" ", 3)
@@ -138,14 +149,14 @@ class Journal:
         self._file.truncate(self._end)
 
     def _compare(self, first: bytes, settings: Mapping[str, Any]) -> None:
-        if not _sound(first) or first.split(b" ", 3)[1] != HEADER.encode():
+        if not _is_head(first):
             raise InputError(f"{self.path}: expected the journal of an interrupted run; got another file, which stays")
         found = json.loads(first.split(b" ", 3)[3])
         for name, value in json.loads(plain_json(dict(settings))).items():
             if found.get(name) != value:
                 raise InputError(
-                    f"{self.path}: holds results of an interrupted run with {name} {found.get(name)!r}; this run has "
-                    f"{value!r}. Give another output, or remove the file to start anew"
+                    f"{self.path}: holds results of an interrupted run with {name} {shown(found.get(name), 80)}; "
+                    f"this run has {shown(value, 80)}. Give another output, or remove the file to start anew"
                 )
 
     def _write(self, data: bytes) -> None:
@@ -173,6 +184,10 @@ def _finite(value: Any) -> Any:
 def _line(text: str) -> bytes:
     body = text.encode("utf-8", "surrogateescape")
     return b"%08x %s\n" % (zlib.crc32(body), body)
+
+
+def _is_head(line: bytes) -> bool:
+    return _sound(line) and line.split(b" ", 3)[1] == HEADER.encode()
 
 
 def _sound(line: bytes) -> bool:

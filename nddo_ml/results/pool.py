@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 R = TypeVar("R")
 PATIENCE = 300.0  # s that work waits for workers of a cluster that has none
+ANSWER = 8.0  # s in which a scheduler must answer
 LOOK = 5.0  # s between two looks for them
 
 
@@ -144,9 +145,11 @@ def _executor(
     from distributed import Client
 
     try:
-        client = Client(resources.scheduler, timeout=20, set_as_default=False)
+        client = Client(resources.scheduler, timeout=ANSWER, set_as_default=False)
     except (OSError, ValueError) as error:
-        raise InputError(f"expected the address of a Dask scheduler; got {resources.scheduler!r}") from error
+        raise InputError(
+            f"expected the address of a Dask scheduler; nothing answers at {resources.scheduler!r} in {ANSWER:.0f} s"
+        ) from error
     with client, client.get_executor(pure=False, retries=retries) as pool:
         held = client.submit(_itself, function, pure=False)  # made again where the worker that holds it dies
         slots = max(2, 2 * sum(client.nthreads().values()))

@@ -158,7 +158,7 @@ class _Found:
         summed = self._sum("initial_magmoms", "initial magnetic moments", periodic)
         if summed is not None:
             return 1 + abs(summed), "the sum of the initial magnetic moments"
-        unpaired = abs(self._of_results("magmoms", periodic))
+        unpaired = abs(self._of_results("magmoms", periodic) or self._of_results("magmom", periodic))
         if not unpaired or (unpaired - electrons) % 2:
             return None
         self.remarks.append(("magmoms", f"the multiplicity {1 + unpaired} follows from the file's magnetic moments"))
@@ -168,11 +168,11 @@ class _Found:
         return [key for key, plain in self.keys.items() if plain in names]
 
     def _of_results(self, name: str, periodic: bool) -> int:
-        """The sum of an atomic property of another calculation where it is a whole number; else 0."""
+        """An atomic property of another calculation, summed, or one of all, where it is a whole number; else 0."""
         if periodic or not _is_record(self.atoms.calc):
             return 0
         values = np.asarray(getattr(self.atoms.calc, "results", {}).get(name, 0.0), dtype=float)
-        return (round_whole(float(values.sum())) or 0) if values.shape == (len(self.atoms),) else 0
+        return (round_whole(float(values.sum())) or 0) if values.shape in ((), (len(self.atoms),)) else 0
 
     def _sum(self, array: str, what: str, periodic: bool) -> int | None:
         """The sum of an array of initial values, which must be whole; None where there is none."""

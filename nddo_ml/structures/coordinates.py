@@ -35,13 +35,19 @@ def words_of(line: str) -> list[str]:
     return _BETWEEN_WORDS.split(line.strip().strip(","))
 
 
-def molecule(rows: Sequence[Row], variables: Mapping[str, float] | None = None, bohr: bool = False) -> Atoms:
+def molecule(
+    rows: Sequence[Row],
+    variables: Mapping[str, float] | None = None,
+    bohr: bool = False,
+    freeze_codes: bool = False,
+) -> Atoms:
     """A molecule from Cartesian rows, or from a Z-matrix, whose first row is a label alone.
 
     Args:
-        rows: of the atoms; a whole number below 1 before Cartesian coordinates is Gaussian's: −1 fixes the atom.
+        rows: of the atoms.
         variables: of a Z-matrix.
         bohr: lengths are in bohr.
+        freeze_codes: a whole number below 1 before the coordinates is Gaussian's: −1 fixes the atom.
 
     Raises:
         InputError: rows that cannot be read, ghosts, dummies.
@@ -56,7 +62,7 @@ def molecule(rows: Sequence[Row], variables: Mapping[str, float] | None = None, 
     if rows and not rows[0][1]:
         positions = from_zmatrix([_bonds(row, k, rows, variables or {}, unit) for k, row in enumerate(rows)])
     else:
-        positions = np.array([_cartesian(row, k, fixed) for k, row in enumerate(rows)]) * unit
+        positions = np.array([_cartesian(row, k, fixed if freeze_codes else None) for k, row in enumerate(rows)]) * unit
     atoms = make_atoms(found, positions)
     if fixed and len(fixed) < len(atoms):
         from ase.constraints import FixAtoms  # loads scipy
@@ -65,7 +71,7 @@ def molecule(rows: Sequence[Row], variables: Mapping[str, float] | None = None, 
     if lattice:
         cell = np.zeros((3, 3))
         for k, row in enumerate(lattice[:3]):
-            cell[k] = np.array(_cartesian(row, k, [])) * unit
+            cell[k] = np.array(_cartesian(row, k, [] if freeze_codes else None)) * unit
         atoms.set_cell(cell)
         atoms.pbc = [k < len(lattice) for k in range(3)]
     return atoms
@@ -121,6 +127,8 @@ def _kinds(labels: Sequence[str]) -> list[Kind]:
         symbol = label
         if match is not None and not re.fullmatch(r"-?(bq|gh|ghost)", match["type"] or "", re.IGNORECASE):
             symbol = match["symbol"]
+            if re.search(r"\bz(nuc\w*)?\s*=", match["options"] or "", re.IGNORECASE):
+                raise InputError(f"atom {k}: {label!r} has a nucleus with a charge of its own, which is not understood")
             isotope = re.search(r"iso\w*=(\d+)", match["options"] or "", re.IGNORECASE)
             if isotope:
                 masses[k] = int(isotope[1])
@@ -129,9 +137,15 @@ def _kinds(labels: Sequence[str]) -> list[Kind]:
     return [Kind(kind.number, nuclide(kind.number, masses[k])) if k in masses else kind for k, kind in enumerate(found)]
 
 
-def _cartesian(row: Row, k: int, fixed: list[int]) -> list[float]:
+def _cartesian(row: Row, k: int, fixed: list[int] | None) -> list[float]:
+    """Three coordinates; a freeze code before them adds to ``fixed`` (None: there are none)."""
     label, words, where = row
-    if len(words) >= 4 and re.fullmatch(r"0|-\d+", words[0]) and all(is_number(w) for w in words[1:4]):
+    if (
+        fixed is not None
+        and len(words) >= 4
+        and re.fullmatch(r"0|-\d+", words[0])
+        and all(is_number(w) for w in words[1:4])
+    ):
         if words[0] != "0":
             fixed.append(k)
         words = words[1:]

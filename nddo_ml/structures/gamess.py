@@ -57,4 +57,6 @@ def parse(chunk: Chunk) -> Record:
     for quantity, key in (("charge", "ICHARG"), ("multiplicity", "MULT")):
         if key in said:
             record.state(quantity, whole(said[key], key, "$CONTRL"), f"{key}={said[key]}")
+    if solvent := re.search(r"\$(pcm|cosgms|svp)\b[^$\n]*", text, re.IGNORECASE):
+        record.remark_solvent(solvent[0].strip())
     return record

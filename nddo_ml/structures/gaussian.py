@@ -18,6 +18,7 @@ from nddo_ml.structures.record import Chunk, Lines, Record, shown, title, whole
 _FROM_CHECKPOINT = re.compile(r"geom\w*\s*[=(]\s*\(?[^)\s]*check", re.IGNORECASE)
 _BOHR = re.compile(r"units\s*[=(]\s*\(?[^)\s]*\b(au|bohr)\b", re.IGNORECASE)
 _AROUND = re.compile(r"(?<![\w=(,-])(charge|field)\b(?!\w)", re.IGNORECASE)  # background charges, an electric field
+_SOLVENT = re.compile(r"\bscrf\b[^\s]*", re.IGNORECASE)
 Section = tuple[int, list[str]]  # index of its first line, and its lines
 
 
@@ -92,7 +93,7 @@ def parse(chunk: Chunk) -> Record:
         ):
             values |= variables_of(lines, chunk.first + begin)
     rows = rows_of(body[1:heading], chunk.first + start + 1)
-    record = Record(molecule(rows, values, bohr=bool(_BOHR.search(text))))
+    record = Record(molecule(rows, values, bool(_BOHR.search(text)), freeze_codes=True))
     record.name = title(" ".join(sections[0][1])) if place else ""
     where = chunk.where(start)
     record.state("charge", whole(match[1], "the charge", where), where)
@@ -100,6 +101,10 @@ def parse(chunk: Chunk) -> Record:
     frozen = [line for _, lines in later for line in lines if re.fullmatch(r"\s*([BADLX]\s+)?(\d+\s+)+[FS]\b.*", line)]
     if frozen:
         record.remark("constraints", f"the constraint {shown(frozen[0].strip())} is not used; frozen atoms (-1) are")
+    if re.search(r"readiso", text, re.IGNORECASE):
+        record.remark("isotopes", "the isotopes after the molecule (ReadIsotopes) are not used; Iso= of an atom is")
+    if solvent := _SOLVENT.search(text):
+        record.remark_solvent(solvent[0])
     for note in chunk.notes:
         record.remark("jobs", note)
     return record

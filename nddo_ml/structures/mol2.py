@@ -18,6 +18,8 @@ from nddo_ml.structures.record import Chunk, Lines, Record, is_number, number, s
 
 _MOLECULE = "@<TRIPOS>MOLECULE"
 _TWO_LETTERS = {"Cl", "Br", "Na", "Li", "Si"}  # elements of force fields whose types are cl, br, …
+# Atoms without a bond, by Sybyl type: ions of salts
+_IONS = {"Li": 1, "Na": 1, "K": 1, "Mg": 2, "Ca": 2, "Zn": 2, "F": -1, "Cl": -1, "Br": -1, "I": -1}
 _NO_ATOMS = {"LP", "Du", "Du.C", "Any", "Hal", "Het", "Hev"}
 
 
@@ -124,7 +126,8 @@ def _state(
     """Formal charges where the file has them, else the sum of the atomic ones, else what types say."""
     formal = _formal(attributes)
     values = [float(a.charge.replace("D", "E")) for a in atoms if a.charge]
-    by_types = _by_types(atoms, bonds)
+    neutral = bool(values) and not any(values) and kind_of_charges != "NO_CHARGES"  # said of every atom
+    by_types = _by_types(atoms, bonds, ions=not neutral)
     if formal is not None:
         record.state("charge", formal, "the formal charges of UNITY_ATOM_ATTR")
     if values and any(values) and kind_of_charges != "NO_CHARGES":
@@ -138,7 +141,7 @@ def _state(
     elif by_types and formal is None:
         record.state("charge", by_types, "the types of the atoms")
         record.remark(
-            "types", f"the file has no charges; {signed(by_types)} follows from the types (N.4, O.co2, C.cat)"
+            "types", f"the file has no charges; {signed(by_types)} follows from the types (N.4, O.co2, C.cat, Na, Cl)"
         )
 
 
@@ -160,9 +163,13 @@ def _formal(attributes: Sequence[tuple[int, str]]) -> int | None:
     return sum(charges) if charges else None
 
 
-def _by_types(atoms: Sequence[_Atom], bonds: Sequence[Sequence[str]]) -> int:
-    """The charge that Sybyl types imply: ammonium N.4, guanidinium C.cat, and −1 for each group of O.co2 less one."""
+def _by_types(atoms: Sequence[_Atom], bonds: Sequence[Sequence[str]], ions: bool) -> int:
+    """The charge that Sybyl types imply: ammonium N.4, guanidinium C.cat, −1 for each group of O.co2 less one, and
+    with ``ions`` atoms that nothing is bonded to, where bonds are said."""
     total = sum(atom.type in ("N.4", "C.cat") for atom in atoms)
+    bonded = {index for bond in bonds for index in bond[1:3]}
+    if ions and (bonded or all(atom.type in _IONS for atom in atoms)):
+        total += sum(_IONS.get(atom.type, 0) for atom in atoms if atom.index not in bonded)
     types = {atom.index: atom.type for atom in atoms}
     oxygens: dict[str, int] = {}
     for bond in bonds:

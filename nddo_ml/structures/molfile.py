@@ -11,13 +11,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from nddo_ml.errors import InputError
-from nddo_ml.structures.charge_spin import CHARGE_KEYS, MULTIPLICITY_KEYS
+from nddo_ml.structures.charge_spin import CHARGE_KEYS, MULTIPLICITY_KEYS, SPIN_KEYS, UNPAIRED_KEYS
 from nddo_ml.structures.labels import Kind, kind, make_atoms, nuclide
 from nddo_ml.structures.record import Chunk, Lines, Record, number, shown, title, whole
 
 _OLD_CHARGES = {1: 3, 2: 2, 3: 1, 5: -1, 6: -2, 7: -3}  # column of the atom block; 4 is a doublet radical
 _UNPAIRED = {0: 0, 1: 0, 2: 1, 3: 2}  # of RAD: none, singlet, doublet, triplet
-_COUNTS = re.compile(r"V[23]000\s*$")
+_COUNTS = re.compile(r"\s*\d.*V[23]000\s*$")
 _QUERY = {"A", "Q", "X", "M", "L", "LP", "R", "R#", "*", "AH", "QH", "XH", "MH", "Pol", "ACE", "NON"}
 
 
@@ -43,7 +43,7 @@ def split(lines: Lines) -> Iterator[Chunk]:
             record, first, ended = [], lines.number + 1, False
             continue
         record.append(line)
-        if ended and _COUNTS.search(line):
+        if ended and _COUNTS.match(line):
             rest = record[-4:]
             yield Chunk(record[:-4], first)
             record, first, ended = rest, lines.number - len(rest) + 1, False
@@ -58,7 +58,7 @@ def parse(chunk: Chunk) -> Record:
     Raises:
         InputError: counts, atoms or properties that cannot be read, query atoms, no atoms.
     """
-    head = next((k for k, line in enumerate(chunk.lines) if _COUNTS.search(line)), 3)
+    head = next((k for k, line in enumerate(chunk.lines) if _COUNTS.match(line)), 3)
     if len(chunk.lines) <= head:
         raise InputError(f"{chunk.where(0)}: expected a mol file with a line of counts; got {len(chunk.lines)} lines")
     if "V3000" in chunk.lines[head]:
@@ -149,7 +149,7 @@ def _properties(chunk: Chunk, start: int, rows: range, atoms: list[_Atom]) -> No
         line, where = chunk.lines[start + k], chunk.where(start + k)
         match = re.match(r"M\s+(CHG|RAD|ISO)\b(.*)", line)
         if match is None:
-            if re.search(r"\b(CHG|RAD)\b", line):
+            if re.search(r"\b(CHG|RAD|ZCH)\b", line):
                 raise InputError(f"{where}: expected M  CHG or M  RAD at the beginning of the line; got {shown(line)}")
             continue
         if match[1] != "ISO" and not cleared:
@@ -157,7 +157,7 @@ def _properties(chunk: Chunk, start: int, rows: range, atoms: list[_Atom]) -> No
             for atom in atoms:
                 atom.charge = atom.radical = 0
         numbers = [whole(t, f"M {match[1]}", where) for t in match[2].split()]
-        if not numbers or len(numbers) < 1 + 2 * numbers[0] or numbers[0] < 0:
+        if not numbers or len(numbers) != 1 + 2 * numbers[0]:
             raise InputError(f"{where}: expected pairs of atom and value after their number; got {shown(line)}")
         for index, value in zip(numbers[1 : 1 + 2 * numbers[0] : 2], numbers[2 : 2 + 2 * numbers[0] : 2], strict=True):
             if not 1 <= index <= len(atoms):
@@ -232,6 +232,7 @@ def _atom_v3000(words: Sequence[str], where: str) -> _Atom:
     atom = _Atom(words[1], [number(w, where) for w in words[2:5]])
     for word in words[6:]:
         key, _, value = word.partition("=")
+        key = key.upper()
         if key in ("CHG", "RAD"):
             _set(atom, key, whole(value, key, where), where)
         elif key == "MASS":
@@ -289,5 +290,9 @@ def _data_items(record: Record, lines: Sequence[str]) -> None:
             record.state("charge", whole(value, f"<{key}>", "the data items"), f"the data item <{key}>")
         elif plain in MULTIPLICITY_KEYS:
             record.state("multiplicity", whole(value, f"<{key}>", "the data items"), f"the data item <{key}>")
+        elif plain in UNPAIRED_KEYS:
+            record.state("multiplicity", 1 + whole(value, f"<{key}>", "the data items"), f"the data item <{key}>")
+        elif plain in SPIN_KEYS:
+            record.atoms.info[key] = value  # what it means depends on the electrons
         elif plain in ("name", "title", "id") and not record.name:
             record.name = title(value)

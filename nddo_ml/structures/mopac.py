@@ -48,7 +48,7 @@ class _Fields:
 def looks_like(head: Sequence[str]) -> bool:
     """A first line of MOPAC's keywords."""
     first = next((line for line in head if line.strip() and not line.startswith("*")), "")
-    return _KEYWORDS.search(first) is not None
+    return _KEYWORDS.search(first) is not None and not first.lstrip().startswith("#")  # which begins Gaussian's route
 
 
 def split(lines: Lines) -> Iterator[Chunk]:
@@ -96,6 +96,8 @@ def parse(chunk: Chunk) -> Record:
     for word in keywords:
         if word.startswith(("GEO_DAT", "OLDGEO", "SETUP")):
             raise InputError(f"{chunk.where(0)}: {word} takes data from another file, which is not read")
+        if re.fullmatch(r"SYM(M\w*)?", word):
+            raise InputError(f"{chunk.where(0)}: coordinates that follow from others ({word}) are not understood")
     rows = _rows(chunk, head)
     if not rows:
         raise InputError(f"{chunk.where(min(head, len(chunk.lines)) - 1)}: expected atoms after the title; got none")
@@ -253,6 +255,8 @@ def _state(record: Record, keywords: Sequence[str], chunk: Chunk) -> None:
             named = True
         elif _NOT_USED.fullmatch(word):
             record.remark("keyword", f"MOPAC's {word} is not used")
+        elif key == "EPS":
+            record.remark("solvent", f"{word} is for `nddo-ml mopac`; other commands take --solvent")
     for word in keywords:
         key, _, value = word.partition("=")
         if key == "MS" and not named:

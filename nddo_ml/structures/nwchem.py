@@ -70,6 +70,8 @@ def parse(chunk: Chunk) -> Record:
     _state(chunk, record, [(k, text) for k, text in rest if k <= task])
     if any(_first(text) in ("charge", *_MULTIPLICITY) for k, text in rest if k > task):
         record.remark("jobs", f"{chunk.where(task)}: what is said after the geometry's first task is not read")
+    if solvent := next((text for _, text in rest if _first(text) in ("cosmo", "smd")), None):
+        record.remark_solvent(solvent)
     if any(_first(text) == "constraints" or "actlist" in text.lower() for _, text in rest):
         record.remark("constraints", "the constraints of the NWChem input are not used")
     return record

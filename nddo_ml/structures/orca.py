@@ -19,6 +19,7 @@ from nddo_ml.units import BOHR_ANGSTROM
 _STAR = re.compile(r"\s*\*\s*(\w+)\s+([+-]?\d+)\s+([+-]?\d+)\s*(.*?)\s*", re.ASCII)
 _BEGIN = re.compile(r"\s*\*\s*\w|\s*%\s*coords", re.IGNORECASE)
 _AROUND = re.compile(r"^\s*%\s*pointcharges|\befield\b", re.IGNORECASE)
+_SOLVENT = re.compile(r"^\s*!.*?\b(alpb|cpcmx?|smd|c-pcm|ddcosmo)\b|^\s*%\s*cpcm\b", re.IGNORECASE)
 _TYPES = ("xyz", "xyzfile", "int", "internal", "gzmt", "gzmtfile", "pdbfile")
 
 
@@ -72,6 +73,8 @@ def parse(chunk: Chunk) -> Record:
     for note in chunk.notes:
         record.remark("jobs", note)
     _constraints(record, "\n".join(chunk.lines))
+    if solvent := next((found for line in chunk.lines if (found := _SOLVENT.search(line))), None):
+        record.remark_solvent(solvent[0].strip())
     return record
 
 
@@ -127,6 +130,8 @@ def _atoms(chunk: Chunk, lines: range, kind: str, bohr: bool) -> Atoms:
         return _internal(rows, bohr)
     atoms = molecule(rows, bohr=bohr)
     for k, line in enumerate(line for line in (chunk.lines[j] for j in lines) if line.strip()):
+        if re.search(r"\bZ\s*=", line):
+            raise InputError(f"atom {k}: a nucleus with a charge of its own ({shown(line.strip())}) is not understood")
         mass = re.search(r"\bM\s*=\s*([\d.]+)", line)
         if mass is not None:
             masses = atoms.get_masses()

@@ -164,10 +164,11 @@ def _by_letter(letters: str, where: str) -> Kind:
 def _first_locations(atoms: Sequence[_Atom]) -> tuple[list[_Atom], set[str]]:
     """Atoms without a letter, and those of the first letter of their residue; the letters left out."""
     first: dict[str, str] = {}
+    plain = {(atom.place, atom.name) for atom in atoms if not atom.alternate}
     for atom in atoms:
-        if atom.alternate:
+        if atom.alternate and (atom.place, atom.name) not in plain:  # beside one without a letter it is the second
             first.setdefault(atom.place, atom.alternate)
-    kept = [a for a in atoms if not a.alternate or a.alternate == first[a.place]]
+    kept = [a for a in atoms if not a.alternate or ((a.place, a.name) not in plain and a.alternate == first[a.place])]
     return kept, {a.alternate for a in atoms} - {a.alternate for a in kept}
 
 
@@ -209,4 +210,9 @@ def _cell(record: Record, chunk: Chunk) -> None:
         except (AssertionError, ValueError, ZeroDivisionError, FloatingPointError):
             raise InputError(f"{chunk.where(k)}: expected a cell; got {shown(line[:54], 60)}") from None
         record.atoms.pbc = True
+        group = " ".join(line[55:66].split())
+        if group not in ("", "P 1", "P1"):
+            record.remark(
+                "symmetry", f"the symmetry of CRYST1 ({group}) is not used: the cell holds the file's atoms only"
+            )
         return

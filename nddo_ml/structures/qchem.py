@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 from nddo_ml.errors import InputError
 from nddo_ml.structures.coordinates import CHARGE_AND_MULTIPLICITY, molecule, rows_of, variables_of
@@ -60,7 +61,9 @@ def parse(chunk: Chunk) -> Record:
     match = CHARGE_AND_MULTIPLICITY.fullmatch(first)
     if match is None:
         raise InputError(f"{chunk.where(start + 1)}: expected charge and multiplicity; got {shown(first)}")
-    inner = [k for k in body[1:] if not _is_fragment_line(chunk.lines[k])]
+    dividers = [k for k in body if chunk.lines[k].strip().startswith("--")]
+    heads = [after for k, after in pairwise(body) if k in dividers]  # of fragments: charge and multiplicity
+    inner = [k for k in body[1:] if k not in dividers and k not in heads]
     values = [k for k in inner if "=" in chunk.lines[k] and re.match(r"\s*[A-Za-z]\w*\s*=", chunk.lines[k])]
     rows = [row for k in inner if k not in values for row in rows_of([chunk.lines[k]], chunk.first + k)]
     variables = {n: v for k in values for n, v in variables_of([chunk.lines[k]], chunk.first + k).items()}
@@ -68,17 +71,24 @@ def parse(chunk: Chunk) -> Record:
     record = Record(molecule(rows, variables, bohr))
     where = chunk.where(body[0])
     record.state("charge", whole(match[1], "the charge", where), where)
-    parts = [found for k in body[1:] if (found := CHARGE_AND_MULTIPLICITY.fullmatch(chunk.lines[k]))]
-    if parts:
-        record.state("charge", sum(int(part[1]) for part in parts), "the sum of the fragments' charges")
+    if heads:
+        record.state("charge", sum(_fragment_charge(chunk, k) for k in heads), "the sum of the fragments' charges")
     record.state("multiplicity", whole(match[2], "the multiplicity", where), where)
     for note in chunk.notes:
         record.remark("jobs", note)
     if re.search(r"^\s*\$opt\b", text, re.IGNORECASE | re.MULTILINE):
         record.remark("constraints", "the constraints of $opt are not used")
+    if re.search(r"^\s*\$isotopes\b", text, re.IGNORECASE | re.MULTILINE):
+        record.remark("isotopes", "the isotopes of $isotopes are not used")
+    if solvent := re.search(r"^\s*(solvent_method\b.*|\$(solvent|smx|pcm)\b)", text, re.IGNORECASE | re.MULTILINE):
+        record.remark_solvent(" ".join(solvent[1].split()))
     return record
 
 
-def _is_fragment_line(line: str) -> bool:
-    """Lines between fragments: --, and each one's charge and multiplicity."""
-    return line.strip().startswith("--") or CHARGE_AND_MULTIPLICITY.fullmatch(line) is not None
+def _fragment_charge(chunk: Chunk, k: int) -> int:
+    match = CHARGE_AND_MULTIPLICITY.fullmatch(chunk.lines[k])
+    if match is None:
+        raise InputError(
+            f"{chunk.where(k)}: expected a fragment's charge and multiplicity; got {shown(chunk.lines[k])}"
+        )
+    return whole(match[1], "the charge", chunk.where(k))

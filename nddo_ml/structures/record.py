@@ -48,6 +48,10 @@ class Record:
         """Note a sentence for standard error, told once a source for each kind."""
         self.remarks.append((kind, sentence))
 
+    def remark_solvent(self, said: str) -> None:
+        """Name a solvent that the input puts around its molecule: a model's, and nothing that a structure has."""
+        self.remark("solvent", f"the solvent of the input ({shown(said)}) is not used; --solvent is")
+
     def remark_hydrogens(self, orders: Sequence[float | None]) -> None:
         """Name the first atom that lacks hydrogens by its sum of bond orders (None: not known); a record of several
         atoms without any bond says nothing of them."""

@@ -6,6 +6,7 @@ import bz2
 import gzip
 import io
 import lzma
+import os
 import re
 import sys
 from collections.abc import Callable, Generator, Iterator
@@ -88,6 +89,8 @@ def opened(source: Source) -> Iterator[io.BufferedReader]:
         reason = getattr(error, "strerror", None) or str(error)
         raise error if isinstance(error, InputError) else InputError(f"{path}: cannot be read: {reason}") from None
     with file:
+        if path.is_block_device() or (path.is_char_device() and not file.isatty() and not path.samefile(os.devnull)):
+            raise InputError(f"{path}: expected a structure file; there is a device")
         yield _decompressed(file, source)
 
 

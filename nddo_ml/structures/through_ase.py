@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ase.data import chemical_symbols
+
 from nddo_ml.errors import InputError
 from nddo_ml.structures.record import Record, shown, whole
 
@@ -32,6 +34,8 @@ _PROGRAMS = {"py", "html", "pov", "x3d", "eps", "png", "gif", "mp4", "gpw", "mys
 # Formats that are read elsewhere in this package, charges included; what is not read there is damaged
 _OWN = {"xyz", "extxyz", "sdf", "mol", "proteindatabank", "gaussian-in", "gamess-us-in", "nwchem-in"}
 _KEEPS = {"json", "db", "traj", "extxyz", "bundletrajectory"}  # formats of ASE itself: arrays and info come along
+# A type symbol such as O2- in a row of a CIF
+_ION = re.compile(r"^\s*(?:\S+\s+)?([A-Z][a-z]?(?:\d[+-]|[+-]\d?))\s+\S+\s", re.MULTILINE)
 _MAX_ATOMS = 10_000_000
 # Counts that a reader trusts before it reads on, by format: the line, and which of its numbers
 _COUNTS = {"gen": (0, slice(0, 1)), "cube": (2, slice(0, 1)), "vasp": (6, slice(None)), "vasp5": (5, slice(None))}
@@ -63,12 +67,16 @@ def read(data: bytes, text: str | None, name: str) -> Iterator[Record]:
         raise InputError("expected a structure in a format that is known; this one is not")
     if text is not None:
         _check_counts(fmt, text)
+        _check_flavour(fmt, text)
     if fmt == "turbomole" and (unit := re.search(r"^[ \t]*\$coord[ \t]+(\w.*)", text or "", re.MULTILINE)):
         raise InputError(f"expected $coord in bohr; got {shown(unit[1])}")
     said = _SAYS.search(text) if text is not None and fmt not in _KEEPS else None
+    ions = sorted(set(_ION.findall(text or ""))) if fmt == "cif" else []
     for atoms in _iterate(fmt, data, text, name):
         _check_occupancy(atoms)
         record = Record(atoms)
+        if ions:
+            record.remark("charge", f"the charges of the elements ({', '.join(ions[:3])}) are not used")
         stated = _state(record, fmt, text or "")
         if said is not None and not stated and not atoms.has("initial_charges") and not atoms.has("initial_magmoms"):
             record.remark("charge", f"read through ASE ({fmt}), which drops {shown(said[0].strip(), 60)}: not used")
@@ -145,6 +153,19 @@ def _check_counts(fmt: str, text: str) -> None:
         counts = [int(w[:20]) for w in lines[k].split()[which] if re.fullmatch(r"\d+", w, re.ASCII)]
         if sum(counts) > min(len(text), _MAX_ATOMS):
             raise InputError(f"line {k + 1}: expected the numbers of atoms; got {shown(lines[k].strip())}, too many")
+
+
+def _check_flavour(fmt: str, text: str) -> None:
+    """Refuse by name what ASE takes for a format and cannot read."""
+    if fmt in ("cif", "mmcif") and re.search(r"^_atom_site\.", text, re.MULTILINE):
+        raise InputError("expected a CIF of a crystal; this is mmCIF (PDBx), which is not read")
+    lines = text.split("\n", 6)
+    if fmt == "vasp" and len(lines) > 5 and re.fullmatch(r"[\s\d]+", lines[5]):
+        unknown = [word for word in lines[0].split() if re.split(r"[_/.]", word)[0] not in chemical_symbols]
+        if unknown or not lines[0].split():
+            raise InputError(
+                f"expected the elements in line 6 or, as VASP 4 has them, in line 1; got {shown(lines[0])}"
+            )
 
 
 def reason(error: Exception) -> str:

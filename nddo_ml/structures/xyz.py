@@ -31,7 +31,7 @@ _SAID = re.compile(
 _HINT = re.compile(
     r"charge|chrg|multiplic|spin|uhf|2s\+1|\b(an|cat)?ions?\b|radical|singlet|doublet|triplet|quartet", re.IGNORECASE
 )
-_TWO_NUMBERS = re.compile(r"\s*[+-]?\d+\s+\d+\s*")
+_NUMBERS = re.compile(r"\s*([+-]?\d+\s+\d+|[+-]\d+)\s*")  # a charge, perhaps with a multiplicity
 _UNIT_KEYS = ("unit", "units", "length_unit", "length_units")
 _OTHER_UNITS = re.compile(r"bohrs?|a\.?u\.?|atomic(?:[ _]units?)?|nm|nanomet\w+|pm|picomet\w+", re.IGNORECASE)
 _BOHR = re.compile(r"\b(bohrs?|(in|all) atomic units)\b", re.IGNORECASE)
@@ -268,7 +268,7 @@ def _use_bare_words(record: Record, bare: list[str], extended: bool) -> None:
     rest = _SAID.sub(" ", text)
     if _HINT.search(rest):
         record.remark("comment", f"the comment {shown(rest.strip(), 60)} is no charge and no spin: not used")
-    elif _TWO_NUMBERS.fullmatch(text):
+    elif _NUMBERS.fullmatch(text):
         record.remark("comment", f"the comment {shown(text)} is not used; write charge=… multiplicity=…")
     if said := _BOHR.search(text):
         record.remark("units", f"the comment says {shown(said[0])}, which is not used: xyz files are read in Å")

@@ -22,6 +22,8 @@ from nddo_ml.models.open import open_model
 from nddo_ml.systems import Systems
 from nddo_ml.workflows.followed import Densities, changes_between
 
+_OF_ASE = {"atoms", "label", "directory", "restart", "ignore_bad_restart_file"}  # options that every calculator takes
+
 
 class NDDOCalculator(Calculator):
     """Energy, forces, dipole and charges of an ASE ``Atoms`` from a model; stress and per-atom stresses
@@ -34,6 +36,7 @@ class NDDOCalculator(Calculator):
         device: where to compute.
         environment: what surrounds the molecule, or a function that says it of an ``Atoms``; beside what
             :meth:`embed` was given.
+        kwargs: options that all of ASE's calculators have, such as ``label``; any other is an InputError.
 
     Each call starts from the densities of the last ones when the molecule is the same, its charge and
     multiplicity included (:class:`nddo_ml.workflows.followed.Densities`).
@@ -53,6 +56,10 @@ class NDDOCalculator(Calculator):
         environment: Environment | Callable[[Atoms], Environment | None] | None = None,
         **kwargs: Any,
     ) -> None:
+        if unknown := sorted(kwargs.keys() - _OF_ASE):
+            raise InputError(
+                f"expected model, charge, multiplicity, device or environment; there is no option {unknown[0]!r}"
+            )
         super().__init__(**kwargs)
         self.implemented_properties = ["energy", "free_energy", "forces", "dipole", "charges", "energies"]
         model = open_model(model) if isinstance(model, str | Path) else model

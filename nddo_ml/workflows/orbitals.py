@@ -24,6 +24,7 @@ from nddo_ml.models.nddo import NDDO
 from nddo_ml.systems import Systems
 from nddo_ml.workflows.second_derivatives import given
 
+MOST_POINTS = 10**8  # of a grid
 _POINTS = 20_000  # in space, worked on at once
 
 
@@ -132,12 +133,14 @@ def grid_around(positions: np.ndarray, spacing: float, margin: float) -> tuple[n
     """Points [n, 3] of a box around positions, z fastest, and how many there are along each axis; Å.
 
     Raises:
-        InputError: a spacing that is not positive.
+        InputError: a spacing that is not positive, or needs more points than memory holds.
     """
     if not spacing > 0:
         raise InputError(f"the spacing of a grid must be positive; got {spacing} Å")
     low, high = positions.min(axis=0) - margin, positions.max(axis=0) + margin
     nx, ny, nz = (int(n) for n in np.ceil((high - low) / spacing) + 1)
+    if nx * ny * nz > MOST_POINTS:
+        raise InputError(f"expected a grid of at most {MOST_POINTS:.0e} points; {spacing} Å needs {nx * ny * nz:.1e}")
     axes = [low[k] + spacing * np.arange(n) for k, n in enumerate((nx, ny, nz))]
     return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3), (nx, ny, nz)
 

@@ -77,8 +77,12 @@ def relax(atoms: Atoms, calculator: Calculator, *, cell: bool = True, force: flo
     """A copy with relaxed positions and, where asked, cell; forces (and the cell's) below ``force`` eV/Å.
 
     Raises:
+        InputError: a calculator without stress, where the cell is to be relaxed.
         RelaxationError: not reached within ``steps``.
     """
+    if cell and "stress" not in calculator.implemented_properties:
+        name = getattr(getattr(calculator, "model", None), "name", type(calculator).__name__)
+        raise InputError(f"expected a model that knows periodic cells and their stress; {name} does not")
     from ase.filters import FrechetCellFilter
     from ase.optimize import BFGS
 

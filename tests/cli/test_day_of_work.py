@@ -47,7 +47,13 @@ def test_a_molden_file_is_of_one_molecule(water, tmp_path, capsys):
     assert text.startswith("[Molden Format]")
     assert text.count("vibration ") == 3
     assert call("frequencies", water, "--relax", "--modes", modes) == 2
-    assert "expected one molecule" in " ".join(capsys.readouterr().err.split())
+    assert "expected one structure" in " ".join(capsys.readouterr().err.split())
+    for option in ("--molden", "--cube"):  # before any work
+        assert call("orbitals", water, option, modes.with_suffix(".orbitals")) == 2
+        out, err = capsys.readouterr()
+        assert "expected one structure" in " ".join(err.split())
+        assert not out
+    assert not list(tmp_path.glob("*.part"))
 
 
 @pytest.mark.parametrize("wrong", ["0", "400:300:10", "warm", "1:2"])

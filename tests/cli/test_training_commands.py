@@ -160,3 +160,17 @@ def test_surface(tmp_path, capsys):
 def test_surface_refuses_slabs_of_unlike_faces(capsys):
     assert call("surface", DATA / "mlearn_si" / "model.pt", "--layers", "8") == 2
     assert "6, 10, 14, … layers" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("kept", "words"), [(True, "goes on from there"), (False, "there is no checkpoint yet")])
+def test_an_interrupted_training_says_what_is_left(data, kept, words, tmp_path, monkeypatch, capsys):
+    def interrupted(*given, **options):
+        (tmp_path / "run").mkdir()
+        if kept:
+            (tmp_path / "run" / "checkpoint.pt").write_bytes(b"")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("nddo_ml.training.run.train", interrupted)
+    (tmp_path / "c.toml").write_text(CONFIG)
+    assert call("train", tmp_path / "c.toml", "--train", data, "--output", tmp_path / "run") == 130
+    assert words in " ".join(capsys.readouterr().err.split())

@@ -158,6 +158,10 @@ def test_weights_in_the_files_order(tmp_path):
             lambda d: (d / "weights.014.data").write_text("1.0\nx\n"),
             r"line 2: expected a number first; got 'x'",
         ),
+        (
+            lambda d: (d / "weights.014.data").write_text("1.0\n1_0\n"),
+            r"line 2: expected a number first; got '1_0'",
+        ),
         (lambda d: _append(d, "nnp_type 3G-HDNNP"), r"second and fourth generation can be read; got '3G-HDNNP'"),
         (lambda d: _append(d, "nnp_type 4G-HDNNP"), r"expected global_hidden_layers_electrostatic"),
         (

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from places import ROOT
 from small_jobs import structures
 
 from nddo_ml.cli import common
+from nddo_ml.structures.read import read_structures
 
 
 @pytest.mark.parametrize("suffix", ["xyz", "extxyz", "traj", "db"])
@@ -89,3 +91,34 @@ def test_one_output_that_fails_does_not_take_the_others(tmp_path, monkeypatch, c
     monkeypatch.setattr(common, "load_model", lambda *given, **options: silent)
     assert call("energy", source, "--output", tmp_path / "out.traj", "--json", tmp_path / "out.json") == 0
     assert len(read(tmp_path / "out.traj", ":")) == 3
+
+
+HYDROXIDE = "2\ncharge=-1\nO 0 0 0\nH 0 0 0.97\n"
+DEUTERIDE = "2\ncharge=-1\nO 0 0 0\nD 0 0 0.97\n"
+OXYGEN = "2\nmultiplicity=3\nO 0 0 0\nO 0 0 1.2\n"
+
+
+@pytest.mark.parametrize("suffix", ["xyz", "traj", "db", "sdf", "mol", "com"])
+@pytest.mark.parametrize(("text", "charge", "multiplicity"), [(HYDROXIDE, -1, 1), (OXYGEN, 0, 3)])
+def test_charge_and_multiplicity_come_back(text, charge, multiplicity, suffix, tmp_path):
+    (tmp_path / "in.xyz").write_text(text)
+    assert call("energy", tmp_path / "in.xyz", "-o", tmp_path / f"out.{suffix}") == 0
+    (found,) = read_structures(tmp_path / f"out.{suffix}")
+    assert (found.charge, found.multiplicity) == (charge, multiplicity)
+
+
+@pytest.mark.filterwarnings("default:.*has no place for")
+@pytest.mark.parametrize(
+    ("text", "suffix", "lost"),
+    [
+        (HYDROXIDE, "gen", ["the charge -1"]),
+        (OXYGEN, "pdb", ["the multiplicity 3"]),
+        (DEUTERIDE, "pdb", ["isotopes"]),
+        (DEUTERIDE, "cif", ["the charge -1", "isotopes"]),
+    ],
+)
+def test_what_a_format_has_no_place_for_is_said(text, suffix, lost, tmp_path, capsys):
+    (tmp_path / "in.xyz").write_text(text)
+    assert call("energy", tmp_path / "in.xyz", "-o", tmp_path / f"out.{suffix}") == 0
+    said = " ".join(capsys.readouterr().err.split())
+    assert re.findall(r"this format has no place for ([^:]*): not written", said) == lost

@@ -1,6 +1,7 @@
 """The journal of finished pieces."""
 
 import os
+import resource
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,48 @@ def test_a_journal_of_other_settings_or_another_file_is_refused_and_stays(tmp_pa
     with pytest.raises(InputError, match="got another file, which stays"):
         Journal(path, {})
     assert path.read_text() == "my notes\nof today\n"
+
+
+def test_a_journal_without_results_is_in_nobodys_way(tmp_path):
+    with Journal(tmp_path / "out.part", {"model": "AM1"}):
+        pass
+    with Journal(tmp_path / "out.part", {"model": "PM6"}) as journal:
+        journal.append("a", [{}])
+    with pytest.raises(InputError, match="with model 'PM6'; this run has 'AM1'"):
+        Journal(tmp_path / "out.part", {"model": "AM1"})
+
+
+@pytest.mark.parametrize("finished", [False, True])
+def test_a_run_that_fails_leaves_its_journal_where_something_was_finished(finished, tmp_path):
+    def fail() -> None:
+        with Journal(tmp_path / "out.part", {}) as journal:
+            if finished:
+                journal.append("a", [{}])
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail()
+    assert (tmp_path / "out.part").exists() == finished
+
+
+def test_long_settings_are_shortened(tmp_path):
+    with Journal(tmp_path / "out.part", {"values": [0.1 * k for k in range(2000)]}) as journal:
+        journal.append("a", [{}])
+    with pytest.raises(InputError, match=r"with values \[0.0, 0.1.*…; this run has") as refused:
+        Journal(tmp_path / "out.part", {"values": [0.2 * k for k in range(2000)]})
+    assert len(str(refused.value)) < 500
+
+
+def test_no_room_for_the_first_line_is_a_sentence(tmp_path):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, hard))
+    try:
+        with pytest.raises(InputError, match=r"out.part: expected room for results"):
+            Journal(tmp_path / "out.part", {"model": "AM1"})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    with Journal(tmp_path / "out.part", {"model": "AM1"}) as journal:  # what was written of it does no harm
+        assert len(journal) == 0
 
 
 def test_a_file_is_whole_or_as_it_was(tmp_path):

@@ -13,6 +13,7 @@ from fake_model import MorseModel
 from places import ROOT, TESTS
 from small_jobs import structures
 
+from nddo_ml import InputError
 from nddo_ml.cli import common
 from nddo_ml.results import pool
 
@@ -55,6 +56,13 @@ def test_a_cluster_without_workers_is_not_waited_for_for_ever(tmp_path, monkeypa
         command = ["energy", source, "--json", tmp_path / "o.json", "--scheduler", cluster.scheduler_address]
         assert call(*command) == 2
     assert "there have been none for 2 s" in " ".join(capsys.readouterr().err.split())
+
+
+def test_an_address_that_nothing_answers_at_is_named(monkeypatch):
+    pytest.importorskip("distributed")
+    monkeypatch.setattr(pool, "ANSWER", 0.3)
+    with pytest.raises(InputError, match=r"nothing answers at '127.0.0.1:9'"):
+        list(pool.work(abs, [1], pool.Resources(scheduler="127.0.0.1:9")))
 
 
 @pytest.fixture

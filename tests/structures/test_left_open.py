@@ -10,6 +10,7 @@ from nddo_ml.structures.read import read_structures
 REMARKED = [
     ("a.mop", "PM6 BIRADICAL\nx\n\nO 0 0 0\nO 0 0 1.2\n", 0, 1, "BIRADICAL is not used"),
     ("a.mop", "PM6 FIELD=(1,0,0) CHARGE=-1\nx\n\nO 0 0 0\nH 0 0 1\n", -1, 1, "FIELD=(1,0,0) is not used"),
+    ("a.mop", "PM6 EPS=78.4 CHARGE=-1\nx\n\nO 0 0 0\nH 0 0 1\n", -1, 1, "EPS=78.4 is for `nddo-ml mopac`; other"),
     ("a.pdb", "HETATM    1  O   HOH A   1       0.000   0.000   0.000\nEND\n", 0, 1, "without hydrogens (HOH A   1"),
     ("a.mol", "x\n\n\n  1  0  0  0  0  0  0  0  0  0999 V2000\n    0.0000    0.0000    0.0000 O   0  0\nM  END\n", 0, 1,
      "atom 0 (O) has no bonds; no hydrogens are added"),

@@ -162,3 +162,9 @@ def test_geometric_finds_the_minimum(tmp_path):
     path = run_optimizer(customengine=engine, input=str(tmp_path / "input"), check=1, verbose=0)
     atoms.positions = path.xyzs[-1]
     assert_am1_minimum(atoms)
+
+
+def test_a_misspelt_option_is_named():
+    with pytest.raises(InputError, match="there is no option 'multplicity'"):
+        NDDOCalculator("AM1", multplicity=3)
+    assert NDDOCalculator("AM1", multiplicity=3, label="oxygen").label == "oxygen"
