@@ -19,6 +19,8 @@ OUT ?= runs/demo
 VIEWER ?= runs/viewer/node_modules/3dmol/build/3Dmol-min.js
 CLOSED := aspirin azulene benzene caffeine ethanol glycine_zwitterion hexatriene ibuprofen nicotine water
 OPEN := acetate benzyl_radical methylammonium oxygen_triplet tempo_radical
+# A process a core, each with one thread: most tests are too small for threads to share; who needs several sets them.
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 8 --dist worksteal
 RECIPE := pyproject.toml constraints.txt setup.py $(wildcard nddo_ml/core/csrc/* bp_descriptors/csrc/*)
 
 .PHONY: demo test test-all test-lowest coverage lint docs gallery bench studies clean
@@ -42,18 +44,19 @@ demo: $(VENV)/.installed
 	@echo "figures: demo/parity.png, demo/ethanol_bond.png, demo/water_dimer.png"
 
 test: lint
-	$(BIN)/python -m pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 test-all: lint
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 # Newer packages than these warn of things that older ones of the same environment still do: warnings are no errors here.
+test-lowest: BIN := $(LOWEST)/bin
 test-lowest: $(LOWEST)/.installed
-	$(LOWEST)/bin/python -m pytest -m "not slow" -o filterwarnings=default
+	$(PYTEST) -m "not slow" -o filterwarnings=default
 
 # In htmlcov/index.html by line. Kernels that numba compiles are not seen by Python's tracing and are left out.
 coverage: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -m "not slow" --cov --cov-report=html --cov-report=term
+	$(PYTEST) -m "not slow" --cov --cov-report=html --cov-report=term
 
 docs: $(VENV)/.installed-docs
 	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going -j auto -b html docs docs/_build/html

@@ -66,17 +66,7 @@ def default_functions(
     symbols = _symbols(elements)
     if size not in SIZES:
         raise ValueError(f"size must be one of {', '.join(SIZES)}; got {size!r}")
-    first = 1.6 * min(float(covalent_radii[atomic_numbers[s]]) for s in symbols)
-    if closest is not None:
-        if not closest > 0.0:
-            raise ValueError(f"closest must be a positive distance; got {closest}")
-        first = min(first, closest)
-    if angular_cutoff is None:
-        angular_cutoff = min(cutoff, max(0.62 * cutoff, 2.0 * first))
-    if not min(cutoff, angular_cutoff) > 1.2 * first:
-        raise ValueError(
-            f"the cut-offs of {', '.join(symbols)} must exceed {1.2 * first:.2f} Å; got {cutoff} and {angular_cutoff}"
-        )
+    first, angular_cutoff = _reach(symbols, cutoff, angular_cutoff, closest)
     n_radial, n_shells, zetas = SIZES[size]
     weighted = len(symbols) > 6 if weighted_angular is None else weighted_angular
     couples: list[tuple[str, ...]] = [()] if weighted else list(combinations_with_replacement(symbols, 2))
@@ -100,6 +90,24 @@ def default_functions(
                 for lambda_ in (-1.0, 1.0)
             ]
     return functions
+
+
+def _reach(
+    symbols: Sequence[str], cutoff: float, angular_cutoff: float | None, closest: float | None
+) -> tuple[float, float]:
+    """Where the grids begin, and the angular cut-off, Å."""
+    first = 1.6 * min(float(covalent_radii[atomic_numbers[s]]) for s in symbols)
+    if closest is not None:
+        if not closest > 0.0:
+            raise ValueError(f"closest must be a positive distance; got {closest}")
+        first = min(first, closest)
+    if angular_cutoff is None:
+        angular_cutoff = min(cutoff, max(0.62 * cutoff, 2.0 * first))
+    if not min(cutoff, angular_cutoff) > 1.2 * first:
+        raise ValueError(
+            f"the cut-offs of {', '.join(symbols)} must exceed {1.2 * first:.2f} Å; got {cutoff} and {angular_cutoff}"
+        )
+    return first, angular_cutoff
 
 
 def _symbols(elements: Sequence[str]) -> list[str]:

@@ -1,7 +1,8 @@
 """Runs of the command line that are killed at random moments: one program that forks, so that imports are paid once.
 
-Called as ``python killing.py JSON``: commands with a file that grows as they work, signals and waiting times. Every
-command is started for each signal and once more to its end; exit codes come back as JSON, what was said on stderr.
+Called as ``python killing.py JSON``: a command that is left alone, and one with a file that grows as it works, signals
+and waiting times, which is started for each signal and once more to its end. Exit codes of all come back as JSON, what
+was said on stderr.
 """
 
 import json
@@ -9,6 +10,7 @@ import os
 import signal
 import sys
 import time
+from importlib import import_module
 from pathlib import Path
 
 
@@ -18,18 +20,21 @@ def main() -> None:
     from nddo_ml.cli import main as command_line
     from nddo_ml.results import run
 
+    for name in ("ase.constraints", "ase.io.extxyz", "pydantic", "typer", f"nddo_ml.cli.{plan['command'][0]}"):
+        import_module(name)
     run.CHUNK_PAIRS = plan.get("pairs", run.CHUNK_PAIRS)
     if plan.get("pause") is not None:
         common.load_model = slow_model(plan["pause"])
     codes = []
-    for number, wait in [*plan["signals"], (None, 0.0)]:
+    starts = [(plan["command"], number, wait) for number, wait in [*plan["signals"], (None, 0.0)]]
+    for command, number, wait in [(plan["undisturbed"], None, 0.0), *starts]:
         sys.stdout.flush()
         child = os.fork()
         if child == 0:
             signal.signal(signal.SIGINT, signal.default_int_handler)
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
             try:
-                command_line(plan["command"])
+                command_line(command)
             except SystemExit as left:
                 os._exit(int(left.code or 0))
             os._exit(0)

@@ -3,10 +3,13 @@
     python tests/mutate.py                 # all faults of mutations.toml
     python tests/mutate.py virial helium   # those whose names contain one of the words
     python tests/mutate.py --workers 4
+    python tests/mutate.py --journal FILE  # goes on where it was interrupted
 
 A fault is a text that occurs once in the sources and what stands there instead. It is killed when a test fails with it
 that passes without it, and survives when all pass or are skipped; anything else (a test that cannot be collected, say)
-is an error. The exit code is 1 unless all are killed.
+is an error. The exit code is 1 unless all are killed. Faults in C come last, since each compiles the libraries twice.
+
+A journal has a line a fault that was killed, which is not tried again unless it, its source or its tests have changed.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ import tomllib
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cache, partial
+from hashlib import sha256
 from importlib import import_module
 from multiprocessing import Process, get_context
 from pathlib import Path
@@ -44,6 +48,13 @@ class Fault:
     new: str
     tests: tuple[str, ...]
 
+    def key(self) -> str:
+        """Of what it is, where it is put and who must notice."""
+        noticing = {ROOT / test.partition("::")[0] for test in self.tests}
+        files = [self.file(ROOT), *sorted(noticing)]
+        texts = [path.read_text() for path in files if path.is_file()]
+        return sha256("\0".join([self.old, self.new, *self.tests, *texts]).encode()).hexdigest()[:16]
+
     def file(self, tree: Path) -> Path:
         """The only source file that holds the text, once."""
         sources = [p for package in PACKAGES for p in sorted((tree / package).rglob("*")) if p.suffix in SOURCES]
@@ -57,7 +68,8 @@ def faults(words: list[str]) -> list[Fault]:
     """Those of the table whose names contain one of the words; all without words."""
     table = tomllib.loads((Path(__file__).parent / "mutations.toml").read_text())["fault"]
     made = [Fault(f["name"], f["old"], f["new"], tuple(f["tests"])) for f in table]
-    return [f for f in made if not words or any(word in f.name for word in words)]
+    chosen = [f for f in made if not words or any(word in f.name for word in words)]
+    return sorted(chosen, key=lambda fault: fault.file(ROOT).suffix != ".py")
 
 
 class Bench:
@@ -153,13 +165,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("words", nargs="*", help="parts of the names of faults")
     parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--journal", type=Path, default=Path(os.devnull), help="the faults that were killed so far")
     arguments = parser.parse_args()
     chosen = faults(arguments.words)
-    for fault in chosen:
-        fault.file(ROOT)
+    before = set(arguments.journal.read_text().splitlines()) if arguments.journal.exists() else set()
+    keys = {fault: fault.key() for fault in chosen}
+    left = [fault for fault in chosen if keys[fault] not in before]
     bad = 0
-    with TemporaryDirectory() as folder, ProcessPoolExecutor(arguments.workers, get_context("fork"), preload) as pool:
-        for fault, (result, took) in zip(chosen, pool.map(partial(outcome, folder), chosen), strict=True):
+    with (
+        TemporaryDirectory() as folder,
+        ProcessPoolExecutor(arguments.workers, get_context("fork"), preload) as pool,
+        arguments.journal.open("a") as journal,
+    ):
+        for fault, (result, took) in zip(left, pool.map(partial(outcome, folder), left), strict=True):
+            if result == "killed":
+                print(keys[fault], file=journal, flush=True)
             bad += result != "killed"
             print(f"{result:9s} {took:6.0f} s  {fault.name}", flush=True)
     print(f"{len(chosen) - bad} of {len(chosen)} killed")

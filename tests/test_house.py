@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import tomllib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -56,15 +57,30 @@ def test_models_are_asked_what_they_can_do_not_which_they_are() -> None:
 
 @pytest.mark.parametrize("folder", [*PACKAGES, "benchmarks", "examples", "recipes"])
 def test_files_and_functions_are_short(folder: str) -> None:
-    """About 350 lines a file, 60 a function: a quarter more is too much."""
-    long = []
+    """About 350 lines a file, 60 a function: a tenth more is too much but where arguments are a table of options."""
+    long, options = [], {"build_nnp": 75}
     for path, tree in modules(folder):
         lines = len((ROOT / path).read_text(encoding="utf-8").splitlines())
-        long += [f"{path}: {lines} lines"] * (lines > 437)
+        long += [f"{path}: {lines} lines"] * (lines > 385)
         for node in ast.walk(tree):
-            if isinstance(node, ast.FunctionDef) and (size := (node.end_lineno or 0) - node.lineno + 1) > 75:
-                long.append(f"{path}: {node.name} has {size} lines")
+            if isinstance(node, ast.FunctionDef):
+                size = (node.end_lineno or 0) - node.lineno + 1
+                long += [f"{path}: {node.name} has {size} lines"] * (size > options.get(node.name, 66))
     assert long == []
+
+
+def test_deliberate_faults_have_their_places_and_tests() -> None:
+    """Without trying them, which takes an hour: ``python tests/mutate.py``."""
+    files = [p for folder in PACKAGES for p in sorted((ROOT / folder).rglob("*")) if p.suffix in (".py", ".c", ".h")]
+    sources = "\0".join(file.read_text(encoding="utf-8") for file in files)
+    table = tomllib.loads((ROOT / "tests/mutations.toml").read_text(encoding="utf-8"))["fault"]
+    assert [f["name"] for f in table if sources.count(f["old"]) != 1 or f["old"] == f["new"]] == []
+    assert len({f["name"] for f in table}) == len(table)
+    for file, *names in {tuple(test.split("::")) for f in table for test in f["tests"]}:
+        text = (ROOT / file).read_text(encoding="utf-8") if (ROOT / file).is_file() else ""
+        assert (ROOT / file).exists(), file
+        for name in names:
+            assert f"def {name.partition('[')[0]}(" in text, name
 
 
 def test_architecture_names_what_is_there() -> None:

@@ -82,7 +82,6 @@ def run(work: Work, data: str, members: int, supercell: int, mesh: int, repeat: 
         files = ([f"{data}/train.extxyz"], f"{data}/test.extxyz")
         models.append(trained(silicon_config(*files, work.path(f"models/{seed}"), {**SMALLER, "seed": seed})))
     solid = work.once("elasticity", lambda: elasticity(work, models[0]))
-    tables = np.array(solid["constants"])
     vibrating = [
         work.once(f"vibrations_{k}", lambda m=m: vibrations(m, solid["lattice"], supercell, mesh))
         for k, m in enumerate(models)
@@ -101,7 +100,7 @@ def run(work: Work, data: str, members: int, supercell: int, mesh: int, repeat: 
         claims=[
             Claim(
                 "elastic constants of three files differ by less than",
-                float(np.ptp(tables, axis=0).max()),
+                float(np.ptp(solid["constants"], axis=0).max()),
                 "<",
                 0.1,
                 "GPa",
@@ -111,32 +110,7 @@ def run(work: Work, data: str, members: int, supercell: int, mesh: int, repeat: 
             Claim("linear expansion at 300 K", 1e6 * room[0], "<", 6.0, "10⁻⁶/K (measured 2.6)"),
             Claim("pressure about the vacancy, far shells over the first", _decay(shells), "<", 0.5),
         ],
-        tables=[
-            Table(
-                f"Elastic constants in the conventional axes of {solid['axes']}, GPa",
-                ("", *FILES, "PBE (the data's cells)", "measured"),
-                [(name, *tables[:, i, j].tolist(), pbe or "–", real) for name, (i, j, real, pbe) in CONSTANTS.items()],
-            ),
-            Table(
-                "Phonons, THz, and mode Grüneisen parameters",
-                ("", "frequencies", "measured", "Grüneisen parameters"),
-                [
-                    (
-                        k,
-                        *(
-                            ", ".join(f"{x:.2f}" for x in row)
-                            for row in (modes[k], MEASURED[k], vibrating[0]["gruneisen"][k])
-                        ),
-                    )
-                    for k in modes
-                ],
-            ),
-            Table(
-                f"Linear expansion, 10⁻⁶/K, of {len(models)} potentials, and their mean Grüneisen parameter",
-                ("temperature, K", "mean", "spread", "measured", "Grüneisen parameter"),
-                [_at(t, expansions) for t in EXPANSION],
-            ),
-        ],
+        tables=_tables(solid, vibrating[0], expansions),
         figures={
             "stress.png": "Stress atom by atom: shells about a vacancy, layers of Si(100)",
             "expansion.png": "Thermal expansion and mean Grüneisen parameter: mean and spread of the potentials",
@@ -146,6 +120,34 @@ def run(work: Work, data: str, members: int, supercell: int, mesh: int, repeat: 
             for name, key in (("vacancy", "vacancy"), ("slab", "slab"))
         ],
     )
+
+
+def _tables(solid: dict[str, Any], vibrating: dict[str, Any], expansions: list[ThermalExpansion]) -> list[Table]:
+    """Elastic constants, phonons of the first potential, expansion of all."""
+    constants, modes = np.array(solid["constants"]), vibrating["frequencies"]
+    return [
+        Table(
+            f"Elastic constants in the conventional axes of {solid['axes']}, GPa",
+            ("", *FILES, "PBE (the data's cells)", "measured"),
+            [(name, *constants[:, i, j].tolist(), pbe or "–", real) for name, (i, j, real, pbe) in CONSTANTS.items()],
+        ),
+        Table(
+            "Phonons, THz, and mode Grüneisen parameters",
+            ("", "frequencies", "measured", "Grüneisen parameters"),
+            [
+                (
+                    k,
+                    *(", ".join(f"{x:.2f}" for x in row) for row in (modes[k], MEASURED[k], vibrating["gruneisen"][k])),
+                )
+                for k in modes
+            ],
+        ),
+        Table(
+            f"Linear expansion, 10⁻⁶/K, of {len(expansions)} potentials, and their mean Grüneisen parameter",
+            ("temperature, K", "mean", "spread", "measured", "Grüneisen parameter"),
+            [_at(t, expansions) for t in EXPANSION],
+        ),
+    ]
 
 
 def _at(t: float, expansions: list[ThermalExpansion]) -> tuple[float, ...]:

@@ -25,6 +25,7 @@ from nddo_ml.results.records import write_object
 from nddo_ml.units import DEBYE_PER_E_ANGSTROM, EV_KCAL_MOL
 
 if TYPE_CHECKING:
+    from nddo_ml.environments.embedding import Environment
     from nddo_ml.models.base import AbstractModel
 
 SHOWN = 24  # structures in the table; JSON has all
@@ -86,10 +87,8 @@ def compare(
     if relative_to is not None and relative_to not in ZEROS:
         raise InputError(f"energies may be relative to {', '.join(ZEROS)}; got {relative_to!r}")
     surroundings = around.environment()
-    if pyscf and surroundings is not None:
-        raise InputError("--pyscf is of molecules alone; expected no --field, --charges or --solvent beside it")
+    level = _checked(Level(functional, basis), surroundings) if pyscf else None
     loaded = tuple(common.open_models(models, uhf, surroundings, ignore_charge_and_spin))
-    level = _checked(Level(functional, basis)) if pyscf else None
     report = common.Report(common.console(stderr=True))
     settings = produce.settings_of("compare", loaded, uhf=uhf, pyscf=level.description if level else None)
     with produce.production(targets, settings, report) as run:
@@ -112,7 +111,9 @@ def compare(
     raise typer.Exit(report.exit_code)
 
 
-def _checked(level: Level) -> Level:
+def _checked(level: Level, surroundings: Environment | None) -> Level:
+    if surroundings is not None:
+        raise InputError("--pyscf is of molecules alone; expected no --field, --charges or --solvent beside it")
     level.check()
     return level
 

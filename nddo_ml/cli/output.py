@@ -70,49 +70,56 @@ def outcomes(
     bad = (~prediction.energy.isfinite()).nonzero().squeeze(1).tolist()
     if bad:
         raise SCFConvergenceError("the energy is not a finite number", bad)
-    orders = systems.system_idx.argsort(stable=True).split(systems.atoms_per_system.tolist())
-    scf = prediction.scf
-    levels = (None, None) if scf is None else (scf.homo, scf.lumo)
     outside = extrapolations_of(model, systems)
+    orders = systems.system_idx.argsort(stable=True).split(systems.atoms_per_system.tolist())
     made: list[Outcome] = []
     for k, (structure, order) in enumerate(zip(structures, orders, strict=True)):
-        atoms = structure.atoms
-        dipole = None if prediction.dipole is None else prediction.dipole[k].detach() * DEBYE_PER_E_ANGSTROM
-        spread = None if prediction.forces_spread is None else float(prediction.forces_spread[order].max())
-        record = {
+        found = _found(systems, prediction, model, k, order)
+        known = {
             "source": structure.source,
             "frame": structure.frame,
             "name": structure.name or None,
-            "formula": atoms.get_chemical_formula(),
-            "natoms": len(atoms),
-            "elements": [symbol_of(z) for z in atoms.numbers.tolist()],
-            "positions_A": systems.positions[order].detach().tolist(),
-            "cell_A": systems.cell[k].tolist() if bool(systems.pbc[k].any()) else None,
-            "pbc": systems.pbc[k].tolist(),
-            "method": model.name,
-            "charge": int(systems.charge[k]),
-            "multiplicity": int(systems.multiplicity[k]),
-            "energy_eV": float(prediction.energy[k]),
-            "heat_of_formation_kcal_mol": _item(prediction.heat_of_formation, k),
-            "forces_eV_A": _item(prediction.forces, order),
-            "charges_e": _item(prediction.charges, order),
-            "dipole_D": None if dipole is None else float(dipole.norm()),
-            "dipole_vector_D": None if dipole is None else dipole.tolist(),
-            "homo_eV": _item(levels[0], k),
-            "lumo_eV": _item(levels[1], k),
-            "scf_converged": None if scf is None else bool(scf.converged[k]),
-            "scf_iterations": None if scf is None else int(scf.iterations[k]),
-            "energy_spread_eV": _item(prediction.energy_spread, k),
-            "atomic_spread_eV": _item(prediction.atomic_spread, order),
-            "largest_force_spread_eV_A": spread,
+            "formula": structure.atoms.get_chemical_formula(),
+            **found,
             "extrapolation": None if outside is None else extrapolation_record(outside.get(k)),
             "environment": environment.record(model.environment),
         }
-        made.append({"record": record, "rest": _rest(atoms, bonds)})
-    if bonds and scf is not None:
-        for outcome, orders in zip(made, _bond_orders(model, systems, prediction), strict=True):
-            outcome["bonds"] = orders
+        made.append({"record": known, "rest": _rest(structure.atoms, bonds)})
+    if bonds and prediction.scf is not None:
+        for outcome, bond_orders in zip(made, _bond_orders(model, systems, prediction), strict=True):
+            outcome["bonds"] = bond_orders
     return made
+
+
+def _found(systems: Systems, prediction: Prediction, model: AbstractModel, k: int, order: Tensor) -> Record:
+    """What is computed of one system, whose atoms in the batch are ``order``."""
+    scf = prediction.scf
+    levels = (None, None) if scf is None else (scf.homo, scf.lumo)
+    dipole = None if prediction.dipole is None else prediction.dipole[k].detach() * DEBYE_PER_E_ANGSTROM
+    spread = None if prediction.forces_spread is None else float(prediction.forces_spread[order].max())
+    return {
+        "natoms": len(order),
+        "elements": [symbol_of(z) for z in systems.numbers[order].tolist()],
+        "positions_A": systems.positions[order].detach().tolist(),
+        "cell_A": systems.cell[k].tolist() if bool(systems.pbc[k].any()) else None,
+        "pbc": systems.pbc[k].tolist(),
+        "method": model.name,
+        "charge": int(systems.charge[k]),
+        "multiplicity": int(systems.multiplicity[k]),
+        "energy_eV": float(prediction.energy[k]),
+        "heat_of_formation_kcal_mol": _item(prediction.heat_of_formation, k),
+        "forces_eV_A": _item(prediction.forces, order),
+        "charges_e": _item(prediction.charges, order),
+        "dipole_D": None if dipole is None else float(dipole.norm()),
+        "dipole_vector_D": None if dipole is None else dipole.tolist(),
+        "homo_eV": _item(levels[0], k),
+        "lumo_eV": _item(levels[1], k),
+        "scf_converged": None if scf is None else bool(scf.converged[k]),
+        "scf_iterations": None if scf is None else int(scf.iterations[k]),
+        "energy_spread_eV": _item(prediction.energy_spread, k),
+        "atomic_spread_eV": _item(prediction.atomic_spread, order),
+        "largest_force_spread_eV_A": spread,
+    }
 
 
 def _bond_orders(model: AbstractModel, systems: Systems, prediction: Prediction) -> list[list[tuple[int, int, float]]]:

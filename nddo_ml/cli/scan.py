@@ -135,26 +135,36 @@ def scan(
     report = common.Report(common.console(stderr=True))
     structure = _structure(Sources(**vars(said), files=[file]), report)
     values = np.linspace(start, stop, points).tolist()
-    rigid_scan(structure.atoms, coordinate, values)
-    if relative_to == "fragments":
-        fragments(structure.atoms, coordinate)
+    _check_path(structure, coordinate, values, relative_to)
     options = {"uhf": uhf, "coordinate": str(coordinate), "values": values, "relative-to": relative_to}
-    options |= relaxation.limits
-    with produce.production(targets, produce.settings_of("scan", loaded, **options), report) as run:
+    with produce.production(
+        targets, produce.settings_of("scan", loaded, **options, **relaxation.limits), report
+    ) as run:
         most = relaxation.fmax if relaxation.relaxed else None
         work = CurveOf(tuple(loaded), structure, coordinate, values, relative_to, most, relaxation.max_steps)
-        what = "points" if relaxation.relaxed else "curves"
-        keys = run.work(pieces_of(work, run.journal), work, what, workforce.resources)
-        done = [kept for block in run.blocks(keys) for kept in block]
-        curves = [read_curve(kept) for kept in sorted(done, key=lambda kept: kept["model"])]
+        curves = _computed(run, work, workforce)
         if not curves:
             raise typer.Exit(report.exit_code)
         _tell_failures(curves, coordinate, relaxation.fmax, report)
-        about = record(structure, coordinate, curves, relative_to)
-        about["environment"] = environment.record(surroundings)
+        about = record(structure, coordinate, curves, relative_to) | {"environment": environment.record(surroundings)}
         run.write(_writers(targets, about, coordinate, curves, relative_to))
     _show(structure, coordinate, curves, relative_to, common.console(stderr=json == "-"))
     raise typer.Exit(report.exit_code)
+
+
+def _check_path(structure: Structure, coordinate: Coordinate, values: Sequence[float], relative_to: str) -> None:
+    """Raise InputError where a structure cannot be moved along it or has no two fragments to compare with."""
+    rigid_scan(structure.atoms, coordinate, values)
+    if relative_to == "fragments":
+        fragments(structure.atoms, coordinate)
+
+
+def _computed(run: produce.Production, work: CurveOf, workforce: Workforce) -> list[Curve]:
+    """The curves of all models, in their order."""
+    what = "curves" if work.fmax is None else "points"
+    keys = run.work(pieces_of(work, run.journal), work, what, workforce.resources)
+    done = [kept for block in run.blocks(keys) for kept in block]
+    return [read_curve(kept) for kept in sorted(done, key=lambda kept: kept["model"])]
 
 
 def _writers(

@@ -197,11 +197,17 @@ def solved_by_core(
         forces=forces,
         by_parameter=forces and beside.parameters is not None,
     )
+    chunk = _chunk(share, result, beside, sites, forces=forces)
+    return chunk if bool(result.solved.all()) else _some(chunk, result.solved, systems.system_idx)
+
+
+def _chunk(share: Share, result: CoreResult, beside: Beside, sites: Tensor | None, *, forces: bool) -> ChunkResult:
+    """What the core says of a share, and what stands beside the field."""
     with torch.set_grad_enabled(forces):
         slope, by_sites = beside.gradient(result) if forces else (None, None)
         force = None if slope is None else -_gradient(result) - slope
-    chunk = ChunkResult(
-        systems=index,
+    return ChunkResult(
+        systems=share.index,
         atoms=share.atoms,
         scf=result.scf,
         electronic=result.electronic,
@@ -216,7 +222,6 @@ def solved_by_core(
         sites=sites,
         site_forces=None if by_sites is None else -by_sites,
     )
-    return chunk if bool(result.solved.all()) else _some(chunk, result.solved, systems.system_idx)
 
 
 def _some(chunk: ChunkResult, chosen: Tensor, system_idx: Tensor) -> ChunkResult:

@@ -10,10 +10,7 @@ import torch
 from torch import Tensor
 
 from nddo_ml.core.closed import ClosedCorrections
-from nddo_ml.derivatives import contracted_gradient
-from nddo_ml.energy.adjoint import ResponseOptions, implicit_density
-from nddo_ml.energy.functional import EnergyWeights, electronic_energy, energy_weights, flat_integrals
-from nddo_ml.energy.properties import charges_and_dipole
+from nddo_ml.energy.adjoint import ResponseOptions
 from nddo_ml.environments.embedding import Environment
 from nddo_ml.errors import InputError
 from nddo_ml.hybrid.catalog import corrections_from_config
@@ -22,13 +19,12 @@ from nddo_ml.methods.occupation import occupations, open_shells
 from nddo_ml.methods.parameters import Method, Parameters, parameters_of
 from nddo_ml.methods.tables import load_method
 from nddo_ml.models.base import AbstractModel, Capabilities, Request
-from nddo_ml.models.chunks import BatchResult, ChunkResult, chunks_of, starting_density
-from nddo_ml.models.compiled import Changed, Recipe, Share, field_by_core, solved_by_core
+from nddo_ml.models.by_torch import solved_by_torch
+from nddo_ml.models.chunks import BatchResult, ChunkResult, chunks_of
+from nddo_ml.models.compiled import Recipe, Share, solved_by_core
 from nddo_ml.models.hamiltonian import Hamiltonian, build_hamiltonian
 from nddo_ml.models.prediction import Prediction
-from nddo_ml.models.trained import solved_for_training
-from nddo_ml.scf.fock import FockBuilder
-from nddo_ml.scf.solve import SCFOptions, SCFResult, check_converged, solve_scf
+from nddo_ml.scf.solve import SCFOptions, check_converged
 from nddo_ml.systems import Systems
 from nddo_ml.terms.catalog import EnergyTerm, terms_from_config, terms_of, terms_to_config
 from nddo_ml.threads import map_threads
@@ -129,7 +125,16 @@ class NDDO(AbstractModel):
             around = request.environment
             beside = None if around is None else around.elements(systems.atoms_per_system)
             chunks += map_threads(
-                lambda index: self._solve(systems, index, n_occupied[index], request, keep_graph=keep_graph),
+                lambda index: solved_by_torch(
+                    systems,
+                    index,
+                    self._recipe,
+                    n_occupied[index],
+                    open_shell[index],
+                    request,
+                    keep_graph=keep_graph,
+                    training=self.training,
+                ),
                 chunks_of(systems, self.method, open_shell, left, beside),
                 systems.positions.device,
                 large=systems.n_atoms > _LARGE,
@@ -167,67 +172,6 @@ class NDDO(AbstractModel):
     def _keeps_graph(self, systems: Systems) -> bool:
         trained = self.training and any(p.requires_grad for p in self.corrections.parameters())
         return torch.is_grad_enabled() and (systems.positions.requires_grad or trained)
-
-    def _solve(
-        self,
-        batch: Systems,
-        index: Tensor,
-        n_occupied: Tensor,
-        request: Request,
-        *,
-        keep_graph: bool,
-    ) -> ChunkResult:
-        """The results of the systems ``index`` of a batch."""
-        forces, environment = request.forces, request.environment
-        systems, atoms = batch.select_with_atoms(index)
-        open_shell = open_shells(systems, self.uhf)
-        if keep_graph and not (forces or systems.positions.requires_grad) and environment is None:
-            places = index, atoms
-            chunk = solved_for_training(systems, places, self._recipe, n_occupied, open_shell, request.start)
-            if chunk is not None:
-                return chunk if self.training else replace(chunk, shift_size=None)
-        if forces and not systems.positions.requires_grad:
-            systems = systems.with_positions(systems.positions.detach().requires_grad_())
-        around, sites = (None, None) if environment is None else environment.select(index)
-        moved = [systems.positions]
-        if forces and around is not None and around.positions is not None:
-            moved.append(around.positions.detach().to(systems.positions).requires_grad_())
-            around = around.with_positions(moved[1])
-        with torch.set_grad_enabled(keep_graph or forces):
-            corrections = self.corrections.at(systems)
-            hamiltonian = build_hamiltonian(systems, self.method, corrections, self.all_terms, around)
-            start = starting_density(request.start, index, open_shell, hamiltonian.layout.size)
-            scf = None
-            if keep_graph and around is None:  # without a graph the core has been asked before
-                scf = self._field_by_core(systems, hamiltonian, n_occupied, open_shell, start)
-            builder = FockBuilder.from_integrals(hamiltonian.integrals)
-            if scf is None:
-                spins = n_occupied if bool(open_shell.any()) else n_occupied[:, :1]
-                populations = hamiltonian.parameters.shell_populations
-                scf = solve_scf(builder, populations, spins, self.scf_options, start)
-            density = scf.density
-            if keep_graph:
-                density = implicit_density(hamiltonian.integrals, builder, scf, self.response_options, index)
-            weights = energy_weights(hamiltonian.integrals, density)
-            electronic = electronic_energy(hamiltonian.integrals, weights.detached())
-            found = _forces(hamiltonian, weights, moved, keep_graph=keep_graph) if forces else ()
-        with torch.set_grad_enabled(keep_graph):
-            charges, dipole = charges_and_dipole(systems, hamiltonian.layout, hamiltonian.parameters, density)
-        energies = (electronic, hamiltonian.core, electronic + hamiltonian.core + hamiltonian.other)
-        electronic, core, energy = (t if keep_graph else t.detach() for t in energies)
-        size = corrections.shift_size() if keep_graph and self.training else None
-        spread = None if self.training else corrections.spread()
-        doubt = (None, None) if spread is None else (spread.energy, spread.atoms)
-        force, on_sites = (*found, None, None)[:2]
-        others = (*doubt, sites, on_sites)
-        return ChunkResult(index, atoms, scf, electronic, core, energy, charges, dipole, force, size, *others)
-
-    def _field_by_core(
-        self, systems: Systems, h: Hamiltonian, n_occupied: Tensor, open_shell: Tensor, start: Tensor | None
-    ) -> SCFResult | None:
-        changed = Changed(h.parameters, h.layout, h.factors)
-        found = field_by_core(systems, self._recipe, changed, n_occupied, open_shell, start)
-        return None if found is None else found.scf
 
     def hamiltonian(self, systems: Systems) -> Hamiltonian:
         """Parameters, integrals and energies beside the field, corrected, with their graph."""
@@ -349,13 +293,3 @@ class NDDO(AbstractModel):
         """Of what it is made, on one line."""
         made = dict.fromkeys(type(part).__name__ for part in (*self.corrections, *self.terms))
         return f"{self.method.name} with {' and '.join(made)}" if made else ""
-
-
-def _forces(
-    hamiltonian: Hamiltonian, weights: EnergyWeights, positions: Sequence[Tensor], *, keep_graph: bool
-) -> list[Tensor]:
-    """−∂E/∂R at a frozen density: the integrals' derivatives times their weights, and the other energies' own."""
-    rest = (hamiltonian.core + hamiltonian.other).sum()
-    outputs = [*flat_integrals(hamiltonian.integrals), rest]
-    factors = [*weights.flat, torch.ones_like(rest)]
-    return [-slope for slope in contracted_gradient(outputs, factors, positions, create_graph=keep_graph)]

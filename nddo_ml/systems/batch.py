@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
@@ -27,8 +26,10 @@ from nddo_ml.systems.checks import (
     check_images,
     check_multiplicity,
     check_shapes,
+    indices_of,
     per_system,
 )
+from nddo_ml.systems.counts import formula, lowest_multiplicity, places
 from nddo_ml.systems.frames import charges_and_multiplicities, constraints_of, masses_of
 from nddo_ml.systems.kept import Kept
 
@@ -106,12 +107,7 @@ class Systems:
 
     def formula(self, k: int) -> str:
         """Hill's formula of a system, its charge behind it: "C2H3O2 −1"."""
-        counts = Counter(symbol_of(z) for z in self.numbers[self.system_idx == k].tolist())
-        first = [s for s in ("C", "H") if "C" in counts and s in counts]
-        order = [*first, *sorted(set(counts) - set(first))]
-        charge = int(self.charge[k])
-        sign = f" {charge:+d}".replace("-", "−") if charge else ""
-        return "".join(s if counts[s] == 1 else f"{s}{counts[s]}" for s in order) + sign
+        return formula(self.numbers[self.system_idx == k].tolist(), int(self.charge[k]))
 
     @property
     def atoms_per_system(self) -> Tensor:
@@ -288,13 +284,7 @@ class Systems:
         Raises:
             InputError: an index beyond the batch, or none; a mask of another length.
         """
-        index = torch.as_tensor(index, device=self.numbers.device)
-        if index.dtype == torch.bool:
-            if index.shape != self.charge.shape:
-                raise InputError(f"expected a mask of {self.n_systems} systems; got one of shape {list(index.shape)}")
-            index = torch.nonzero(index).squeeze(1)
-        index = index.to(torch.int64)
-        self._check_index(index)
+        index = indices_of(index, self.n_systems, self.numbers.device)
         sizes = self.atoms_per_system
         atoms = torch.argsort(self.system_idx, stable=True)  # contiguous by system
         taken = sizes[index]
@@ -310,13 +300,6 @@ class Systems:
             *self._of_atoms(atoms, index),
         )
         return chosen, atoms
-
-    def _check_index(self, index: Tensor) -> None:
-        if index.ndim != 1 or not index.numel():
-            raise InputError(f"expected the indices of one or more systems; got shape {list(index.shape)}")
-        bad = index[(index < 0) | (index >= self.n_systems)].tolist()
-        if bad:
-            raise InputError(f"expected indices of systems from 0 to {self.n_systems - 1}; got {bad[0]}")
 
     def _of_atoms(self, atoms: Tensor, index: Tensor) -> tuple[Tensor | None, Tensor | None, tuple[str, ...]]:
         """Masses, fixed atoms and constraints of a selection."""
@@ -354,18 +337,6 @@ class Systems:
             if isinstance(value, Tensor)
         }
         return replace(self, **moved)
-
-
-def places(system_idx: Tensor, counts: Tensor) -> Tensor:
-    """Place of each atom [atoms] within its system, where the systems have ``counts`` atoms."""
-    order = torch.argsort(system_idx, stable=True)
-    return torch.empty_like(system_idx).index_copy(0, order, ranks(counts))
-
-
-def lowest_multiplicity(numbers: Tensor, system_idx: Tensor, charge: Tensor) -> Tensor:
-    """1 or 2, whichever the number of electrons Σ Z − q allows, [systems] int64."""
-    protons = torch.zeros_like(charge).index_add(0, system_idx, numbers)
-    return 1 + (protons - charge) % 2
 
 
 def require_molecules(systems: Systems, term: str) -> None:

@@ -38,6 +38,26 @@ def per_system(value: PerSystem, n: int, name: str, device: torch.device) -> Ten
     return t
 
 
+def indices_of(index: Tensor, n: int, device: torch.device) -> Tensor:
+    """A choice of ``n`` systems, by indices or a mask [n] bool, as indices [k] int64.
+
+    Raises:
+        InputError: an index beyond them, or none; a mask of another length.
+    """
+    index = torch.as_tensor(index, device=device)
+    if index.dtype == torch.bool:
+        if index.shape != (n,):
+            raise InputError(f"expected a mask of {n} systems; got one of shape {list(index.shape)}")
+        index = torch.nonzero(index).squeeze(1)
+    index = index.to(torch.int64)
+    if index.ndim != 1 or not index.numel():
+        raise InputError(f"expected the indices of one or more systems; got shape {list(index.shape)}")
+    bad = index[(index < 0) | (index >= n)].tolist()
+    if bad:
+        raise InputError(f"expected indices of systems from 0 to {n - 1}; got {bad[0]}")
+    return index
+
+
 def check_shapes(numbers: Tensor, positions: Tensor, system_idx: Tensor) -> None:
     """Refuse tensors of atoms that do not fit each other."""
     if positions.shape != (numbers.shape[0], 3):

@@ -79,8 +79,7 @@ def conformers(
     if not (window >= 0 and temperature > 0):
         raise InputError(f"expected a window of at least 0 and a positive temperature; got {window}, {temperature} K")
     molecule = molecule_of(atoms, charge)
-    positions = _embedded(molecule, starts or _default_starts(molecule), seed)
-    frames = [_at(atoms, x) for x in positions]
+    frames = [_at(atoms, x) for x in _embedded(molecule, starts or _default_starts(molecule), seed)]
     systems = Systems.from_ase(frames, charge, multiplicity)
     relaxed = optimize(systems, model, fmax=fmax, max_steps=max_steps)
     energies = relaxed.prediction.energy.detach().numpy()
@@ -91,19 +90,15 @@ def conformers(
         raise InputError(f"none of {len(frames)} starts relaxed to {fmax} eV/Å with its bonds kept")
     low = energies[kept[0]]
     kept = [k for k in kept if (energies[k] - low) * EV_KCAL_MOL <= window]
-    shapes = [ends[k].positions for k in kept]
-    if not _is_chiral(molecule):  # the mirror image of each is a conformer as well
-        kept, shapes = [k for k in kept for _ in range(2)], [s * x for x in shapes for s in (1, -1)]
-    groups = _distinct(molecule, shapes, energies[kept])
-    first = [kept[group[0]] for group in groups]
-    shown = [_at(ends[kept[group[0]]], shapes[group[0]]) for group in groups]
-    relative = energies[first] - low
+    shown, found = _told_apart(molecule, [ends[k] for k in kept], energies[kept])
+    lowest = energies[kept][[least for least, _ in found]]
+    relative = lowest - low
     weights = np.exp(-relative / (units.kB * temperature))
     return Conformers(
         shown,
-        energies[first],
+        lowest,
         weights / weights.sum(),
-        np.array([len({kept[k] for k in group}) for group in groups]),
+        np.array([count for _, count in found]),
         len(frames),
         int((~good).sum()),
         int((good & ~whole).sum()),
@@ -164,6 +159,16 @@ def _embedded(molecule: Any, starts: int, seed: int) -> list[np.ndarray]:
     if not made:
         raise InputError("RDKit found no conformers to start from")
     return [molecule.GetConformer(k).GetPositions() for k in made]
+
+
+def _told_apart(molecule: Any, ends: list[Atoms], energies: np.ndarray) -> tuple[list[Atoms], list[tuple[int, int]]]:
+    """Conformers, lowest first; of each the lowest end and how many ends it is."""
+    of_end, shapes = [*range(len(ends))], [end.positions for end in ends]
+    if not _is_chiral(molecule):  # the mirror image of each is a conformer as well
+        of_end, shapes = [k for k in of_end for _ in range(2)], [s * x for x in shapes for s in (1, -1)]
+    groups = _distinct(molecule, shapes, energies[of_end])
+    shown = [_at(ends[of_end[group[0]]], shapes[group[0]]) for group in groups]
+    return shown, [(of_end[group[0]], len({of_end[k] for k in group})) for group in groups]
 
 
 def _distinct(molecule: Any, positions: list[np.ndarray], energies: np.ndarray) -> list[list[int]]:

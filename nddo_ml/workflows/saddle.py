@@ -85,13 +85,11 @@ def find_saddles(
         hessians = second_derivatives(model, here.select(torch.nonzero(~relaxed).squeeze(1)))
         moving = [f for f, done in zip(forces, relaxed.tolist(), strict=True) if not done]
         for k, force, derivatives in zip(left.tolist(), moving, hessians, strict=True):
-            ones = torch.ones_like(force).reshape(-1)
-            basis = internal_basis(positions[k], ones, free)
-            hessian, gradient = derivatives.hessian, -force.reshape(-1)
-            step, mode = _step(gradient, hessian, basis, followed[k], trust[k].radius)
-            trust[k].expect(float(gradient @ step + 0.5 * step @ hessian @ step), step)
+            basis = internal_basis(positions[k], torch.ones_like(force).reshape(-1), free)
+            gradient = -force.reshape(-1)
+            step, followed[k] = _step(gradient, derivatives.hessian, basis, followed[k], trust[k].radius)
+            trust[k].expect(float(gradient @ step + 0.5 * step @ derivatives.hessian @ step), step)
             positions[k] = positions[k] + step.view(-1, 3)
-            followed[k] = mode.view(-1, 3)
         steps[left] += 1
     return Saddles(systems.with_positions(torch.cat(positions)), converged, steps)
 
@@ -123,7 +121,7 @@ class _Trust:
 def _step(
     gradient: Tensor, hessian: Tensor, basis: Tensor, along: Tensor | None, radius: float
 ) -> tuple[Tensor, Tensor]:
-    """One step [3 atoms] Å, and the mode that was walked up."""
+    """One step [3 atoms] Å, and the mode [atoms, 3] that was walked up."""
     values, vectors = torch.linalg.eigh(basis.T @ hessian @ basis)
     modes = (basis @ vectors).T
     up = 0 if along is None else int((modes @ along.reshape(-1)).abs().argmax())
@@ -137,7 +135,7 @@ def _step(
     away = values - shift
     step = modes.T @ torch.where(away.abs() > 1e-10, -g / away, 0.0)
     longest = step.view(-1, 3).norm(dim=1).max()
-    return step * (radius / longest).clamp(max=1.0), modes[up]
+    return step * (radius / longest).clamp(max=1.0), modes[up].view(-1, 3)
 
 
 def _lowest_root(values: Tensor, gradient: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from ase.build import molecule
+from engines import torch_alone
 from torch import Tensor
 
 from nddo_ml import NDDO, Systems
@@ -220,6 +221,24 @@ def test_what_is_called_solved_has_the_residual_asked_for(descent: int, solved: 
     found = solve(systems, model.method, occupations(systems, model.method), torch.zeros(3, dtype=torch.bool), options)
     assert found.solved.tolist() == solved
     assert float(found.scf.residual[found.solved].max()) <= options.tolerance
+
+
+@pytest.mark.parametrize(("name", "uhf"), [("ClF3", False), ("N2O", True)])
+def test_newton_steps_are_those_of_torch(name: str, uhf: bool) -> None:
+    """Step by step; a step that would raise the energy is not taken and leaves the residual as it is."""
+    atoms = molecule(name)
+    atoms.positions *= 1.5
+    systems, path = Systems.from_ase(atoms), []
+    for steps in range(9):
+        options = SCFOptions(max_iterations=0, max_descent=steps, probe=False)
+        model = NDDO("AM1", uhf=uhf, scf=options)
+        found = solve(systems, model.method, occupations(systems, model.method), torch.tensor([uhf]), options)
+        with torch_alone():
+            expected = model(systems, on_failure="mask").scf
+        path.append((float(found.scf.residual), float(expected.residual)))
+    ours, torchs = torch.tensor(path, dtype=torch.float64).T
+    torch.testing.assert_close(ours, torchs, rtol=0.03, atol=1e-6)
+    assert bool(((torchs.diff() == 0) & (torchs[1:] > 0.1)).any())
 
 
 def _torch_field(model: NDDO, systems: Systems) -> tuple[Tensor, Tensor]:

@@ -12,7 +12,7 @@ from nddo_ml import NDDO, Prediction, Systems
 from nddo_ml.core import solve
 from nddo_ml.core.library import library
 from nddo_ml.environments.field import UniformField
-from nddo_ml.models import nddo
+from nddo_ml.models import by_torch
 from nddo_ml.scf import density, loop
 from nddo_ml.scf.solve import SCFOptions
 
@@ -48,7 +48,7 @@ def test_response_and_descent(monkeypatch: pytest.MonkeyPatch) -> None:
     model, systems = NDDO("AM1", scf=SCFOptions(tolerance=1e-9, max_iterations=0)), Systems.from_ase(atoms)
     with torch_alone():
         expected = model(systems, forces=True)
-    monkeypatch.delattr(nddo, "solve_scf")  # of what the core leaves
+    monkeypatch.delattr(by_torch, "solve_scf")  # of what the core leaves
     _assert_equal(model(systems, forces=True), expected)
 
 

@@ -55,6 +55,8 @@ CORRECTED = 0.2  # kcal/mol/Å
 # leaves again when it starts there.
 ANOTHER = {"PM6/Tl-NH2": 37.4363, "PM6/Pt-SH1 m2": -4.5348, "RM1/SmBr2~0.05 m2": -5.4239, "MNDOD/NH4+Cl@15": -0.1851}
 ANOTHER |= {"PM3/II@2.6966": 6.7523, "PM6/Fe(CN)6 -3 m2": 6.0704}  # the first is torch's, the core finds the lower one
+# On some processors the core finds MOPAC's own, which is lower than the recorded one of ours.
+ANOTHER |= {"MNDO/BiH2~0.05 m2": -12.30198}
 OTHER = other_solutions()
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 from ase import Atoms
+from engines import torch_alone
 from reference_data import (
     Deviations,
     deviations,
@@ -98,6 +99,12 @@ def test_sample_of_closed_shells(name: str, method: str) -> None:
     check_closed(name, method, 8)
 
 
+def test_sample_of_closed_shells_by_torch() -> None:
+    """PM7's field and repulsion by their definition, where the compiled core serves otherwise; PM6-DH+ has PM6's."""
+    with torch_alone():
+        check_closed("pm7", "PM7", 8)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "method"), SETS)
 def test_all_closed_shells(name: str, method: str) -> None:
@@ -133,6 +140,7 @@ def test_every_element_is_shown() -> None:
     assert len(shown) == 70
 
 
+@pytest.mark.usefixtures("engine")
 def test_thallium_has_d_orbitals_that_repel_nothing() -> None:
     """MOPAC 22.0.6, keywords as in pm7.json: without internal exponents it takes their integrals as zero."""
     atoms = Atoms("TlF3", [[0, 0, 0], [2.0, 0.1, 0.2], [-1, 1.8, 0.1], [-1, -1.7, 0.3]])
@@ -141,6 +149,7 @@ def test_thallium_has_d_orbitals_that_repel_nothing() -> None:
     assert prediction.scf.density.shape[-1] == 9 + 3 * 4
 
 
+@pytest.mark.usefixtures("engine")
 def test_helium_feels_point_charges() -> None:
     """MOPAC 22.0.6: its p orbitals feel no other core but where integrals go over to those of point charges."""
     prediction = NDDO("PM7")(Atoms("HeNe", [[0, 0, 0], [0, 0, 2.99]]))

@@ -69,6 +69,18 @@ def test_the_order_of_atoms_and_systems_does_not_matter(model: AbstractModel, sy
     same(after.forces, before.forces[order], FORCE)
 
 
+def test_threads_change_nothing(model: AbstractModel, systems: Systems) -> None:
+    before, found = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            found.append(model(systems, forces=True))
+    finally:
+        torch.set_num_threads(before)
+    same(found[1].energy, found[0].energy, 1e-9)
+    same(found[1].forces, found[0].forces, 1e-8)
+
+
 def test_turning_turns_the_forces(model: AbstractModel, systems: Systems) -> None:
     turn = torch.as_tensor(Rotation.from_euler("xyz", [0.4, 1.1, -0.7]).as_matrix())
     before, after = model(systems, forces=True), model(systems.with_positions(systems.positions @ turn.T), forces=True)

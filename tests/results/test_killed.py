@@ -15,27 +15,39 @@ from places import ROOT, TESTS
 from small_jobs import structures
 
 
-def killed(command: list[object], grows: Path, kills: list[tuple[int, float]], **plan: object) -> tuple[list[int], str]:
-    """Exit codes of a command that is killed some times at random moments and then left alone; what it said."""
-    text = json.dumps({"command": [str(c) for c in command], "grows": str(grows), "signals": kills, **plan})
-    program = [sys.executable, str(TESTS / "killing.py"), text]
+def killed(
+    command: list[object], option: str, out: Path, kills: list[tuple[int, float]], **plan: object
+) -> tuple[list[int], str]:
+    """Exit codes of a command that is killed some times at random moments and then left alone; what it said.
+
+    With ``option`` it writes ``out``, and an undisturbed run ``whole`` of the same ending before it.
+    """
+    undisturbed, line = ([*map(str, command), option, str(path)] for path in (whole(out), out))
+    journal = out if command[0] == "label" else Path(f"{out}.part")
+    plan |= {"undisturbed": undisturbed, "command": line, "grows": str(journal), "signals": kills}
+    program = [sys.executable, str(TESTS / "killing.py"), json.dumps(plan)]
     path = {"PYTHONPATH": str(ROOT)}  # this tree's package, whatever is installed
     done = subprocess.run(program, capture_output=True, text=True, check=True, env={**os.environ, **path})
-    return json.loads(done.stdout.splitlines()[-1]), " ".join(done.stderr.split())
+    first, *codes = json.loads(done.stdout.splitlines()[-1])
+    assert first == 0, done.stderr
+    return codes, " ".join(done.stderr.split())
+
+
+def whole(out: Path) -> Path:
+    """What an undisturbed run writes."""
+    return out.with_name(f"whole{out.suffix}")
 
 
 @pytest.mark.parametrize(("command", "pause"), [("energy", 0.02), ("optimize", 0.001)])
 def test_killed_three_times(tmp_path, command, pause):
     source, out, rng = structures(tmp_path / "in.xyz", 24), tmp_path / "out.xyz", np.random.default_rng(1)
     arguments = [command, source, "--json", tmp_path / "out.json"]
-    plan = {"pause": pause, "pairs": 20}
-    assert killed([*arguments, "--output", tmp_path / "whole.xyz"], tmp_path / "no", [], **plan)[0] == [0]
     out.write_text("old")
     kills = [(n, float(rng.uniform(0, 0.05))) for n in (signal.SIGKILL, signal.SIGINT, signal.SIGTERM)]
-    codes, said = killed([*arguments, "--output", out], tmp_path / "out.xyz.part", kills, **plan)
+    codes, said = killed(arguments, "--output", out, kills, pause=pause, pairs=20)
     assert codes == [-signal.SIGKILL, 130, 130, 0], said
     assert "the same command goes on" in said
-    assert out.read_bytes() == (tmp_path / "whole.xyz").read_bytes()
+    assert out.read_bytes() == whole(out).read_bytes()
     assert not list(tmp_path.glob("*.part"))
 
 
@@ -45,13 +57,11 @@ def test_killed_twenty_times(tmp_path, command):
     """Two thousand structures by AM1: nothing is lost or doubled, the result is that of an undisturbed run."""
     source, out, rng = structures(tmp_path / "in.xyz", 2000), tmp_path / "out.xyz", np.random.default_rng(2)
     arguments = [command, source, "--json", tmp_path / "out.json"]
-    whole_run = [*arguments, "--output", tmp_path / "whole.xyz"]
-    assert killed(whole_run, tmp_path / "no", [], pairs=1500)[0] == [0]
     kills = [(signal.SIGKILL, float(rng.uniform(0, 0.3))) for _ in range(20)]
-    codes, said = killed([*arguments, "--output", out], tmp_path / "out.xyz.part", kills, pairs=1500)
+    codes, said = killed(arguments, "--output", out, kills, pairs=1500)
     assert codes[-1] == 0, said
     assert codes.count(-signal.SIGKILL) > 5
-    assert out.read_bytes() == (tmp_path / "whole.xyz").read_bytes()
+    assert out.read_bytes() == whole(out).read_bytes()
 
 
 @pytest.mark.slow
@@ -66,14 +76,13 @@ def test_killed_twenty_times(tmp_path, command):
 def test_longer_work_killed_three_times(tmp_path, command, n):
     """Vibrations and dynamics go on where they were, and end where an undisturbed run ends."""
     source = structures(tmp_path / "in.xyz", n)
-    rng, out, whole = np.random.default_rng(4), tmp_path / "out.json", tmp_path / "whole.json"
-    line = [command[0], source, *command[1:], "--model", "AM1", "--json"]
-    assert killed([*line, whole], tmp_path / "no", [], pairs=20)[0] == [0]
+    rng, out = np.random.default_rng(4), tmp_path / "out.json"
+    line = [command[0], source, *command[1:], "--model", "AM1"]
     kills = [(signal.SIGKILL, float(rng.uniform(0, 0.05))) for _ in range(3)]
-    codes, said = killed([*line, out], tmp_path / "out.json.part", kills, pairs=20)
+    codes, said = killed(line, "--json", out, kills, pairs=20)
     assert codes[-1] == 0, said
     assert -signal.SIGKILL in codes
-    assert out.read_bytes() == whole.read_bytes()
+    assert out.read_bytes() == whole(out).read_bytes()
 
 
 @pytest.mark.slow
@@ -81,14 +90,13 @@ def test_a_reaction_killed_during_its_stages(tmp_path):
     """Paths, saddle points and ways down: each stage is killed at a random moment after the one before was kept."""
     for name, x in (("hcn", [-1.07, 0, 0]), ("hnc", [2.16, 0.1, 0])):
         write(tmp_path / f"{name}.xyz", Atoms("HCN", [x, [0, 0, 0], [1.16, 0, 0]]))
-    rng, out, whole = np.random.default_rng(5), tmp_path / "out.json", tmp_path / "whole.json"
-    line = ["reaction", tmp_path / "hcn.xyz", tmp_path / "hnc.xyz", "--model", "AM1", "--json"]
-    assert killed([*line, whole], tmp_path / "no", [])[0] == [0]
+    rng, out = np.random.default_rng(5), tmp_path / "out.json"
+    line = ["reaction", tmp_path / "hcn.xyz", tmp_path / "hnc.xyz", "--model", "AM1"]
     kills = [(signal.SIGKILL, float(rng.uniform(0, 0.3))) for _ in range(3)]
-    codes, said = killed([*line, out], tmp_path / "out.json.part", kills)
+    codes, said = killed(line, "--json", out, kills)
     assert codes[-1] == 0, said
     assert -signal.SIGKILL in codes
-    assert out.read_bytes() == whole.read_bytes()
+    assert out.read_bytes() == whole(out).read_bytes()
 
 
 @pytest.mark.slow
@@ -97,13 +105,11 @@ def test_labels_killed_twenty_times(tmp_path):
     frames = [Atoms("H2", [[0, 0, 0], [0, 0, 0.9 + 1e-4 * k]]) for k in range(2000)]
     write(tmp_path / "in.xyz", frames, format="xyz")
     rng, source = np.random.default_rng(3), ["--calculator", "ase.calculators.lj:LennardJones", "--workers", 1]
-    command = ["label", tmp_path / "in.xyz", *source, "--output"]
-    whole, out = tmp_path / "whole.extxyz", tmp_path / "labels.extxyz"
-    assert killed([*command, whole], tmp_path / "no", [])[0] == [0]
+    command, out = ["label", tmp_path / "in.xyz", *source], tmp_path / "labels.extxyz"
     kills = [(signal.SIGKILL, float(rng.uniform(0, 0.1))) for _ in range(20)]
-    codes, said = killed([*command, out], out, kills)
+    codes, said = killed(command, "--output", out, kills)
     assert codes[-1] == 0, said
     assert codes.count(-signal.SIGKILL) > 5
-    ours, theirs = ({f.info["frame"]: f for f in read(file, ":")} for file in (out, whole))
+    ours, theirs = ({f.info["frame"]: f for f in read(file, ":")} for file in (out, whole(out)))
     assert len(read(out, ":")) == len(ours) == 2000
     assert all(ours[k].get_potential_energy() == theirs[k].get_potential_energy() for k in theirs)

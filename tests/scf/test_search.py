@@ -7,10 +7,12 @@ import pytest
 import torch
 from ase import Atoms
 from ase.build import molecule
+from engines import torch_alone
 from torch import Tensor
 
 from nddo_ml import NDDO, SCFConvergenceError, Systems
 from nddo_ml.methods.occupation import occupations
+from nddo_ml.scf import search
 from nddo_ml.scf.density import diagonalize, initial_density, shuffle_frontier
 from nddo_ml.scf.fock import FockBuilder
 from nddo_ml.scf.loop import Iterate, SCFOptions, at_orbitals, iterate, start
@@ -56,6 +58,30 @@ def test_what_the_accelerated_loop_leaves_is_solved(uhf: bool) -> None:
     assert float(solved.scf.residual.max()) < 1e-6
     one_by_one = torch.cat([NDDO("AM1", uhf=uhf)(Systems.from_ase(a)).energy for a in HARD])
     assert torch.allclose(one_by_one, solved.energy, atol=1e-8, rtol=0)
+
+
+def test_a_round_that_finds_a_lower_solution_is_followed_by_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By torch, whose iterations tell: stretched ethane beside a radical whose first solution is the lowest."""
+    frames = [molecule("C2H6"), molecule("CH3CO")]
+    frames[0].positions *= 2
+    systems = Systems.from_ase(frames)
+    with torch_alone():
+        first = NDDO("AM1", uhf=True, scf=SCFOptions(solution="first"))(systems)
+        whole = NDDO("AM1", uhf=True)(systems)
+        monkeypatch.setattr(search, "ROUNDS", 1)
+        once = NDDO("AM1", uhf=True)(systems)
+    assert (once.energy < first.energy - 1e-3).tolist() == [True, False]
+    assert (whole.scf.iterations > once.scf.iterations).tolist() == [True, False]
+
+
+def test_the_search_goes_on_while_it_finds_lower_solutions() -> None:
+    """By the core: stretched acetonitrile: one round leaves some of these copies a tenth of an eV or more too high."""
+    frames = [molecule("CH3CN") for _ in range(6)]
+    for seed, frame in enumerate(frames):
+        frame.positions *= 1.6
+        frame.rattle(1e-5, seed=seed)
+    energy = NDDO("AM1", uhf=True)(Systems.from_ase(frames)).energy
+    assert float((energy - energy.median()).abs().max()) < 0.01
 
 
 @pytest.mark.parametrize("spins", [1, 2])

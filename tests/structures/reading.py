@@ -1,5 +1,7 @@
 """Reading a file in a test: everything, or the one sentence on it."""
 
+from pathlib import Path
+
 from nddo_ml.structures import Refused, Structure
 from nddo_ml.structures.read import read_structures
 
@@ -16,3 +18,10 @@ def refusal(source: object, **options: object) -> str:
     (found,) = read_structures(str(source), **options)
     assert isinstance(found, Refused)
     return str(found)
+
+
+def one(path: Path, text: str, **options: object) -> Structure | Refused:
+    """The only record of a file with this text."""
+    path.write_text(text)
+    (found,) = read_structures(path, **options)
+    return found
