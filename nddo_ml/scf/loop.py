@@ -162,8 +162,8 @@ def iterate(builder: FockBuilder, begin: Iterate, n_occupied: Tensor, options: S
 def _accelerate(builder: FockBuilder, state: Iterate, options: SCFOptions, stretch: int) -> None:
     """Move a state on by one stretch of the accelerated iteration about one origin."""
     origin, dtype = state.origin, state.density.dtype
-    gap = origin.gap.clamp(min=_MIN_GAP)
-    x = torch.zeros_like(gap)
+    inverse_gap = 1 / origin.gap.clamp(min=_MIN_GAP)
+    x = torch.zeros_like(inverse_gap)
     residual = rotation_residual(origin, origin.occupied, state.fock)
     rough = origin.single() if builder.layout.size > LARGE else origin
     anderson = _Anderson(x, options.history, rough.occupied.dtype)
@@ -171,7 +171,7 @@ def _accelerate(builder: FockBuilder, state: Iterate, options: SCFOptions, stret
         running = state.residual > options.tolerance
         if not bool(running.any()):
             break
-        x = anderson.next(x, -residual / gap)
+        x = anderson.next(x, -residual * inverse_gap)
         x = x * (_MAX_ROTATION / x.abs().flatten(1).amax(dim=1).clamp(min=_MAX_ROTATION))[:, None, None, None]
         if bool((state.residual <= _ROUGH).any()):
             rough = origin
