@@ -149,7 +149,7 @@ def main() -> None:
     sources = [prepared(name, options.data, options.kept, parent, plain) for name in used]
     data = Data(sources)
     data.thin(options.share)
-    fit = Fit(data)
+    fit = Fit(data, plain)
     fit.run(options.epochs, lambda epoch, loss: print(f"epoch {epoch}: loss {loss:.2f}", flush=True))
     uncertainty, report = calibrated(fit)
     print(json.dumps({"uncertainty": uncertainty, **report}, indent=1))
