@@ -108,8 +108,9 @@ class Data:
         self.usable = np.isfinite(missing)
         self.missing, self.zeros = self._without_zeros(np.where(self.usable, missing, 0.0))
         self.positions = joined(lambda s: s.positions)
-        self.forced = joined(lambda s: np.full(len(s.atoms), s.missed is not None))
-        self.missed = joined(lambda s: np.zeros(s.positions.shape, np.float32) if s.missed is None else s.missed)
+        unknown = np.float32(np.nan)
+        self.missed = joined(lambda s: np.full(s.positions.shape, unknown) if s.missed is None else s.missed)
+        self.forced = np.logical_and.reduceat(np.isfinite(self.missed).all(axis=1), self.starts[:-1])
         self._turn(joined(lambda s: s.values))
 
     def thin(self, share: float) -> None:
@@ -187,12 +188,9 @@ class Fit:
     def _slopes(self, index: np.ndarray, atoms: np.ndarray, push: np.ndarray) -> Tensor:
         """Half the difference of the symmetry functions between R + v and R − v, [atoms, functions]."""
         d = self.data
-        up, down = (
-            self.features(
-                systems_of(d.numbers[atoms], d.positions[atoms] + sign * push, d.size[index], d.charge[index])
-            ).values
-            for sign in (1, -1)
-        )
+        numbers, size, charge = (np.tile(a, 2) for a in (d.numbers[atoms], d.size[index], d.charge[index]))
+        positions = np.concatenate([d.positions[atoms] + push, d.positions[atoms] - push])
+        up, down = self.features(systems_of(numbers, positions, size, charge)).values.chunk(2)
         return ((up - down) / 2).float()
 
     def deviations(self, index: np.ndarray) -> Tensor:

@@ -25,9 +25,10 @@ SOURCES = {  # name: (file in recipes/data or in the data folder, level, σ of t
     "more": ("teacher_molecules.npz.xz", 1, 0.16),
     "further": ("teacher_further.npz.xz", 1, 0.16),
     "energies": ("teacher_energies.npz.xz", 0, 0.08),
-    "conformers": ("conformers.extxyz", 0, 0.10),
+    "conformers": ("conformers_train.extxyz", 0, 0.10),
     "molecules": ("mp2_molecules.extxyz", 0, 0.12),
     "paths": ("teacher_paths.npz.xz", 0, 0.10),
+    "additions": ("teacher_additions.npz.xz", 0, 0.10),
     "diatomics": ("diatomics.extxyz", 0, 0.10),
 }
 
@@ -43,7 +44,7 @@ class Labelled:
     charge: np.ndarray  # [structures]
     energy: np.ndarray  # [structures] eV
     group: np.ndarray  # [structures] molecule, reaction or formula, text
-    forces: np.ndarray | None = None  # [atoms, 3] eV/Å
+    forces: np.ndarray | None = None  # [atoms, 3] eV/Å, NaN where they are not known
     base: np.ndarray | None = None  # [structures] eV, of the parent
     values: np.ndarray | None = None  # [atoms, functions] symmetry functions
     missed: np.ndarray | None = None  # [atoms, 3] eV/Å, F_parent − F
@@ -91,6 +92,7 @@ def read_labels(name: str, folder: Path) -> Labelled:
 
 def _of_frames(name: str, path: Path) -> Labelled:
     frames = read(path, ":")
+    forces = np.concatenate([a.calc.results.get("forces", np.full((len(a), 3), np.nan)) for a in frames])
     return Labelled(
         name,
         np.array([len(a) for a in frames]),
@@ -99,6 +101,7 @@ def _of_frames(name: str, path: Path) -> Labelled:
         np.zeros(len(frames), dtype=int),
         np.array([a.get_potential_energy() for a in frames]),
         np.array([a.get_chemical_formula() for a in frames]),
+        forces if np.isfinite(forces).any() else None,
     )
 
 
