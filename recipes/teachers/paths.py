@@ -7,7 +7,9 @@ Claisen rearrangements, ene reactions and shifts of hydrogen, of molecules with 
 dipoles and cyclic dienes, with the reactants far apart at the end, so that barriers are among the differences. The
 lengths of the bonds that form or break are held by GFN2-xTB while all else relaxes a little, from product to reactants.
 FOLDER gets one file a path, ``SEED-00012.extxyz``; those that are there are left out, so that the command goes on
-where it was stopped. ``energies.py pack FOLDER/*.extxyz recipes/data/teacher_paths.npz.xz`` makes one file of them.
+where it was stopped; those of reactions that could not be made are empty. To one file of arrays:
+
+    cat FOLDER/*.extxyz > paths.extxyz && python recipes/teachers/energies.py pack paths.extxyz paths.npz.xz
 """
 
 import random

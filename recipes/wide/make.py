@@ -2,7 +2,7 @@
 
     python recipes/wide/make.py data kept hybrid.pt
 
-The folder ``data`` has ``conformers.extxyz`` and ``mp2_molecules.extxyz`` (recipes/README.md); the rest is in
+The folder ``data`` has ``conformers_train.extxyz`` and ``mp2_molecules.extxyz`` (recipes/README.md); the rest is in
 recipes/data. What the parent and the symmetry functions say of the structures is kept in the folder ``kept``, so that a
 command that was stopped goes on there. Prints errors and coverage for molecules that no member saw (fold 0): the scale
 of the uncertainty comes from one half of them, its coverage is that of the other.
@@ -29,7 +29,7 @@ from nddo_ml.units import EV_KCAL_MOL
 
 PARENT = "RM1-D3H4"
 CUTOFF, ANGULAR, RESOLVED = 5.0, 3.5, ("H", "C", "N", "O")
-EPOCHS = 15
+EPOCHS = 10
 WIDTH = 1.5  # of the domain
 ENVIRONMENTS = 12_000  # of an element and source that the scaling is made of,
 EVENLY = 2_500  # and the domain: a source of many molecules does not make the borders narrow for the others
