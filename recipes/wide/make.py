@@ -29,7 +29,7 @@ from nddo_ml.units import EV_KCAL_MOL
 
 PARENT = "RM1-D3H4"
 CUTOFF, ANGULAR, RESOLVED = 5.0, 3.5, ("H", "C", "N", "O")
-EPOCHS = 10
+EPOCHS = 15
 WIDTH = 1.5  # of the domain
 ENVIRONMENTS = 12_000  # of an element and source that the scaling is made of,
 EVENLY = 2_500  # and the domain: a source of many molecules does not make the borders narrow for the others
