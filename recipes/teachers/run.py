@@ -293,7 +293,7 @@ def _atomic(path: Path, content: bytes) -> None:
     part.replace(path)
 
 
-def arguments(text: str) -> argparse.Namespace:
+def arguments(text: str, kinds: tuple[str, ...] = ()) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--weights", type=Path, required=True, help="folder of the teachers' files")
@@ -302,6 +302,8 @@ def arguments(text: str) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--blocks", type=int, default=20)
     parser.add_argument("--brief", action="store_true", help="fewer geometries of a molecule, no AIQM2: more molecules")
+    if kinds:
+        parser.add_argument("--kind", choices=kinds, default=kinds[0])
     return parser.parse_args()
 
 

@@ -5,7 +5,8 @@ variance but for the small ones (RIDGE), so that Adam needs few epochs. The loss
 
 - energies relative to the mean of a family (a molecule's structures, or isomers of a formula), σ = RELATIVE;
 - whole energies, with zeros per element, charge and level fitted along, σ of the source times √(atoms/20);
-- forces along a random displacement v, as ``(E(x + δ) − E(x − δ))/2`` with δ = (x(R + v) − x(R − v))/2, σ = FORCE |v|.
+- forces along a random displacement v, another in every epoch, as ``(E(x + δ) − E(x − δ))/2`` with
+  δ = (x(R + v) − x(R − v))/2, σ = FORCE |v|.
 
 Member k never sees fold k, and no member fold 0. The weights that are kept are an average over the last steps.
 """
@@ -18,9 +19,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from labels import SCHEMES, SOURCES, Labelled
+from labels import SCHEMES, SOURCES, Labelled, systems_of
 from torch import Tensor, nn
 from torch.nn.functional import huber_loss, silu
+
+from nddo_ml import AtomFeatures
 
 ELEMENTS = ("H", "C", "N", "O", "F", "P", "S", "Cl", "Br", "I")
 NUMBERS = (1, 6, 7, 8, 9, 15, 16, 17, 35, 53)
@@ -31,6 +34,7 @@ RELATIVE, FORCE = 0.02, 0.15  # eV, eV/Å
 BORDER = 3.0  # of Huber's function, in σ
 BATCH, OF_A_FAMILY = 160, 8  # structures
 RATE, ZERO_RATE, WARM, DECAY, CLIP = 4e-3, 0.3, 100, 0.15, 50.0
+PUSH = 0.012  # Å, standard deviation of the displacements v along which forces are compared
 FORCED = 0.5  # share of the structures with forces whose forces a step looks at
 AVERAGE = 0.995
 TEACHERS = ("first", "second", "more", "further", "energies")  # sources
@@ -103,9 +107,11 @@ class Data:
         missing = joined(lambda s: s.energy) - joined(lambda s: s.base)
         self.usable = np.isfinite(missing)
         self.missing, self.zeros = self._without_zeros(np.where(self.usable, missing, 0.0))
-        self.misses = joined(lambda s: np.zeros(len(s.atoms)) if s.misses is None else s.misses)
-        self.length = joined(lambda s: np.zeros(len(s.atoms)) if s.length is None else s.length)
-        self._turn(joined(lambda s: s.values), joined(lambda s: s.values * 0 if s.slopes is None else s.slopes))
+        self.positions = joined(lambda s: s.positions)
+        unknown = np.float32(np.nan)
+        self.missed = joined(lambda s: np.full(s.positions.shape, unknown) if s.missed is None else s.missed)
+        self.forced = np.logical_and.reduceat(np.isfinite(self.missed).all(axis=1), self.starts[:-1])
+        self._turn(joined(lambda s: s.values))
 
     def thin(self, share: float) -> None:
         """Leave all but a share of the teachers' molecules out of the training, for a learning curve."""
@@ -122,27 +128,33 @@ class Data:
             weight = known / self.sigma / np.sqrt(1 + (rest / (5 * self.sigma)) ** 2)
         return rest, zeros
 
-    def _turn(self, values: np.ndarray, slopes: np.ndarray) -> None:
+    def _turn(self, values: np.ndarray) -> None:
         self.turns: dict[int, Turn] = {}
-        self.components: dict[int, tuple[Tensor, Tensor]] = {}
+        self.components: dict[int, Tensor] = {}
         self.place = np.zeros(len(self.numbers), dtype=int)
         for z in NUMBERS:
             rows = np.flatnonzero(self.numbers == z)
             known = rows[self.fold[self.owner[rows]] != 0]
             turn = Turn.of(values[known[:: max(1, len(known) // SEEN)]])
-            matrix = turn.matrix.astype(np.float32)
-            parts = ((values[rows] - turn.mean.astype(np.float32)) @ matrix, slopes[rows] @ matrix)
-            self.components[z] = (torch.tensor(parts[0]), torch.tensor(parts[1]))
+            self.components[z] = torch.tensor(
+                (values[rows] - turn.mean.astype(np.float32)) @ turn.matrix.astype(np.float32)
+            )
             self.turns[z] = turn
             self.place[rows] = np.arange(len(rows))
+
+    def atoms_of(self, index: np.ndarray) -> np.ndarray:
+        """Places of the structures' atoms, one structure after the other."""
+        return np.concatenate([np.arange(self.starts[k], self.starts[k + 1]) for k in index])
 
 
 class Fit:
     """Networks of all elements and corrections of the zeros, trained on ``data``."""
 
-    def __init__(self, data: Data, seed: int = 1) -> None:
+    def __init__(self, data: Data, features: AtomFeatures, seed: int = 1) -> None:
+        """``features`` are the symmetry functions as they are kept."""
         torch.manual_seed(seed)
         self.data = data
+        self.features = features
         self.rng = np.random.default_rng(seed)
         self.networks = nn.ModuleDict({str(z): Networks() for z in NUMBERS})
         self.zeros = nn.Parameter(torch.zeros(data.zero_rows.shape[1], MEMBERS))
@@ -152,24 +164,34 @@ class Fit:
         self.rows = torch.tensor(data.zero_rows, dtype=torch.float32)
         self.missing = torch.tensor(data.missing, dtype=torch.float32)[:, None]
 
-    def added(self, index: np.ndarray, *, slope: bool = False) -> Tensor:
-        """Energies of structures [index, members] eV, or their differences along v."""
+    def added(self, index: np.ndarray, push: np.ndarray | None = None) -> Tensor:
+        """Energies of structures [index, members] eV, or their change along ``push`` [atoms, 3] Å."""
         d = self.data
-        atoms = np.concatenate([np.arange(d.starts[k], d.starts[k + 1]) for k in index])
+        atoms = d.atoms_of(index)
         owner = torch.arange(len(index)).repeat_interleave(torch.tensor(d.size[index]))
+        slopes = None if push is None else self._slopes(index, atoms, push)
         total = torch.zeros(len(index), MEMBERS)
         for z in NUMBERS:
             here = np.flatnonzero(d.numbers[atoms] == z)
             if not len(here):
                 continue
-            x, delta = (c[d.place[atoms[here]]] for c in d.components[z])
-            network = self.networks[str(z)]
-            if slope:
+            x, network = d.components[z][d.place[atoms[here]]], self.networks[str(z)]
+            if slopes is None:
+                total = total.index_add(0, owner[here], network(x))
+            else:
+                delta = slopes[here] @ torch.tensor(d.turns[z].matrix, dtype=torch.float32)
                 up, down = network(torch.cat((x + delta, x - delta))).split(len(here))
                 total = total.index_add(0, owner[here], (up - down) / 2)
-            else:
-                total = total.index_add(0, owner[here], network(x))
         return total
+
+    @torch.no_grad()
+    def _slopes(self, index: np.ndarray, atoms: np.ndarray, push: np.ndarray) -> Tensor:
+        """Half the difference of the symmetry functions between R + v and R − v, [atoms, functions]."""
+        d = self.data
+        numbers, size, charge = (np.tile(a, 2) for a in (d.numbers[atoms], d.size[index], d.charge[index]))
+        positions = np.concatenate([d.positions[atoms] + push, d.positions[atoms] - push])
+        up, down = self.features(systems_of(numbers, positions, size, charge)).values.chunk(2)
+        return ((up - down) / 2).float()
 
     def deviations(self, index: np.ndarray) -> Tensor:
         """Errors of whole energies [index, members] eV."""
@@ -182,12 +204,20 @@ class Fit:
         apart, several = relative(error, weight, torch.tensor(d.family[index]))
         sigma = torch.tensor(d.sigma[index], dtype=torch.float32)[:, None]
         total = (weight * (several * _huber(apart / RELATIVE) + _huber(error / sigma))).sum()
-        forced = index[(d.length[index] > 0) & (self.rng.random(len(index)) < FORCED)]
+        forced = index[d.forced[index] & (self.rng.random(len(index)) < FORCED)]
         if len(forced):
-            missed, length = (torch.tensor(v[forced], dtype=torch.float32)[:, None] for v in (d.misses, d.length))
-            wrong = (self.added(forced, slope=True) - missed) / length
-            total = total + (self.weight[forced] * _huber(wrong / FORCE)).sum() / FORCED
+            total = total + (self.weight[forced] * _huber(self._wrong_forces(forced) / FORCE)).sum() / FORCED
         return total / len(index)
+
+    def _wrong_forces(self, index: np.ndarray) -> Tensor:
+        """Errors of the forces along random displacements [index, members] eV/Å."""
+        d = self.data
+        atoms = d.atoms_of(index)
+        push = self.rng.normal(size=(len(atoms), 3)) * PUSH
+        owner = np.repeat(np.arange(len(index)), d.size[index])
+        missed, square = (np.bincount(owner, (a * push).sum(1)) for a in (d.missed[atoms], push))
+        wrong = self.added(index, push) - torch.tensor(missed, dtype=torch.float32)[:, None]
+        return wrong / torch.tensor(np.sqrt(square), dtype=torch.float32)[:, None]
 
     def run(self, epochs: int, report: Callable[[int, float], None]) -> None:
         """Train; afterwards the networks are the averaged ones."""

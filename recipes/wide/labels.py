@@ -17,7 +17,6 @@ from nddo_ml import NDDO, AtomFeatures, Systems
 
 FOLDS = 10
 DIFFERENT = ("dimer", "pair", "step")  # kinds that are left out: other molecules' interaction; half-relaxed geometries
-PUSH = 0.012  # Å, standard deviation of the displacements v along which forces are compared
 SCHEMES = ("coupled cluster", "density functional")  # levels, each with zeros of its own
 AT_ONCE = 128
 SOURCES = {  # name: (file in recipes/data or in the data folder, level, σ of the energy of 20 atoms in eV)
@@ -26,9 +25,10 @@ SOURCES = {  # name: (file in recipes/data or in the data folder, level, σ of t
     "more": ("teacher_molecules.npz.xz", 1, 0.16),
     "further": ("teacher_further.npz.xz", 1, 0.16),
     "energies": ("teacher_energies.npz.xz", 0, 0.08),
-    "conformers": ("conformers.extxyz", 0, 0.10),
+    "conformers": ("conformers_train.extxyz", 0, 0.10),
     "molecules": ("mp2_molecules.extxyz", 0, 0.12),
     "paths": ("teacher_paths.npz.xz", 0, 0.10),
+    "additions": ("teacher_additions.npz.xz", 0, 0.10),
     "diatomics": ("diatomics.extxyz", 0, 0.10),
 }
 
@@ -44,12 +44,10 @@ class Labelled:
     charge: np.ndarray  # [structures]
     energy: np.ndarray  # [structures] eV
     group: np.ndarray  # [structures] molecule, reaction or formula, text
-    forces: np.ndarray | None = None  # [atoms, 3] eV/Å
+    forces: np.ndarray | None = None  # [atoms, 3] eV/Å, NaN where they are not known
     base: np.ndarray | None = None  # [structures] eV, of the parent
     values: np.ndarray | None = None  # [atoms, functions] symmetry functions
-    slopes: np.ndarray | None = None  # [atoms, functions], half their difference between R + v and R − v
-    misses: np.ndarray | None = None  # [structures] eV, (F_parent − F)·v
-    length: np.ndarray | None = None  # [structures] Å, of v
+    missed: np.ndarray | None = None  # [atoms, 3] eV/Å, F_parent − F
 
     @property
     def fold(self) -> np.ndarray:
@@ -63,21 +61,21 @@ class Labelled:
         ends = np.cumsum(self.atoms)
         for some in np.split(np.arange(len(self.atoms)), range(AT_ONCE, len(self.atoms), AT_ONCE)):
             rows = np.arange(ends[some[0]] - self.atoms[some[0]], ends[some[-1]])
-            owner = torch.arange(len(some)).repeat_interleave(torch.tensor(self.atoms[some]))
-            n = len(some)
-            yield (
-                some,
-                rows,
-                Systems(
-                    torch.tensor(self.numbers[rows]),
-                    torch.tensor(self.positions[rows]),
-                    owner,
-                    torch.tensor(self.charge[some]),
-                    torch.ones(n, dtype=torch.long),
-                    torch.zeros(n, 3, 3, dtype=torch.float64),
-                    torch.zeros(n, 3, dtype=torch.bool),
-                ),
-            )
+            yield some, rows, systems_of(self.numbers[rows], self.positions[rows], self.atoms[some], self.charge[some])
+
+
+def systems_of(numbers: np.ndarray, positions: np.ndarray, atoms: np.ndarray, charge: np.ndarray) -> Systems:
+    """Closed shells, of whose atoms in one row ``atoms`` belong to each."""
+    n = len(atoms)
+    return Systems(
+        torch.tensor(numbers),
+        torch.tensor(positions),
+        torch.arange(n).repeat_interleave(torch.tensor(atoms)),
+        torch.tensor(charge),
+        torch.ones(n, dtype=torch.long),
+        torch.zeros(n, 3, 3, dtype=torch.float64),
+        torch.zeros(n, 3, dtype=torch.bool),
+    )
 
 
 def read_labels(name: str, folder: Path) -> Labelled:
@@ -94,6 +92,7 @@ def read_labels(name: str, folder: Path) -> Labelled:
 
 def _of_frames(name: str, path: Path) -> Labelled:
     frames = read(path, ":")
+    forces = np.concatenate([a.calc.results.get("forces", np.full((len(a), 3), np.nan)) for a in frames])
     return Labelled(
         name,
         np.array([len(a) for a in frames]),
@@ -102,6 +101,7 @@ def _of_frames(name: str, path: Path) -> Labelled:
         np.zeros(len(frames), dtype=int),
         np.array([a.get_potential_energy() for a in frames]),
         np.array([a.get_chemical_formula() for a in frames]),
+        forces if np.isfinite(forces).any() else None,
     )
 
 
@@ -117,7 +117,8 @@ def _of_arrays(name: str, arrays: dict[str, np.ndarray]) -> Labelled:
     )
     if name == "second":
         chosen = arrays["second_frame"].astype(int)
-        return replace(_part(whole, chosen), energy=arrays["second_energy"].astype(float))
+        energy, forces = arrays["second_energy"].astype(float), arrays["second_forces"] / 1000
+        return replace(_part(whole, chosen), energy=energy, forces=forces)
     if "forces" in arrays:
         chosen = np.flatnonzero(~np.isin(arrays["kind"], DIFFERENT))
         whole = replace(whole, energy=whole.energy.astype(float), forces=arrays["forces"] / 1000)
@@ -153,26 +154,15 @@ def prepared(name: str, folder: Path, kept: Path, parent: NDDO, features: AtomFe
 
 
 def _computed(data: Labelled, parent: NDDO, features: AtomFeatures) -> dict[str, np.ndarray]:
-    n, shape = len(data.atoms), (len(data.numbers), features.functions.n_features)
-    found = {"base": np.full(n, np.nan), "values": np.zeros(shape, np.float32)}
-    push = np.random.default_rng(5).normal(size=data.positions.shape) * PUSH
+    n, atoms = len(data.atoms), len(data.numbers)
+    found = {"base": np.full(n, np.nan), "values": np.zeros((atoms, features.functions.n_features), np.float32)}
     if data.forces is not None:
-        found |= {"slopes": np.zeros(shape, np.float32), "misses": np.zeros(n), "length": np.zeros(n)}
+        found["missed"] = np.zeros((atoms, 3), np.float32)
     for some, rows, systems in data.batches():
         said = parent(systems, forces=data.forces is not None, on_failure="mask")
         found["base"][some] = said.energy.detach().numpy()
+        if data.forces is not None:
+            found["missed"][rows] = said.forces.detach().numpy() - data.forces[rows]
         with torch.no_grad():
             found["values"][rows] = features(systems).values.numpy()
-        if data.forces is None:
-            continue
-        v, owner = push[rows], systems.system_idx.numpy()
-        with torch.no_grad():
-            up, down = (
-                features(replace(systems, positions=systems.positions + sign * torch.tensor(v))).values
-                for sign in (1, -1)
-            )
-        found["slopes"][rows] = ((up - down) / 2).numpy()
-        missed = ((said.forces.detach().numpy() - data.forces[rows]) * v).sum(1)
-        found["misses"][some] = np.bincount(owner, missed)
-        found["length"][some] = np.sqrt(np.bincount(owner, (v * v).sum(1)))
     return found

@@ -2,7 +2,7 @@
 
     python recipes/wide/make.py data kept hybrid.pt
 
-The folder ``data`` has ``conformers.extxyz`` and ``mp2_molecules.extxyz`` (recipes/README.md); the rest is in
+The folder ``data`` has ``conformers_train.extxyz`` and ``mp2_molecules.extxyz`` (recipes/README.md); the rest is in
 recipes/data. What the parent and the symmetry functions say of the structures is kept in the folder ``kept``, so that a
 command that was stopped goes on there. Prints errors and coverage for molecules that no member saw (fold 0): the scale
 of the uncertainty comes from one half of them, its coverage is that of the other.
@@ -149,7 +149,7 @@ def main() -> None:
     sources = [prepared(name, options.data, options.kept, parent, plain) for name in used]
     data = Data(sources)
     data.thin(options.share)
-    fit = Fit(data)
+    fit = Fit(data, plain)
     fit.run(options.epochs, lambda epoch, loss: print(f"epoch {epoch}: loss {loss:.2f}", flush=True))
     uncertainty, report = calibrated(fit)
     print(json.dumps({"uncertainty": uncertainty, **report}, indent=1))
