@@ -173,25 +173,39 @@ def rotated_orbitals(origin: SplitOrbitals, x: Tensor) -> Tensor:
         origin: orbitals without rotation.
         x: [systems, spin, V, O] mixing coefficients.
     """
+    return _orthonormal(origin.occupied + origin.empty @ x, _root(x))
+
+
+def rotated_and_mixed(origin: SplitOrbitals, x: Tensor) -> tuple[Tensor, Tensor]:
+    """The same orbitals C, and ``C_emptyᵀ C`` [systems, spin, V, O] at little cost."""
+    root = _root(x)
+    return _orthonormal(origin.occupied + origin.empty @ x, root), _orthonormal(x, root)
+
+
+def _root(x: Tensor) -> Tensor:
     # a triangular root of the overlap does as well as the symmetric one, which needs its eigenvalues: the density is
     # that of the space, whatever orbitals span it
     eye = torch.eye(x.shape[-1], dtype=x.dtype, device=x.device)
-    lower = torch.linalg.cholesky(eye + x.transpose(-1, -2) @ x)
-    mixed = origin.occupied + origin.empty @ x
-    return torch.linalg.solve_triangular(lower, mixed.transpose(-1, -2), upper=False).transpose(-1, -2)
+    return torch.linalg.cholesky(eye + x.transpose(-1, -2) @ x)
 
 
-def rotation_residual(origin: SplitOrbitals, occupied: Tensor, fock: Tensor) -> Tensor:
+def _orthonormal(columns: Tensor, root: Tensor) -> Tensor:
+    return torch.linalg.solve_triangular(root, columns.transpose(-1, -2), upper=False).transpose(-1, -2)
+
+
+def rotation_residual(origin: SplitOrbitals, occupied: Tensor, fock: Tensor, mixed: Tensor | None = None) -> Tensor:
     """``C_emptyᵀ (1 − P) F C``, zero when the occupied space is invariant under ``fock``, [systems, spin, V, O] eV.
 
     Args:
         origin: orbitals without rotation, whose empty ones it is expressed in.
         occupied: [systems, spin, M, O] orthonormal occupied orbitals C, with P = C Cᵀ.
         fock: [systems, spin, M, M] eV.
+        mixed: C_emptyᵀ C, where it is known.
     """
     left = origin.empty.transpose(-1, -2)
     if left.shape[-2] < occupied.shape[-1]:  # the cheaper order of the products
-        return (left - (left @ occupied) @ occupied.transpose(-1, -2)) @ fock @ occupied
+        mixed = left @ occupied if mixed is None else mixed
+        return (left - mixed @ occupied.transpose(-1, -2)) @ fock @ occupied
     force = fock @ occupied
     return left @ (force - occupied @ (occupied.transpose(-1, -2) @ force))
 

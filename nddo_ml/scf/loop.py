@@ -17,6 +17,7 @@ from nddo_ml.scf.density import (
     SplitOrbitals,
     density_of,
     diagonalize,
+    rotated_and_mixed,
     rotated_orbitals,
     rotation_residual,
     spins_a_matrix,
@@ -165,7 +166,8 @@ def _accelerate(builder: FockBuilder, state: Iterate, options: SCFOptions, stret
     inverse_gap = 1 / origin.gap.clamp(min=_MIN_GAP)
     x = torch.zeros_like(inverse_gap)
     residual = rotation_residual(origin, origin.occupied, state.fock)
-    rough = origin.single() if builder.layout.size > LARGE else origin
+    large = builder.layout.size > LARGE
+    rough = origin.single() if large else origin
     anderson = _Anderson(x, options.history, rough.occupied.dtype)
     for _ in range(stretch):
         running = state.residual > options.tolerance
@@ -176,10 +178,11 @@ def _accelerate(builder: FockBuilder, state: Iterate, options: SCFOptions, stret
         if bool((state.residual <= _ROUGH).any()):
             rough = origin
         state.density = state.fock = x[:0]  # makes room for the next
-        occupied = rotated_orbitals(rough, x.to(rough.occupied.dtype))
+        turn = x.to(rough.occupied.dtype)
+        occupied, mixed = rotated_and_mixed(rough, turn) if large else (rotated_orbitals(rough, turn), None)
         state.density = density_of(occupied).to(dtype)
         state.fock = builder.fock(state.density)
-        residual = rotation_residual(rough, occupied, state.fock.to(occupied.dtype)).to(dtype)
+        residual = rotation_residual(rough, occupied, state.fock.to(occupied.dtype), mixed).to(dtype)
         state.residual = largest(residual)
         state.iterations = state.iterations + running
     del anderson  # before the energy's matrices
