@@ -15,6 +15,7 @@ from bp_descriptors.cutoffs import Cutoff
 from nddo_ml.core.plan import Plan
 from nddo_ml.elements import HYDROGEN, covalent_radii
 from nddo_ml.hybrid import features
+from nddo_ml.threads import product
 
 _TINY = np.finfo(np.float64).tiny
 
@@ -66,10 +67,10 @@ class Links:
         system, one, two = pairs.place
         bonds = np.zeros(pairs.shape)
         bonds[system, one, two] = bonds[system, two, one] = strength**features.SHARP
-        twice = bonds @ bonds
-        thrice = twice @ bonds
+        twice = product(bonds, bonds)
+        thrice = product(twice, bonds)
         three = bonds + twice + thrice
-        paths = three + thrice @ three
+        paths = three + product(thrice, three)
         strongest = _root(paths[pairs.place])
         weights = 1 - np.maximum(1 - strongest, 0.0) ** 3
         return cls(pairs, weights, (strength, slope), (bonds, twice, thrice, three), paths)
@@ -84,10 +85,10 @@ class Links:
         by_paths = np.zeros(self.pairs.shape)
         by_paths[self.pairs.place] = by_weight * inner
         # all of these matrices but the first are symmetric
-        by_three = by_paths + thrice @ by_paths
-        by_thrice = by_three + by_paths @ three
-        by_twice = by_three + by_thrice @ bonds
-        by_bonds = by_three + twice @ by_thrice + by_twice @ bonds + bonds @ by_twice
+        by_three = by_paths + product(thrice, by_paths)
+        by_thrice = by_three + product(by_paths, three)
+        by_twice = by_three + product(by_thrice, bonds)
+        by_bonds = by_three + product(twice, by_thrice) + product(by_twice, bonds) + product(bonds, by_twice)
         strength, slope = self.bond
         both = by_bonds[system, one, two] + by_bonds[system, two, one]
         found: np.ndarray = both * features.SHARP * strength ** (features.SHARP - 1) * slope

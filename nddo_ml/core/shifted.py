@@ -12,6 +12,7 @@ from nddo_ml.core.plan import Plan
 from nddo_ml.core.steps import N_SHIFTED, SHIFTED
 from nddo_ml.methods.multipoles import MIN_H_PP, MIN_H_SP, MIN_ZETA_P
 from nddo_ml.methods.parameters import Parameters, is_metal
+from nddo_ml.threads import product
 
 _DIRECT = ("U_ss", "U_pp", "zeta_s", "zeta_p", "beta_s", "beta_p", "alpha", "K", "L", "M")
 _G_SS, _G_SP, _G_P2, _H_PP, _H_SP, _ZETA_S, _ZETA_P = (
@@ -60,7 +61,7 @@ class ShiftedRows:
         rows = parent.rows.values.copy()
         for name in _DIRECT:
             rows[:, _columns(name)] = v[:, SHIFTED[name]]
-        rows[:, _FIRST_RADIAL : _FIRST_RADIAL + 5] = v @ _RADIAL
+        rows[:, _FIRST_RADIAL : _FIRST_RADIAL + 5] = product(v, _RADIAL)
         ss = 0.5 * hartree / v[:, _G_SS]
         rows[:, RADIUS_COLUMN] = ss
         rows[:, CORE_RADIUS_COLUMN] += parent.free_core * (ss - rows[:, CORE_RADIUS_COLUMN])
@@ -92,7 +93,7 @@ class ShiftedRows:
     def backward(self, by_row: np.ndarray) -> np.ndarray:
         """Derivatives by the shifts of what has the derivatives ``by_row`` [atoms, N_DIFFERENTIABLE]."""
         v, at, parent = self.values, self.at, self.parent
-        by_value = by_row[:, _FIRST_RADIAL : _FIRST_RADIAL + 5] @ _RADIAL.T
+        by_value = product(by_row[:, _FIRST_RADIAL : _FIRST_RADIAL + 5], _RADIAL.T)
         for name in _DIRECT:
             columns = COLUMNS[name]
             by_value[:, SHIFTED[name]] += by_row[

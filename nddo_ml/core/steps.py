@@ -20,6 +20,7 @@ from nddo_ml.hybrid.correction import Correction, Spread
 from nddo_ml.hybrid.networks import GAIN
 from nddo_ml.hybrid.pair_functions import CHANNELS, FIRST, PairCorrection
 from nddo_ml.hybrid.parameter_shifts import BOUNDS, ParameterCorrection
+from nddo_ml.threads import product
 
 # columns of parameters that are multiplied, each on its own: h_pp stands for g_pp
 SHIFTED = {name: slice(k, k + 1) if k < 12 else slice(4 * k - 36, 4 * k - 32) for k, name in enumerate(BOUNDS)}
@@ -189,7 +190,7 @@ class Factor(Step):
         found = np.empty((len(values), table.shape[2]))
         for kind, matrix in enumerate(table):
             rows = self.kind == kind
-            found[rows] = values[rows] @ matrix
+            found[rows] = product(values[rows], matrix)
         return found
 
     def _by_pair(self, values: np.ndarray) -> np.ndarray:
