@@ -67,7 +67,6 @@ def main() -> None:
     options.add_argument("--time-limit", type=float, default=1800.0, help="seconds a run")
     options.add_argument("--only", action="store_true", help="leave MOPAC out")
     options.add_argument("--mozyme", action="store_true", help="MOPAC with localised orbitals, too")
-    options.add_argument("--min-atoms", type=int, default=0)
     arguments = options.parse_args()
     with_mopac = mopac_program() is not None and not arguments.only
     report: Report = {"benchmark": "scaling", "method": arguments.method, "series": {}, "exponents": {}}
@@ -77,7 +76,7 @@ def main() -> None:
         for name in arguments.series:
             rows = []
             for atoms in SERIES[name]():
-                if not arguments.min_atoms <= len(atoms) <= arguments.max_atoms:
+                if len(atoms) > arguments.max_atoms:
                     continue
                 repeats = arguments.repeats if len(atoms) < 300 else 1
                 row: Report = {"formula": str(atoms.symbols.formula.format("hill")), "atoms": len(atoms)}

@@ -9,7 +9,7 @@ import typer
 
 from nddo_ml.cli import common, produce
 from nddo_ml.cli.label import Teacher, prepared
-from nddo_ml.cli.train import Settings, overrides_of
+from nddo_ml.cli.train import EpochTeller, Settings, epoch_bar, overrides_of
 from nddo_ml.errors import InputError
 
 if TYPE_CHECKING:
@@ -78,12 +78,22 @@ def learn(
     targets = produce.checked(sources.paths)
     report = common.Report(common.console(stderr=True))
     tell = _Teller(report, output)
-    with produce.interruptible(report) as held:
+    with epoch_bar(report.console) as bar, produce.interruptible(report) as held:
         held.kept = f"what is finished of every round is in {output}"
         pool = list(prepared(produce.read(sources, report, targets), source, report))
         if not pool:
             raise InputError("expected structures that can be labelled; there are none")
-        model = run(chosen, pool, source, plan, teacher.resources, on_round=tell.of_round, on_outcome=tell.of_outcome)
+        model = run(
+            chosen,
+            pool,
+            source,
+            plan,
+            teacher.resources,
+            retry_failed=teacher.retry_failed,
+            on_round=tell.of_round,
+            on_epoch=EpochTeller(bar, chosen),
+            on_outcome=tell.of_outcome,
+        )
     report.say(f"model: {model}")
     raise typer.Exit(report.exit_code)
 
@@ -93,7 +103,7 @@ class _Teller:
 
     def __init__(self, report: common.Report, output: Path) -> None:
         self.report, self.output = report, output
-        self.rounds: list[Round] = []
+        self.spreads: list[tuple[int, float, float]] = []  # labels learned, median, largest
 
     def of_round(self, found: Round) -> None:
         """One line, and the figure."""
@@ -106,13 +116,9 @@ class _Teller:
         spreads = f"spread median {1000 * found.median:.3g}, largest {1000 * found.largest:.3g} meV/√atoms"
         failed = f", {found.failed} failed" if found.failed else ""
         self.report.say(f"{text}; {spreads}; {found.labelled} of {found.proposed} labelled{failed}")
-        self.rounds.append(found)
-        draw_rounds(
-            [r.learned for r in self.rounds],
-            [r.median or 0.0 for r in self.rounds],
-            [r.largest or 0.0 for r in self.rounds],
-            self.output / FIGURE,
-        )
+        self.spreads.append((found.learned, found.median, found.largest))
+        labels, medians, largest = zip(*self.spreads, strict=True)
+        draw_rounds(labels, medians, largest, self.output / FIGURE)
 
     def of_outcome(self, outcome: Outcome) -> None:
         """What could not be labelled."""

@@ -71,8 +71,8 @@ def train(
         overrides["output"] = str(output)
     chosen = read_config(config, overrides)
     err = Console(stderr=True)
-    with _bar(err) as bar:
-        tell = _Teller(bar, chosen)
+    with epoch_bar(err) as bar:
+        tell = EpochTeller(bar, chosen)
         try:
             result = run(chosen, restart=restart, on_epoch=tell)
         except KeyboardInterrupt:
@@ -94,7 +94,7 @@ def _left(config: TrainConfig) -> str:
     return "there is no checkpoint yet; the same command begins anew"
 
 
-class _Teller:
+class EpochTeller:
     """Moves the bar and says the validation errors."""
 
     def __init__(self, bar: Progress, config: TrainConfig) -> None:
@@ -108,6 +108,8 @@ class _Teller:
 
     def __call__(self, entry: Mapping[str, Any]) -> None:
         member = entry.get("member", 1)
+        if entry["epoch"] < self.epochs.get(member, 0):
+            self.epochs.clear()  # another training has begun
         self.epochs[member] = entry["epoch"]
         errors = ", ".join(
             f"{name} {value * 1000:.3g} {MILLI[name]}" for name, value in entry.get("valid_mae", {}).items()
@@ -119,7 +121,7 @@ class _Teller:
         self.bar.update(self.task, completed=sum(self.epochs.values()), description=text)
 
 
-def _bar(console: Console) -> Progress:
+def epoch_bar(console: Console) -> Progress:
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())

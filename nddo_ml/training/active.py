@@ -6,6 +6,7 @@ proposed (``proposed.extxyz``) and its labels (``labels.extxyz``), so that a run
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -156,7 +157,7 @@ def _trained(
     """The round's model and its errors on the test files, from the folder where it is finished."""
     if (folder / MODEL).is_file():
         errors = folder / "errors.json"
-        return load_model(folder / MODEL), json.loads(errors.read_text()) if errors.is_file() else None
+        return load_model(folder / MODEL), _read(errors) if errors.is_file() else None
     data = replace(config.data, train=(*config.data.train, *(DataSource(str(p)) for p in learned)))
     result = train(replace(config, data=data, output=str(folder)), on_epoch=on_epoch)
     return result.model, result.test_errors
@@ -180,9 +181,9 @@ def _propose(model: AbstractModel, left: Sequence[Task], plan: Plan, number: int
         frames.append(atoms)
     from ase.io import write
 
-    with whole(path) as unfinished:
-        write(unfinished, frames, format="extxyz")
     _write(path.with_suffix(".json"), {"median": median, "largest": found[0][1] if found else 0.0})
+    with whole(path) as unfinished:  # last, for it says that the round has its proposals
+        write(unfinished, frames, format="extxyz")
 
 
 def _on_paths(
@@ -217,13 +218,14 @@ def _proposed(folder: Path) -> tuple[list[Task], dict[str, float]]:
 
     frames = read(folder / PROPOSED, ":", format="extxyz") if (folder / PROPOSED).stat().st_size else []
     tasks = [Task(str(a.info.pop(KEY)), str(a.info["source"]), int(a.info["frame"]), a) for a in frames]
-    return tasks, json.loads((folder / PROPOSED).with_suffix(".json").read_text())
+    return tasks, _read((folder / PROPOSED).with_suffix(".json"))
 
 
 def _check_same(output: Path, config: TrainConfig, tasks: Sequence[Task], source: Source, plan: Plan) -> None:
     """Refuse a folder of another run; more rounds may follow in one's own."""
     settings = {
         "configuration": json.loads(json.dumps(asdict(replace(config, output="run", workers=1)), default=str)),
+        "data": {s.path: _digest(Path(s.path)) for s in (*config.data.train, *config.data.validation)},
         "pool": sorted(t.key for t in tasks),
         "labels": source.description,
         "plan": asdict(replace(plan, rounds=1)),
@@ -233,12 +235,27 @@ def _check_same(output: Path, config: TrainConfig, tasks: Sequence[Task], source
     if not path.is_file():
         _write(path, settings)
         return
-    old = json.loads(path.read_text())
+    old = _read(path)
     other = [name for name, value in settings.items() if old.get(name) != value]
     if other:
         raise InputError(
             f"{output} holds a run with another {' and another '.join(other)}; expected the same, or a new folder"
         )
+
+
+def _digest(path: Path) -> str:
+    """Of a file's content; none where the training will say that there is no such file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16] if path.is_file() else ""
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: expected what an earlier call wrote; it cannot be read ({error})") from None
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: expected what an earlier call wrote; got a {type(content).__name__}")
+    return content
 
 
 def _write(path: Path, content: Any) -> None:

@@ -54,8 +54,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def _learn(*more: object, config: str = "several.toml", pool: str = "pool.xyz") -> int:
-    source = ("--calculator", "ase.calculators.lj:LennardJones", "--calculator-args", json.dumps(ARGUMENTS))
+def _learn(
+    *more: object,
+    config: str = "several.toml",
+    pool: str = "pool.xyz",
+    calculator: str = "ase.calculators.lj:LennardJones",
+) -> int:
+    source = ("--calculator", calculator, "--calculator-args", json.dumps(ARGUMENTS))
     return call("learn", pool, "--config", config, "-o", "run", "--structures", 3, "--workers", 1, *source, *more)
 
 
@@ -95,6 +100,31 @@ def test_rounds(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     capsys.readouterr()
     assert _learn("--rounds", 1, "--md-steps", 20, "--md-every", 10, pool="other.xyz") == 2
     assert "run holds a run with another pool; expected the same, or a new folder" in capsys.readouterr().err
+
+
+def test_what_failed_is_tried_again_when_asked_to(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A round without labels is the last one; other data than a run began with are refused."""
+    (folder / "moody.py").write_text(
+        "from pathlib import Path\nfrom ase.calculators.lj import LennardJones\n\n\n"
+        "class Moody(LennardJones):\n    def calculate(self, *given, **named):\n"
+        "        assert not Path('ill').exists(), 'ill'\n        super().calculate(*given, **named)\n"
+    )
+    (folder / "ill").touch()
+    assert _learn("--rounds", 1, calculator="moody.py:Moody") == 1
+    assert "AssertionError: ill" in capsys.readouterr().err
+    (folder / "ill").unlink()
+    history = folder / "run" / "rounds.json"
+    for more, failed in (((), [3]), (("--retry-failed",), [0, 0])):
+        assert _learn("--rounds", 1, *more, calculator="moody.py:Moody") == 0
+        assert [r["failed"] for r in json.loads(history.read_text())] == failed
+
+    (folder / "run" / "round_0" / "proposed.json").write_text("nonsense")
+    capsys.readouterr()
+    assert _learn("--rounds", 1, calculator="moody.py:Moody") == 2
+    assert "proposed.json: expected what an earlier call wrote" in capsys.readouterr().err
+    write(folder / "known.extxyz", read(folder / "known.extxyz", ":7"))
+    assert _learn("--rounds", 1, calculator="moody.py:Moody") == 2
+    assert "another data; expected the same" in capsys.readouterr().err
 
 
 def test_a_single_model_has_no_doubts(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
